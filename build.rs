@@ -1,0 +1,24 @@
+//! Compiles `proto/` into messages, clients, servers and the descriptor set that reflection serves.
+//! protox parses the protos in Rust, so no `protoc` has to be installed.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+const PROTOS: [&str; 3] = [
+    "finrank/common/v1/common.proto",
+    "finrank/feature/v1/feature_store_service.proto",
+    "finrank/ranking/v1/ranking_service.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_files(PROTOS)?;
+
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}
