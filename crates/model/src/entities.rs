@@ -1,7 +1,7 @@
 //! Customers, products and events as every part of finrank sees them: checked once, at the border, by the
 //! constructors here, whether they come from gRPC or from a file.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Borrow, collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,13 @@ impl fmt::Display for AttributeName {
     }
 }
 
+/// Looks a name up in a map without building one; names are ordered and compared as their text.
+impl Borrow<str> for AttributeName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl TryFrom<String> for AttributeName {
     type Error = InvalidField;
 
@@ -131,8 +138,7 @@ impl Attributes {
 
     /// The value of one attribute, if it is known.
     pub fn get(&self, name: &str) -> Option<&AttributeValue> {
-        // Attribute names are few and short, so building one for the look-up costs less than a second map.
-        self.0.get(&AttributeName(name.to_owned()))
+        self.0.get(name)
     }
 
     /// All attributes, in the order of their names.

@@ -2,14 +2,36 @@
 //!
 //! Pure: plain functions over slices and arrays, no I/O beyond reading and writing a bundle's directory.
 //! It knows nothing of Postgres, gRPC, candle or Faiss.
+//!
+//! [`UserEncoder`] and [`ProductEncoder`] turn entities into [`Embedding`]s by a fitted transform and a
+//! [`Tower`]; [`MlpScorer`] scores a pair of embeddings, [`SplitScorer`] the same for many candidates; a
+//! [`Bundle`] carries them all.
 
+pub mod bundle;
+mod dense;
 mod embedding;
+mod encoder;
 mod entities;
+mod error;
 mod ids;
+mod score;
+mod scorer;
+mod split_scorer;
+mod tower;
+pub mod transform;
 
+pub use bundle::{Bundle, BundleDigest, DataWindow, Manifest, Provenance, bundle_directory};
+pub use dense::Dense;
 pub use embedding::{Embedding, InvalidEmbedding};
+pub use encoder::{ProductEncoder, UserEncoder};
 pub use entities::{
     AttributeName, AttributeValue, Attributes, Customer, Event, EventKind, InvalidField, Money, Product,
     ProductClass, ProductDraft, ProductStatus, RiskGrade, UserRecord,
 };
+pub use error::ModelError;
 pub use ids::{EmbeddingSpace, EventId, ModelVersion, ProductId, UserId};
+pub use score::Score;
+pub use scorer::MlpScorer;
+pub use split_scorer::SplitScorer;
+pub use tower::{DIMENSION, FeatureRows, Tower};
+pub use transform::{ProductTransform, TableTransform, TransformConfig, UserTransform};

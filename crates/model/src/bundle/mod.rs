@@ -1,0 +1,153 @@
+//! A bundle: a directory that holds one model whole, so that what was trained together is served together.
+//!
+//! `manifest.json` says what the model is and lists the SHA-256 of each other file; `transforms.json` holds
+//! the fitted transforms, `towers.safetensors` and `scorer.safetensors` the weights. The same model always
+//! gives the same bytes. A bundle is written whole or not at all, never changed, and checked when read.
+
+mod manifest;
+mod read;
+mod tensors;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+pub use manifest::{
+    Architecture, BundleDigest, BundleFile, DataWindow, FORMAT_VERSION, Manifest, Provenance, TowerSizes,
+};
+
+use crate::{MlpScorer, ModelError, ModelVersion, ProductEncoder, UserEncoder};
+
+const MANIFEST_FILE: &str = "manifest.json";
+const TRANSFORMS_FILE: &str = "transforms.json";
+const TOWERS_FILE: &str = "towers.safetensors";
+const SCORER_FILE: &str = "scorer.safetensors";
+/// What the manifest lists, in its order.
+const PAYLOAD_FILES: [&str; 3] = [SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE];
+
+/// One model whole. Made by [`Bundle::new`] and [`Bundle::read`], so that its parts fit together and the
+/// manifest tells the truth about them.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Bundle {
+    /// What the model is.
+    pub manifest: Manifest,
+    /// Encodes customers.
+    pub user: UserEncoder,
+    /// Encodes products.
+    pub product: ProductEncoder,
+    /// Scores pairs of their embeddings.
+    pub scorer: MlpScorer,
+    /// The SHA-256 of `manifest.json`, and by it of everything else.
+    digest: BundleDigest,
+}
+
+impl Bundle {
+    /// Joins what was trained together.
+    ///
+    /// # Errors
+    /// When the towers' dimensions differ, the scorer does not take two embeddings of that dimension, or the
+    /// version cannot name a directory.
+    pub fn new(
+        provenance: Provenance,
+        user: UserEncoder,
+        product: ProductEncoder,
+        scorer: MlpScorer,
+    ) -> Result<Self, ModelError> {
+        check_version(&provenance.model_version)?;
+        check_fit(&user, &product, &scorer)?;
+        let files = write::payload(&user, &product, &scorer)?;
+        let manifest = Manifest::new(provenance, Architecture::of(&user, &product, &scorer), &files);
+        let digest = BundleDigest::of(&manifest.to_json()?);
+        Ok(Self {
+            manifest,
+            user,
+            product,
+            scorer,
+            digest,
+        })
+    }
+
+    /// Writes the bundle to `directory`, which must not exist yet; its parents are created. Nothing is left
+    /// at `directory` when it fails, and a reader sees all files or none.
+    ///
+    /// # Errors
+    /// [`ModelError::BundleExists`], or what the file system says.
+    pub fn write(&self, directory: &Path) -> Result<BundleDigest, ModelError> {
+        write::write(self, directory)?;
+        Ok(self.digest)
+    }
+
+    /// Reads and checks a bundle: format, file names, lengths, SHA-256, shapes, finite weights.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn read(directory: &Path) -> Result<Self, ModelError> {
+        read::read(directory)
+    }
+
+    /// Reads a bundle that must be the one registered with this digest.
+    ///
+    /// # Errors
+    /// As [`Bundle::read`], and [`ModelError::NotTheRegistered`].
+    pub fn read_registered(directory: &Path, registered: BundleDigest) -> Result<Self, ModelError> {
+        let bundle = Self::read(directory)?;
+        if bundle.digest == registered {
+            Ok(bundle)
+        } else {
+            Err(ModelError::NotTheRegistered {
+                expected: registered,
+                found: bundle.digest,
+            })
+        }
+    }
+
+    /// The SHA-256 of `manifest.json`, and by it of everything else: what is registered beside the version.
+    pub fn digest(&self) -> BundleDigest {
+        self.digest
+    }
+}
+
+/// Where the bundle of a version lies: `<models_dir>/<model_version>`.
+///
+/// # Errors
+/// When the version cannot name a directory, for example because it holds a slash.
+pub fn bundle_directory(models_dir: &Path, version: &ModelVersion) -> Result<PathBuf, ModelError> {
+    check_version(version)?;
+    Ok(models_dir.join(version.as_str()))
+}
+
+fn check_version(version: &ModelVersion) -> Result<(), ModelError> {
+    if is_plain_file_name(version.as_str()) {
+        Ok(())
+    } else {
+        Err(ModelError::UnusableVersion {
+            version: version.to_string(),
+        })
+    }
+}
+
+/// A name that stays in its directory, is not hidden and means the same on every file system.
+fn is_plain_file_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(is_plain)
+}
+
+fn check_fit(user: &UserEncoder, product: &ProductEncoder, scorer: &MlpScorer) -> Result<(), ModelError> {
+    let dimension = user.tower.dimension();
+    if product.tower.dimension() != dimension {
+        let found = [product.tower.dimension()];
+        return Err(ModelError::shape(
+            "the product tower's embedding",
+            &[dimension],
+            &found,
+        ));
+    }
+    if scorer.inputs() != 2 * dimension {
+        return Err(ModelError::shape(
+            "the scorer's input",
+            &[2 * dimension],
+            &[scorer.inputs()],
+        ));
+    }
+    Ok(())
+}

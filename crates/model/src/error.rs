@@ -1,0 +1,140 @@
+//! What can go wrong with a model; each variant is something that the caller can act on.
+
+use std::{fmt::Display, io, path::PathBuf};
+
+use thiserror::Error;
+
+use crate::{InvalidEmbedding, bundle::BundleDigest};
+
+/// Why a model cannot be built, read, written or used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Parts that do not fit together.
+    #[error("{what} has shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// Which part.
+        what: String,
+        /// The shape that its neighbours ask for.
+        expected: Vec<usize>,
+        /// The shape that it has.
+        found: Vec<usize>,
+    },
+    /// A model without a part that it must have.
+    #[error("{what} is empty")]
+    Empty {
+        /// Which part.
+        what: String,
+    },
+    /// A weight that is NaN or infinite.
+    #[error("{what} holds a weight that is not finite")]
+    NotFinite {
+        /// Which part.
+        what: String,
+    },
+    /// A tower computed something that is no embedding.
+    #[error("the embedding of row {row} {source}")]
+    Encoding {
+        /// The row of the batch, from 0. Not the entity's id, which does not belong in a log.
+        row: usize,
+        /// What is wrong with it.
+        source: InvalidEmbedding,
+    },
+    /// A model version that cannot name a directory.
+    #[error(
+        "model version {version:?} cannot name a directory: use letters, digits, '.', '_' and '-', not '.' first"
+    )]
+    UnusableVersion {
+        /// The version.
+        version: String,
+    },
+    /// A bundle is there already; bundles never change.
+    #[error("{} exists already, and a bundle is never overwritten", path.display())]
+    BundleExists {
+        /// The bundle's directory.
+        path: PathBuf,
+    },
+    /// A file of the bundle is missing.
+    #[error("{} is missing", path.display())]
+    FileMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The manifest lists a file whose name is not a plain file name.
+    #[error("the manifest lists {name:?}, which is not a plain file name")]
+    UnsafeFileName {
+        /// The name.
+        name: String,
+    },
+    /// The manifest does not list exactly the files that this format has.
+    #[error("the manifest lists {found:?}, expected {expected:?}")]
+    FileList {
+        /// The files of this format.
+        expected: Vec<String>,
+        /// What is listed.
+        found: Vec<String>,
+    },
+    /// A file is not the one that was written.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Which check failed.
+        reason: String,
+    },
+    /// A file is whole but does not hold what it must.
+    #[error("{file} cannot be read: {reason}")]
+    Malformed {
+        /// The file's name.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A bundle of a format that this program does not know.
+    #[error("the bundle has format version {found}, this program reads {supported}")]
+    FormatVersion {
+        /// The bundle's.
+        found: u32,
+        /// This program's.
+        supported: u32,
+    },
+    /// A bundle other than the one registered under its version.
+    #[error("the bundle's manifest has SHA-256 {found}, but {expected} is registered")]
+    NotTheRegistered {
+        /// As registered.
+        expected: BundleDigest,
+        /// As found.
+        found: BundleDigest,
+    },
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+impl ModelError {
+    pub(crate) fn shape(what: impl Into<String>, expected: &[usize], found: &[usize]) -> Self {
+        Self::Shape {
+            what: what.into(),
+            expected: expected.to_vec(),
+            found: found.to_vec(),
+        }
+    }
+
+    pub(crate) fn malformed(file: impl Into<String>, reason: impl Display) -> Self {
+        Self::Malformed {
+            file: file.into(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// For `map_err`: says which path an I/O error is about.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
