@@ -104,3 +104,51 @@ pub(crate) fn check_finite<'a>(
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{arr1, arr2};
+
+    use super::*;
+
+    #[test]
+    fn multiplies_and_adds_the_bias() {
+        let layer = Dense::new(arr2(&[[1.0, 2.0], [3.0, 4.0]]), arr1(&[0.5, -0.5])).unwrap();
+
+        assert_eq!(
+            layer.forward(&arr2(&[[1.0, 1.0], [2.0, 0.0]])),
+            arr2(&[[4.5, 5.5], [2.5, 3.5]])
+        );
+    }
+
+    #[test]
+    fn without_inputs_gives_the_bias() {
+        let layer = Dense::new(Array2::zeros((0, 1)), arr1(&[0.5])).unwrap();
+
+        assert_eq!(layer.forward(&Array2::zeros((2, 0))), arr2(&[[0.5], [0.5]]));
+    }
+
+    #[test]
+    fn a_transposed_weight_is_laid_out_row_by_row() {
+        let weight = arr2(&[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+
+        let layer = Dense::new(weight.clone().reversed_axes(), arr1(&[0.0, 0.0])).unwrap();
+
+        assert!(layer.weight.is_standard_layout());
+        assert_eq!(layer.weight, weight.t());
+    }
+
+    #[test]
+    fn refuses_a_bias_of_another_length_no_outputs_and_nan() {
+        let bias = Dense::new(Array2::zeros((2, 3)), Array1::zeros(2)).unwrap_err();
+        let outputs = Dense::new(Array2::zeros((2, 0)), Array1::zeros(0)).unwrap_err();
+        let nan = Dense::new(arr2(&[[f32::NAN]]), arr1(&[0.0])).unwrap_err();
+
+        assert_eq!(bias.to_string(), "a layer's bias has shape [2], expected [3]");
+        assert_eq!(outputs.to_string(), "a layer's output is empty");
+        assert_eq!(
+            nan.to_string(),
+            "a layer's weight holds a value that is not finite"
+        );
+    }
+}

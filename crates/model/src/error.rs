@@ -26,8 +26,8 @@ pub enum ModelError {
         /// Which part.
         what: String,
     },
-    /// A weight that is NaN or infinite.
-    #[error("{what} holds a weight that is not finite")]
+    /// A weight or metric that is NaN or infinite.
+    #[error("{what} holds a value that is not finite")]
     NotFinite {
         /// Which part.
         what: String,

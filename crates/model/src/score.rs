@@ -52,3 +52,27 @@ impl fmt::Display for Score {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_the_logistic_function_of_the_logit() {
+        assert_eq!(Score::from_logit(0.0).get(), 0.5);
+        assert!((Score::from_logit(0.87).get() - 0.7047).abs() < 5e-5);
+        assert_eq!(Score::from_logit(1000.0).get(), 1.0);
+        assert_eq!(Score::from_logit(-1000.0).get(), 0.0);
+    }
+
+    #[test]
+    fn orders_by_probability_and_puts_what_is_undefined_last() {
+        let mut scores = [0.5, f32::NAN, -3.0, f32::INFINITY].map(Score::from_logit);
+
+        scores.sort();
+
+        let expected = [f32::NAN, -3.0, 0.5, f32::INFINITY].map(Score::from_logit);
+        assert_eq!(scores, expected);
+        assert_eq!(scores[0].get(), 0.0);
+    }
+}

@@ -81,3 +81,67 @@ pub(crate) fn scores(first_sums: Array2<f32>, later: &[Dense]) -> Vec<Score> {
         .map(|&logit| Score::from_logit(logit))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, arr1, arr2};
+
+    use super::*;
+
+    fn embedding(values: &[f32]) -> Embedding {
+        Embedding::new(values, values.len()).unwrap()
+    }
+
+    fn linear(weights: &[f32], bias: f32) -> MlpScorer {
+        let weight = Array2::from_shape_vec((weights.len(), 1), weights.to_vec()).unwrap();
+        MlpScorer::new(vec![Dense::new(weight, arr1(&[bias])).unwrap()]).unwrap()
+    }
+
+    #[test]
+    fn the_articles_example_is_0_7047_by_its_own_formula() {
+        let score = linear(&[0.5, 0.6], 0.7).score(&embedding(&[0.1]), &embedding(&[0.2]));
+
+        assert!((score.get() - 0.7047).abs() < 5e-5, "{score}");
+    }
+
+    #[test]
+    fn the_example_with_weights_for_the_whole_concatenation_is_0_7790() {
+        let scorer = linear(&[0.5, 0.6, 0.5, 0.6], 0.7);
+
+        let score = scorer.score(&embedding(&[0.1, 0.2]), &embedding(&[0.3, 0.4]));
+
+        assert!((score.get() - 0.7790).abs() < 5e-5, "{score}");
+    }
+
+    #[test]
+    fn a_hidden_layer_lets_nothing_negative_through() {
+        let hidden = Dense::new(arr2(&[[1.0, -1.0], [0.0, 0.0]]), Array1::zeros(2)).unwrap();
+        let output = Dense::new(arr2(&[[1.0], [1.0]]), Array1::zeros(1)).unwrap();
+        let scorer = MlpScorer::new(vec![hidden, output]).unwrap();
+
+        // relu(x) + relu(-x) = |x|
+        let minus_two = scorer.score(&embedding(&[-2.0]), &embedding(&[0.0]));
+
+        assert_eq!(minus_two, Score::from_logit(2.0));
+    }
+
+    #[test]
+    fn refuses_layers_that_are_no_scorer() {
+        let layer =
+            |inputs, outputs| Dense::new(Array2::zeros((inputs, outputs)), Array1::zeros(outputs)).unwrap();
+
+        let none = MlpScorer::new(Vec::new()).unwrap_err();
+        let two_outputs = MlpScorer::new(vec![layer(4, 2)]).unwrap_err();
+        let gap = MlpScorer::new(vec![layer(4, 3), layer(2, 1)]).unwrap_err();
+
+        assert_eq!(none.to_string(), "the scorer's list of layers is empty");
+        assert_eq!(
+            two_outputs.to_string(),
+            "the scorer's last layer has shape [4, 2], expected [4, 1]"
+        );
+        assert_eq!(
+            gap.to_string(),
+            "the scorer's layer 1 has shape [2, 1], expected [3, 1]"
+        );
+    }
+}

@@ -9,7 +9,10 @@ mod read;
 mod tensors;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 pub use manifest::{
     Architecture, BundleDigest, BundleFile, DataWindow, FORMAT_VERSION, Manifest, Provenance, TowerSizes,
@@ -45,8 +48,8 @@ impl Bundle {
     /// Joins what was trained together.
     ///
     /// # Errors
-    /// When the towers' dimensions differ, the scorer does not take two embeddings of that dimension, or the
-    /// version cannot name a directory.
+    /// When the towers' dimensions differ, the scorer does not take two embeddings of that dimension, the
+    /// version cannot name a directory, or a metric is not finite.
     pub fn new(
         provenance: Provenance,
         user: UserEncoder,
@@ -54,6 +57,7 @@ impl Bundle {
         scorer: MlpScorer,
     ) -> Result<Self, ModelError> {
         check_version(&provenance.model_version)?;
+        check_metrics(&provenance.metrics)?;
         check_fit(&user, &product, &scorer)?;
         let files = write::payload(&user, &product, &scorer)?;
         let manifest = Manifest::new(provenance, Architecture::of(&user, &product, &scorer), &files);
@@ -130,6 +134,16 @@ fn check_version(version: &ModelVersion) -> Result<(), ModelError> {
 fn is_plain_file_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && !name.starts_with('.') && name.chars().all(is_plain)
+}
+
+/// JSON has no NaN: it would be written as null and never come back.
+fn check_metrics(metrics: &BTreeMap<String, f64>) -> Result<(), ModelError> {
+    match metrics.iter().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some((name, _)) => Err(ModelError::NotFinite {
+            what: format!("metric {name}"),
+        }),
+    }
 }
 
 fn check_fit(user: &UserEncoder, product: &ProductEncoder, scorer: &MlpScorer) -> Result<(), ModelError> {

@@ -59,3 +59,72 @@ impl CategoricalTransform {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fit(values: &[Option<&str>], config: &TransformConfig) -> CategoricalTransform {
+        CategoricalTransform::fit(values.iter().copied(), config)
+    }
+
+    fn features(column: &CategoricalTransform, value: Option<&str>) -> Vec<f32> {
+        let mut features = vec![f32::NAN; column.width()];
+        column.write(value, &mut features);
+        features
+    }
+
+    const REGIONS: [Option<&str>; 6] = [
+        Some("north"),
+        Some("south"),
+        Some("north"),
+        Some("south"),
+        Some("north"),
+        Some("atlantis"),
+    ];
+
+    #[test]
+    fn each_known_category_has_a_feature() {
+        let column = fit(&REGIONS, &TransformConfig::default());
+
+        assert_eq!(features(&column, Some("north")), [1.0, 0.0, 0.0]);
+        assert_eq!(features(&column, Some("south")), [0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn an_unknown_category_shares_the_bucket_that_the_rare_ones_trained() {
+        let column = fit(&REGIONS, &TransformConfig::default());
+
+        assert_eq!(features(&column, Some("moon")), [0.0, 0.0, 1.0]);
+        assert_eq!(features(&column, Some("atlantis")), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn missing_has_a_bucket_of_its_own_where_training_saw_it() {
+        let with_gaps = [&REGIONS[..], &[None]].concat();
+
+        let column = fit(&with_gaps, &TransformConfig::default());
+
+        assert_eq!(features(&column, None), [0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(
+            features(&fit(&REGIONS, &TransformConfig::default()), None),
+            [0.0, 0.0, 1.0]
+        );
+    }
+
+    #[test]
+    fn keeps_the_most_frequent_categories_and_of_equals_the_first_by_name() {
+        let values = ["d", "c", "b", "a", "d"].map(Some);
+        let config = TransformConfig {
+            max_categories: 2,
+            min_category_rows: 1,
+            ..Default::default()
+        };
+
+        let column = fit(&values, &config);
+
+        assert_eq!(features(&column, Some("a")), [1.0, 0.0, 0.0]);
+        assert_eq!(features(&column, Some("d")), [0.0, 1.0, 0.0]);
+        assert_eq!(features(&column, Some("b")), [0.0, 0.0, 1.0]);
+    }
+}

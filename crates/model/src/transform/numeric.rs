@@ -107,23 +107,25 @@ fn median(sorted: &[f64]) -> f64 {
     }
 }
 
-/// Mean and standard deviation; the deviation of a constant column is 1, so that dividing by it is harmless.
-fn mean_and_std(values: &[f64]) -> (f64, f64) {
-    if values.is_empty() {
-        return (0.0, 1.0);
+/// Mean and standard deviation of sorted values; the deviation of a constant column is 1, so that dividing
+/// by it is harmless.
+fn mean_and_std(sorted: &[f64]) -> (f64, f64) {
+    let [first, .., last] = sorted else {
+        return (sorted.first().copied().unwrap_or(0.0), 1.0);
+    };
+    if first == last {
+        // Summing would round, and leave a constant column a mean beside its value.
+        return (*first, 1.0);
     }
-    let mean = central_moment(values, 0.0, 1);
-    let std = central_moment(values, mean, 2).sqrt();
-    // Rounding alone gives a constant column a deviation of some 1e-16 of its mean.
-    let is_constant = std <= 1e-12 * mean.abs();
-    (mean, if is_constant { 1.0 } else { std })
+    let mean = central_moment(sorted, 0.0, 1);
+    let std = central_moment(sorted, mean, 2).sqrt();
+    // Differences below 1e-162 vanish when squared.
+    (mean, if std > 0.0 { std } else { 1.0 })
 }
 
-/// The third standardised moment; NaN for a constant column, which no threshold is below.
+/// The third standardised moment: NaN, which exceeds no threshold, without values; rounding where all are the
+/// same, and then the logarithm changes nothing.
 fn skewness(values: &[f64]) -> f64 {
-    if values.is_empty() {
-        return 0.0;
-    }
     let mean = central_moment(values, 0.0, 1);
     let variance = central_moment(values, mean, 2);
     central_moment(values, mean, 3) / variance.powf(1.5)
@@ -132,4 +134,131 @@ fn skewness(values: &[f64]) -> f64 {
 fn central_moment(values: &[f64], center: f64, power: i32) -> f64 {
     let sum: f64 = values.iter().map(|value| (value - center).powi(power)).sum();
     sum / values.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fit(values: impl IntoIterator<Item = Option<f64>>) -> NumericTransform {
+        NumericTransform::fit(values, &TransformConfig::default())
+    }
+
+    fn present(values: impl IntoIterator<Item = f64>) -> NumericTransform {
+        fit(values.into_iter().map(Some))
+    }
+
+    fn features(column: &NumericTransform, value: Option<f64>) -> Vec<f32> {
+        let mut features = vec![f32::NAN; column.width()];
+        column.write(value, &mut features);
+        features
+    }
+
+    fn hundred() -> impl Iterator<Item = f64> {
+        (0..100).map(f64::from)
+    }
+
+    #[test]
+    fn missing_is_the_median_and_says_so() {
+        let column = fit(hundred().map(Some).chain([None]));
+
+        assert_eq!(features(&column, None)[0], features(&column, Some(49.5))[0]);
+        assert_eq!(features(&column, None)[1], 1.0);
+        assert_eq!(features(&column, Some(49.5))[1], 0.0);
+    }
+
+    #[test]
+    fn has_no_indicator_where_training_never_missed_a_value() {
+        let column = present(hundred());
+
+        assert_eq!(features(&column, None), features(&column, Some(49.5)));
+        assert_eq!(column.width(), 1);
+    }
+
+    #[test]
+    fn standardises_to_mean_0_and_deviation_1() {
+        let column = present(hundred());
+
+        let values: Vec<f32> = (1..99)
+            .map(|value| features(&column, Some(f64::from(value)))[0])
+            .collect();
+
+        let mean = values.iter().sum::<f32>() / 98.0;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / 98.0;
+        assert!(mean.abs() < 1e-3, "{mean}");
+        assert!((variance - 1.0).abs() < 0.05, "{variance}");
+    }
+
+    #[test]
+    fn one_outlier_in_a_hundred_moves_nothing() {
+        let calm = present(hundred().chain([100.0]));
+        let with_outlier = present(hundred().chain([1e12]));
+
+        assert_eq!(with_outlier.high, 99.0);
+        assert_eq!(features(&with_outlier, Some(1e12)), features(&calm, Some(1e12)));
+    }
+
+    #[test]
+    fn a_rare_flag_is_not_clipped_away() {
+        let column = present((0..10_000).map(|row| if row == 7 { 1.0 } else { 0.0 }));
+
+        assert_ne!(features(&column, Some(0.0)), features(&column, Some(1.0)));
+    }
+
+    #[test]
+    fn a_heavy_tail_goes_through_the_logarithm() {
+        let incomes = || (0..1000).map(|row| (f64::from(row) / 80.0).exp());
+
+        assert!(present(incomes()).log1p);
+        assert!(
+            !present(incomes().map(|income| income - 2.0)).log1p,
+            "negative values have no logarithm"
+        );
+        assert!(!present(hundred()).log1p, "an even spread has no tail");
+    }
+
+    #[test]
+    fn the_logarithm_is_decided_after_clipping() {
+        assert!(!present(hundred().chain([1e12])).log1p);
+    }
+
+    #[test]
+    fn a_constant_column_says_nothing_whatever_comes_later() {
+        let column = present(vec![0.1; 1000]);
+
+        for value in [0.1, -5.0, 1e9, f64::MIN_POSITIVE] {
+            assert_eq!(features(&column, Some(value)), [0.0]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn features_are_finite_for_any_training_values_and_any_value(
+            training in prop::collection::vec(prop::option::of(any_finite()), 0..40),
+            value in prop::option::of(any_finite()),
+        ) {
+            let column = fit(training);
+
+            for feature in features(&column, value) {
+                prop_assert!(feature.is_finite(), "{feature} from {column:?}");
+            }
+        }
+
+        #[test]
+        fn comes_back_from_json_bit_for_bit(training in prop::collection::vec(-1e6f64..1e6, 17..60)) {
+            let column = present(training);
+
+            let back: NumericTransform = serde_json::from_str(&serde_json::to_string(&column).unwrap()).unwrap();
+
+            prop_assert_eq!(back.mean.to_bits(), column.mean.to_bits());
+            prop_assert_eq!(back, column);
+        }
+    }
+
+    fn any_finite() -> impl Strategy<Value = f64> {
+        use prop::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
+        POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO
+    }
 }

@@ -104,3 +104,102 @@ fn issuer(product: &Product) -> Option<&str> {
 fn risk_grade(product: &Product) -> Option<f64> {
     product.risk_grade.map(|grade| grade.get().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::{ProductClass, ProductDraft, ProductStatus, RiskGrade};
+
+    fn draft(id: &str) -> ProductDraft {
+        ProductDraft {
+            product_id: ProductId::parse(id).unwrap(),
+            product_class: ProductClass::Wealth,
+            name: "Bond fund".to_owned(),
+            description: "Lends to governments.".to_owned(),
+            issuer: "Aster".to_owned(),
+            risk_grade: Some(RiskGrade::new(2).unwrap()),
+            status: ProductStatus::Active,
+            attributes: Attributes::default(),
+            event_time: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn fitted() -> ProductTransform {
+        let grades = [1, 2, 3, 4, 5].map(|grade| RiskGrade::new(grade).unwrap());
+        let products: Vec<Product> = ["a", "b", "c", "d", "e"]
+            .into_iter()
+            .zip(grades)
+            .map(|(id, grade)| {
+                ProductDraft {
+                    risk_grade: Some(grade),
+                    ..draft(id)
+                }
+                .check()
+                .unwrap()
+            })
+            .collect();
+        ProductTransform::fit(&products, &TransformConfig::default())
+    }
+
+    #[test]
+    fn a_known_product_has_its_own_id_and_a_new_one_has_none() {
+        let rows = fitted().rows(&[draft("b").check().unwrap(), draft("new").check().unwrap()]);
+
+        assert_eq!(rows.sparse, [vec![1], vec![]]);
+        assert_eq!(rows.dense.row(0), rows.dense.row(1), "they are described alike");
+    }
+
+    #[test]
+    fn everything_that_describes_a_product_changes_its_row() {
+        let card = ProductClass::CreditCard;
+        let grade = Some(RiskGrade::new(5).unwrap());
+        let others = [
+            ProductDraft {
+                product_class: card,
+                ..draft("b")
+            },
+            ProductDraft {
+                issuer: "Birch".to_owned(),
+                ..draft("b")
+            },
+            ProductDraft {
+                risk_grade: grade,
+                ..draft("b")
+            },
+            ProductDraft {
+                name: "Share fund".to_owned(),
+                ..draft("b")
+            },
+            ProductDraft {
+                description: "Owns companies.".to_owned(),
+                ..draft("b")
+            },
+        ];
+        let transform = fitted();
+        let base = transform.rows(&[draft("b").check().unwrap()]).dense;
+
+        for other in others {
+            let other = other.check().unwrap();
+
+            assert_ne!(
+                transform.rows(std::slice::from_ref(&other)).dense,
+                base,
+                "{other:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn whether_it_may_be_sold_is_no_feature() {
+        let withdrawn = ProductDraft {
+            status: ProductStatus::Withdrawn,
+            ..draft("b")
+        };
+
+        let rows = fitted().rows(&[draft("b").check().unwrap(), withdrawn.check().unwrap()]);
+
+        assert_eq!(rows.dense.row(0), rows.dense.row(1));
+    }
+}

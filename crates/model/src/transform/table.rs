@@ -144,3 +144,123 @@ fn category(value: &AttributeValue) -> Option<Cow<'_, str>> {
             .map(Cow::Borrowed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(entries: &[(&str, AttributeValue)]) -> Attributes {
+        Attributes::new(
+            entries
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        )
+        .unwrap()
+    }
+
+    fn number(value: f64) -> AttributeValue {
+        AttributeValue::Number(value)
+    }
+
+    fn text(value: &str) -> AttributeValue {
+        AttributeValue::Text(value.to_owned())
+    }
+
+    /// Twenty rows: `age` 20 to 39, `city` Rome or Oslo in turn.
+    fn people() -> Vec<Attributes> {
+        (0..20)
+            .map(|index| {
+                let city = if index % 2 == 0 { "Rome" } else { "Oslo" };
+                row(&[("age", number(f64::from(20 + index))), ("city", text(city))])
+            })
+            .collect()
+    }
+
+    fn fit(rows: &[Attributes]) -> TableTransform {
+        TableTransform::fit(rows, &TransformConfig::default())
+    }
+
+    #[test]
+    fn a_column_is_what_most_of_its_values_are() {
+        let one_note = row(&[("age", text("unknown")), ("city", number(7.0))]);
+
+        let table = fit(&[people(), vec![one_note]].concat());
+
+        // age: value and missing, since the note is no number; city: Oslo, Rome, unknown.
+        assert_eq!(table.width(), 2 + 3);
+        assert_eq!(table.feature_names().collect::<Vec<_>>(), ["age", "city"]);
+    }
+
+    #[test]
+    fn a_number_written_as_text_is_a_number() {
+        let table = fit(&people());
+
+        let features = table.rows(&[row(&[("age", text(" 33 "))]), row(&[("age", number(33.0))])]);
+
+        assert_eq!(features.row(0), features.row(1));
+    }
+
+    #[test]
+    fn a_blank_category_is_missing() {
+        let table = fit(&[people(), vec![row(&[])]].concat());
+
+        let features = table.rows(&[row(&[("city", text("  "))]), row(&[])]);
+
+        assert_eq!(features.row(0), features.row(1));
+    }
+
+    #[test]
+    fn attributes_that_training_did_not_see_are_ignored() {
+        let table = fit(&people());
+        let known = people().remove(0);
+        let mut entries: Vec<_> = known
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        entries.push(("shoe_size", number(44.0)));
+
+        let features = table.rows(&[row(&entries), known]);
+
+        assert_eq!(features.row(0), features.row(1));
+    }
+
+    #[test]
+    fn a_row_is_the_same_alone_and_among_others() {
+        let table = fit(&people());
+
+        let together = table.rows(&people());
+
+        for (index, person) in people().iter().enumerate() {
+            assert_eq!(table.rows(&[person]).row(0), together.row(index));
+        }
+    }
+
+    #[test]
+    fn knows_nothing_of_rows_that_it_was_not_fitted_on() {
+        let (training, held_out) = (people(), row(&[("age", number(1e9)), ("city", text("Lima"))]));
+        let table = fit(&training);
+
+        let features = table.rows(&[held_out, row(&[("age", number(39.0)), ("city", text("Kyiv"))])]);
+
+        assert_eq!(
+            features.row(0),
+            features.row(1),
+            "clipped at the oldest in training, city unknown"
+        );
+    }
+
+    #[test]
+    fn a_table_without_rows_or_columns_has_no_features() {
+        assert_eq!(fit(&[]).width(), 0);
+        assert_eq!(fit(&[]).rows(&people()).dim(), (20, 0));
+    }
+
+    #[test]
+    fn comes_back_from_json_as_it_was() {
+        let table = fit(&people());
+
+        let back: TableTransform = serde_json::from_str(&serde_json::to_string(&table).unwrap()).unwrap();
+
+        assert_eq!(back, table);
+    }
+}

@@ -62,3 +62,36 @@ impl UserTransform {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::UserId;
+
+    fn holder(products: &[&str]) -> UserRecord {
+        UserRecord {
+            user_id: UserId::parse("u").unwrap(),
+            attributes: Attributes::default(),
+            held: products.iter().map(|id| ProductId::parse(id).unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn products_held_are_ids_and_those_that_training_did_not_see_are_skipped() {
+        let training = [holder(&["loan", "card"]), holder(&["card"])];
+        let transform = UserTransform::fit(&training, &TransformConfig::default());
+
+        let rows = transform.rows(&[holder(&["card", "fund", "loan"]), holder(&[])]);
+
+        assert_eq!(transform.vocabulary_len(), 2);
+        assert_eq!(rows.sparse, [vec![0, 1], vec![]]);
+    }
+
+    #[test]
+    fn customers_of_whom_only_the_history_is_known_have_rows_without_columns() {
+        let transform = UserTransform::fit(&[holder(&["card"])], &TransformConfig::default());
+
+        assert_eq!(transform.rows(&[holder(&["card"])]).dense.dim(), (1, 0));
+        assert_eq!(transform.feature_names(), ["held"]);
+    }
+}

@@ -50,3 +50,29 @@ impl<T: Ord> TryFrom<Vec<T>> for Vocabulary<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_positions_in_the_sorted_list() {
+        let product = |id: &str| ProductId::parse(id).unwrap();
+
+        let vocabulary: Vocabulary<ProductId> = ["b", "a", "b"].map(product).into_iter().collect();
+
+        assert_eq!(vocabulary.len(), 2);
+        assert_eq!(vocabulary.id(&product("b")), Some(1));
+        assert_eq!(vocabulary.id(&product("c")), None);
+    }
+
+    #[test]
+    fn a_list_in_another_order_or_with_duplicates_is_refused() {
+        for json in [r#"["b", "a"]"#, r#"["a", "a"]"#] {
+            assert!(
+                serde_json::from_str::<Vocabulary<String>>(json).is_err(),
+                "{json}"
+            );
+        }
+    }
+}
