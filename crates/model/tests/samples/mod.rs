@@ -6,6 +6,8 @@
     reason = "each test file includes this and uses its part"
 )]
 
+pub mod written;
+
 use chrono::DateTime;
 use finrank_model::{
     AttributeValue, Attributes, Bundle, DataWindow, Dense, EmbeddingSpace, MlpScorer, ModelVersion, Product,
