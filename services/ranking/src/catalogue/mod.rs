@@ -1,0 +1,189 @@
+//! The catalogue: products, their embeddings in an index, and the scorer prepared for them, all of one
+//! generation. It is built aside, never changed, and replaced whole; a request works on one from its first step
+//! to its last, so that nothing of two models ever meets.
+
+mod current;
+mod error;
+mod product;
+
+use std::collections::HashMap;
+
+use finrank_model::{Bundle, Embedding, ProductClass, ProductId, ProductStatus, Score, SplitScorer};
+
+pub use current::CurrentCatalogue;
+pub use error::CatalogueError;
+pub use product::CatalogueProduct;
+
+use crate::{
+    Generation,
+    index::{IndexError, ProductIndex, Row, RowSet, SpacedEmbedding, norm},
+};
+
+/// Products, index and scorer of one generation. A product's [`Row`] is its place in the order of ids.
+#[derive(Debug)]
+pub struct Catalogue {
+    products: Vec<CatalogueProduct>,
+    rows: HashMap<ProductId, Row>,
+    index: ProductIndex,
+    /// The embeddings at length 1, whose inner products are cosines: 256 bytes a product, so that
+    /// SimilarProducts is a search like any other.
+    directions: ProductIndex,
+    scorer: SplitScorer,
+    sellable: RowSet,
+    by_class: HashMap<ProductClass, RowSet>,
+}
+
+impl Catalogue {
+    /// Builds index and scorer for a generation's products. Takes about as long as the products take to be
+    /// copied twice and to pass the scorer's first layer: off the asynchronous threads, please.
+    ///
+    /// # Errors
+    /// When the bundle is of another model, space or dimension than the embeddings, two products have one id,
+    /// or an embedding has another dimension.
+    pub fn build(
+        generation: Generation,
+        mut products: Vec<(CatalogueProduct, Embedding)>,
+        bundle: &Bundle,
+    ) -> Result<Self, CatalogueError> {
+        check_bundle(&generation, bundle)?;
+        products.sort_by(|(a, _), (b, _)| a.product_id.cmp(&b.product_id));
+        let (products, embeddings): (Vec<CatalogueProduct>, Vec<Embedding>) = products.into_iter().unzip();
+        let directions: Vec<Embedding> = embeddings.iter().map(direction).collect();
+        Ok(Self {
+            rows: rows_by_id(&products)?,
+            index: ProductIndex::build(generation.clone(), &embeddings)?,
+            directions: ProductIndex::build(generation, &directions)?,
+            scorer: SplitScorer::new(&bundle.scorer, &embeddings)?,
+            sellable: rows_where(&products, |product| product.status == ProductStatus::Active),
+            by_class: ProductClass::ALL
+                .into_iter()
+                .map(|class| {
+                    (
+                        class,
+                        rows_where(&products, |product| product.product_class == class),
+                    )
+                })
+                .collect(),
+            products,
+        })
+    }
+
+    /// What it was built from.
+    pub fn generation(&self) -> &Generation {
+        self.index.generation()
+    }
+
+    /// How many products there are, withdrawn ones included.
+    pub fn len(&self) -> usize {
+        self.products.len()
+    }
+
+    /// Whether there is no product.
+    pub fn is_empty(&self) -> bool {
+        self.products.is_empty()
+    }
+
+    /// The product of a row.
+    ///
+    /// # Panics
+    /// When the row is of another catalogue and past this one's end.
+    pub fn product(&self, row: Row) -> &CatalogueProduct {
+        &self.products[row.0]
+    }
+
+    /// The row of a product, if it is in this catalogue.
+    pub fn row(&self, product_id: &ProductId) -> Option<Row> {
+        self.rows.get(product_id).copied()
+    }
+
+    /// The rows of products that are still sold.
+    pub fn sellable(&self) -> &RowSet {
+        &self.sellable
+    }
+
+    /// The rows of a class's products.
+    pub fn of_class(&self, class: ProductClass) -> &RowSet {
+        &self.by_class[&class]
+    }
+
+    /// The index over the embeddings as they are: ⟨h_u, h_p⟩.
+    pub fn index(&self) -> &ProductIndex {
+        &self.index
+    }
+
+    /// The index over the embeddings at length 1, for cosines.
+    pub fn directions(&self) -> &ProductIndex {
+        &self.directions
+    }
+
+    /// The scorer's probability for each of some rows, in their order.
+    ///
+    /// # Errors
+    /// When the user's embedding is of another space or dimension.
+    pub fn score(&self, user: &SpacedEmbedding, rows: &[Row]) -> Result<Vec<Score>, IndexError> {
+        self.index.check(user)?;
+        let rows: Vec<usize> = rows.iter().map(|row| row.0).collect();
+        Ok(self.scorer.score(&user.embedding, &rows))
+    }
+}
+
+fn check_bundle(generation: &Generation, bundle: &Bundle) -> Result<(), CatalogueError> {
+    let manifest = &bundle.manifest;
+    let facts = [
+        (
+            "model version",
+            manifest.model_version.to_string(),
+            generation.model_version.to_string(),
+        ),
+        (
+            "embedding space",
+            manifest.embedding_space.to_string(),
+            generation.embedding_space.to_string(),
+        ),
+        (
+            "dimension",
+            manifest.dimension.to_string(),
+            generation.dimension.to_string(),
+        ),
+    ];
+    match facts
+        .into_iter()
+        .find(|(_, bundle, embeddings)| bundle != embeddings)
+    {
+        None => Ok(()),
+        Some((what, bundle, embeddings)) => Err(CatalogueError::OtherBundle {
+            what,
+            bundle,
+            embeddings,
+        }),
+    }
+}
+
+/// The embedding at length 1; one of length 0 has no direction and stays, with a cosine of 0 to everything.
+fn direction(embedding: &Embedding) -> Embedding {
+    let length = norm(embedding);
+    if length == 0.0 {
+        return embedding.clone();
+    }
+    let unit: Vec<f32> = embedding
+        .as_slice()
+        .iter()
+        .map(|&value| (f64::from(value) / length) as f32)
+        .collect();
+    Embedding::new(unit, embedding.dimension()).expect("no component is larger than the whole vector")
+}
+
+fn rows_by_id(products: &[CatalogueProduct]) -> Result<HashMap<ProductId, Row>, CatalogueError> {
+    let mut rows = HashMap::with_capacity(products.len());
+    for (row, product) in products.iter().enumerate() {
+        if rows.insert(product.product_id.clone(), Row(row)).is_some() {
+            return Err(CatalogueError::DuplicateProduct(product.product_id.clone()));
+        }
+    }
+    Ok(rows)
+}
+
+fn rows_where(products: &[CatalogueProduct], holds: impl Fn(&CatalogueProduct) -> bool) -> RowSet {
+    let rows = products.iter().enumerate().filter(|(_, product)| holds(product));
+    RowSet::of(products.len(), rows.map(|(row, _)| Row(row)))
+}

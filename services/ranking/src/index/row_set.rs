@@ -1,0 +1,158 @@
+//! A set of an index's rows, laid out as Faiss's `IDSelectorBitmap` reads it.
+
+use super::Row;
+
+/// Which rows of an index may be found. Row `i` is bit `i % 8`, least significant first, of byte `i / 8`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowSet {
+    bits: Vec<u8>,
+    rows: usize,
+}
+
+impl RowSet {
+    /// No row of `rows`.
+    pub fn empty(rows: usize) -> Self {
+        Self {
+            bits: vec![0; rows.div_ceil(8)],
+            rows,
+        }
+    }
+
+    /// Every row of `rows`.
+    pub fn full(rows: usize) -> Self {
+        Self::of(rows, (0..rows).map(Row))
+    }
+
+    /// Some rows of `rows`.
+    ///
+    /// # Panics
+    /// When a member is not below `rows`.
+    pub fn of(rows: usize, members: impl IntoIterator<Item = Row>) -> Self {
+        let mut set = Self::empty(rows);
+        for row in members {
+            set.insert(row);
+        }
+        set
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    /// When the row is not below [`RowSet::universe`].
+    pub fn insert(&mut self, row: Row) {
+        assert!(row.0 < self.rows, "row {} of {}", row.0, self.rows);
+        self.bits[row.0 / 8] |= 1 << (row.0 % 8);
+    }
+
+    /// Takes a row out; one that is not in it stays out.
+    pub fn remove(&mut self, row: Row) {
+        if let Some(byte) = self.bits.get_mut(row.0 / 8) {
+            *byte &= !(1 << (row.0 % 8));
+        }
+    }
+
+    /// Adds another set's rows.
+    ///
+    /// # Panics
+    /// When the sets are of different indexes.
+    pub fn add(&mut self, other: &Self) {
+        assert_eq!(self.rows, other.rows, "both sets are of one index");
+        for (mine, theirs) in self.bits.iter_mut().zip(&other.bits) {
+            *mine |= theirs;
+        }
+    }
+
+    /// Keeps the rows that are in both sets.
+    ///
+    /// # Panics
+    /// When the sets are of different indexes.
+    pub fn keep(&mut self, other: &Self) {
+        assert_eq!(self.rows, other.rows, "both sets are of one index");
+        for (mine, theirs) in self.bits.iter_mut().zip(&other.bits) {
+            *mine &= theirs;
+        }
+    }
+
+    /// Whether a row is in it.
+    pub fn contains(&self, row: Row) -> bool {
+        self.bits
+            .get(row.0 / 8)
+            .is_some_and(|byte| byte >> (row.0 % 8) & 1 == 1)
+    }
+
+    /// How many rows are in it.
+    pub fn len(&self) -> usize {
+        self.bits.iter().map(|byte| byte.count_ones() as usize).sum()
+    }
+
+    /// Whether no row is in it.
+    pub fn is_empty(&self) -> bool {
+        self.bits.iter().all(|&byte| byte == 0)
+    }
+
+    /// How many rows could be in it: those of the index that it is of.
+    pub fn universe(&self) -> usize {
+        self.rows
+    }
+
+    /// The bits, for Faiss.
+    pub(super) fn bits(&self) -> &[u8] {
+        &self.bits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rows_and_members() -> impl Strategy<Value = (usize, BTreeSet<usize>)> {
+        (1..70_usize).prop_flat_map(|rows| (Just(rows), prop::collection::btree_set(0..rows, 0..rows)))
+    }
+
+    proptest! {
+        #[test]
+        fn holds_exactly_the_rows_put_in_and_not_taken_out(
+            (rows, members) in rows_and_members(),
+            removed in prop::collection::btree_set(0..70_usize, 0..20),
+        ) {
+            let mut set = RowSet::of(rows, members.iter().copied().map(Row));
+
+            for &row in &removed {
+                set.remove(Row(row));
+            }
+
+            let kept: BTreeSet<usize> = members.difference(&removed).copied().collect();
+            prop_assert_eq!(set.len(), kept.len());
+            prop_assert_eq!(set.is_empty(), kept.is_empty());
+            for row in 0..80 {
+                prop_assert_eq!(set.contains(Row(row)), kept.contains(&row));
+            }
+        }
+
+        #[test]
+        fn adds_and_keeps_another_sets_rows((rows, members) in rows_and_members(), every in 1..5_usize) {
+            let set = RowSet::of(rows, members.iter().copied().map(Row));
+            let other = RowSet::of(rows, (0..rows).step_by(every).map(Row));
+            let (mut either, mut both) = (set.clone(), set);
+
+            either.add(&other);
+            both.keep(&other);
+
+            for row in 0..rows {
+                prop_assert_eq!(either.contains(Row(row)), members.contains(&row) || row % every == 0);
+                prop_assert_eq!(both.contains(Row(row)), members.contains(&row) && row % every == 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_set_has_no_bits_past_its_last_row() {
+        assert_eq!(RowSet::full(13).len(), 13);
+        assert_eq!(RowSet::full(13).bits(), [0xff, 0x1f]);
+        assert!(RowSet::full(0).is_empty());
+    }
+}

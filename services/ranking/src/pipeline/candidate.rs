@@ -1,0 +1,37 @@
+//! What a candidate is at each stage. A later stage's type can only be had from the one before it.
+
+use finrank_model::Score;
+
+use crate::index::Row;
+
+/// A product that retrieval found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetrievedCandidate {
+    /// Which.
+    pub row: Row,
+    /// ⟨h_u, h_p⟩.
+    pub retrieval_score: f32,
+}
+
+/// A candidate with the scorer's word on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScoredCandidate {
+    /// Which.
+    pub row: Row,
+    /// ⟨h_u, h_p⟩.
+    pub retrieval_score: f32,
+    /// The probability that the customer takes it.
+    pub score: Score,
+}
+
+impl RetrievedCandidate {
+    /// The same candidate, scored.
+    pub fn scored(self, score: Score) -> ScoredCandidate {
+        let Self { row, retrieval_score } = self;
+        ScoredCandidate {
+            row,
+            retrieval_score,
+            score,
+        }
+    }
+}

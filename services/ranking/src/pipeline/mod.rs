@@ -1,0 +1,98 @@
+//! The pipeline: how a request becomes a decision. One trait per stage; a stage sees what the one before it
+//! made and cannot reach round it. All of it is plain computing on one thread, without I/O but the record.
+
+mod candidate;
+mod decision;
+mod eligibility;
+mod filters;
+mod recorder;
+mod retriever;
+mod scorer;
+mod selector;
+
+pub use candidate::{RetrievedCandidate, ScoredCandidate};
+pub use decision::Decision;
+pub use eligibility::{Eligibility, Eligible, Filter, Scenario, Terms};
+pub use recorder::{LogRecorder, Recorder};
+pub use retriever::{InnerProductRetriever, Retriever};
+pub use scorer::{MlpCandidateScorer, Scorer};
+pub use selector::{Selector, TopSelector};
+
+use crate::{
+    catalogue::Catalogue,
+    index::{IndexError, SpacedEmbedding},
+};
+
+/// Whom to offer how much, on what terms.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The user's embedding.
+    pub user: SpacedEmbedding,
+    /// The refresh run that the user's embedding comes from.
+    pub user_generation: i64,
+    /// What may not be offered.
+    pub terms: Terms,
+    /// How many products, at least one.
+    pub k: usize,
+}
+
+/// The stages, in order.
+#[derive(Debug)]
+pub struct Pipeline {
+    eligibility: Eligibility,
+    retriever: Box<dyn Retriever>,
+    scorer: Box<dyn Scorer>,
+    selector: Box<dyn Selector>,
+    recorder: Box<dyn Recorder>,
+    /// How many candidates are scored when fewer are asked for.
+    candidates: usize,
+}
+
+impl Pipeline {
+    /// Inner product, the model's scorer, best scores first; decisions go to the log.
+    pub fn new(candidates: usize) -> Self {
+        Self {
+            eligibility: Eligibility::default(),
+            retriever: Box::new(InnerProductRetriever),
+            scorer: Box::new(MlpCandidateScorer),
+            selector: Box::new(TopSelector),
+            recorder: Box::new(LogRecorder),
+            candidates,
+        }
+    }
+
+    /// Decides what to offer: the whole story of a Recommend request once its customer is known.
+    ///
+    /// # Errors
+    /// When the user's embedding and the catalogue's are not of one space and dimension.
+    pub fn recommend(&self, catalogue: &Catalogue, ask: &Ask) -> Result<Decision, IndexError> {
+        let eligible = self.eligibility.of(catalogue, &ask.terms);
+        let retrieved =
+            self.retriever
+                .retrieve(catalogue, &ask.user, &eligible, ask.k.max(self.candidates))?;
+        let scored = self.scorer.score(catalogue, &ask.user, retrieved)?;
+        let candidates = scored.len();
+        let items = self.selector.select(scored, ask.k);
+        let decision = Decision::new(catalogue, ask, &eligible, candidates, items);
+        self.recorder.record(&decision);
+        Ok(decision)
+    }
+
+    /// The stages up to retrieval alone.
+    ///
+    /// # Errors
+    /// As [`Pipeline::recommend`].
+    pub fn retrieve(
+        &self,
+        catalogue: &Catalogue,
+        query: &SpacedEmbedding,
+        terms: &Terms,
+        k: usize,
+    ) -> Result<Vec<RetrievedCandidate>, IndexError> {
+        let eligible = self.eligibility.of(catalogue, terms);
+        self.retriever.retrieve(catalogue, query, &eligible, k)
+    }
+}
+
+#[cfg(test)]
+mod tests;

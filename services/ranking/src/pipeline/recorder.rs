@@ -1,0 +1,37 @@
+//! Recording: every decision leaves a trace by which it can be asked about.
+
+use std::fmt::Debug;
+
+use tracing::info;
+
+use super::decision::Decision;
+
+/// Takes note of decisions.
+pub trait Recorder: Debug + Send + Sync {
+    /// Takes note of one.
+    fn record(&self, decision: &Decision);
+}
+
+/// One structured line a decision. It says what decided and how much was offered; not to whom, since a log
+/// may hold user ids only as keyed hashes and there is no key yet.
+#[derive(Debug)]
+pub struct LogRecorder;
+
+impl Recorder for LogRecorder {
+    fn record(&self, decision: &Decision) {
+        let generation = &decision.generation;
+        info!(
+            decision_id = %decision.decision_id,
+            model_version = %generation.model_version,
+            embedding_space = %generation.embedding_space,
+            index_generation = generation.run_id,
+            user_generation = decision.user_generation,
+            scenario = ?decision.scenario,
+            k = decision.k,
+            eligible = decision.eligible,
+            candidates = decision.candidates,
+            offered = decision.items.len(),
+            "decided"
+        );
+    }
+}

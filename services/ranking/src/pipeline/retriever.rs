@@ -1,0 +1,48 @@
+//! Retrieval: from all that is eligible to some hundred candidates worth scoring.
+
+use std::fmt::Debug;
+
+use tracing::debug_span;
+
+use super::{candidate::RetrievedCandidate, eligibility::Eligible};
+use crate::{
+    catalogue::Catalogue,
+    index::{IndexError, SpacedEmbedding},
+};
+
+/// Finds candidates.
+pub trait Retriever: Debug + Send + Sync {
+    /// The `count` eligible products that fit a query best, best first; all of them when there are fewer.
+    ///
+    /// # Errors
+    /// When the query and the catalogue are not of one space and dimension.
+    fn retrieve(
+        &self,
+        catalogue: &Catalogue,
+        query: &SpacedEmbedding,
+        eligible: &Eligible,
+        count: usize,
+    ) -> Result<Vec<RetrievedCandidate>, IndexError>;
+}
+
+/// By the largest inner product, exactly, in Faiss.
+#[derive(Debug)]
+pub struct InnerProductRetriever;
+
+impl Retriever for InnerProductRetriever {
+    fn retrieve(
+        &self,
+        catalogue: &Catalogue,
+        query: &SpacedEmbedding,
+        eligible: &Eligible,
+        count: usize,
+    ) -> Result<Vec<RetrievedCandidate>, IndexError> {
+        let _stage = debug_span!("retrieve", eligible = eligible.count(), count).entered();
+        let hits = catalogue.index().search(query, eligible.rows(), count)?;
+        let candidates = hits.into_iter().map(|hit| RetrievedCandidate {
+            row: hit.row,
+            retrieval_score: hit.inner_product,
+        });
+        Ok(candidates.collect())
+    }
+}
