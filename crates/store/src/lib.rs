@@ -1,1 +1,15 @@
-//! Placeholder.
+//! Postgres as the rest of finrank sees it: finding or starting it, its schema, connections, bulk transfer,
+//! and the rows that both learning and refresh read.
+//!
+//! Queries that only one service asks stand in that service.
+
+pub mod bulk;
+pub mod cluster;
+mod connect;
+mod error;
+pub mod models;
+pub mod records;
+pub mod scratch;
+
+pub use connect::{DatabaseConfig, Store};
+pub use error::{Result, StoreError};

@@ -1,0 +1,108 @@
+//! What can go wrong between us and Postgres, in words that say what to do.
+
+use std::{io, path::PathBuf};
+
+use finrank_model::InvalidField;
+use thiserror::Error;
+
+/// The crate's result.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// What can go wrong.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// No server answers at the address, or it does not let us in.
+    #[error(
+        "cannot reach Postgres at {address}: {reason}; start it (`finrank postgres start`) or set DATABASE_URL"
+    )]
+    Unreachable {
+        /// Host, port and database, without the password.
+        address: String,
+        /// What the attempt said.
+        reason: String,
+    },
+    /// The database's URL cannot be read.
+    #[error("DATABASE_URL is not a Postgres URL: {0}")]
+    Url(String),
+    /// Postgres refused a query or went away.
+    #[error("Postgres: {0}")]
+    Query(#[from] sqlx::Error),
+    /// Postgres refused a bulk transfer or went away.
+    #[error("Postgres: {0}")]
+    Bulk(#[from] postgres::Error),
+    /// The schema could not be brought up to date.
+    #[error("cannot bring the schema up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A stored row does not hold what every writer checks.
+    #[error("a stored row of {table} is not valid: {source}")]
+    StoredRow {
+        /// Where it is stored.
+        table: &'static str,
+        /// The field at fault.
+        source: InvalidField,
+    },
+    /// A model version is registered with another bundle.
+    #[error("model version {model_version} is registered with bundle {registered}, not {offered}")]
+    AnotherBundle {
+        /// The version.
+        model_version: String,
+        /// The SHA-256 that is registered.
+        registered: String,
+        /// The SHA-256 that was offered.
+        offered: String,
+    },
+    /// Postgres's programs are nowhere to be found.
+    #[error(
+        "no Postgres programs found in {looked_in}; install Debian's `postgresql` or set postgres.bin_dir"
+    )]
+    NoPrograms {
+        /// Where we looked.
+        looked_in: String,
+    },
+    /// A directory is not a cluster's, and not empty either.
+    #[error("{path} is not empty and holds no Postgres cluster; choose another data directory")]
+    NotACluster {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Postgres does not run as root, and the user it would run as cannot get at its directory.
+    #[error(
+        "user {user} cannot enter {path}; make it traversable (chmod o+x) or choose another state directory"
+    )]
+    NotTraversable {
+        /// Who.
+        user: String,
+        /// The directory on the way.
+        path: PathBuf,
+    },
+    /// The port that was asked for is taken.
+    #[error("port {0} is in use; choose another, or none for a free one")]
+    PortTaken(u16),
+    /// A program of Postgres failed.
+    #[error("{program} failed: {output}")]
+    Program {
+        /// Which.
+        program: String,
+        /// What it printed.
+        output: String,
+    },
+    /// The server did not become ready, or did not stop.
+    #[error("Postgres in {data_dir} {what}; its log is {log}")]
+    Stuck {
+        /// The cluster.
+        data_dir: PathBuf,
+        /// What it did not do.
+        what: &'static str,
+        /// Where it says why.
+        log: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}

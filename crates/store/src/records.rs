@@ -1,0 +1,131 @@
+//! The records that towers are trained on and run on: customers with what they hold, and products.
+//!
+//! Learning and refresh read them here, by the same queries, so that they cannot see different things.
+//! A customer *holds* a product when the latest of their `acquired` and `closed` events for it is `acquired`;
+//! of two events at the same time the one that was stored later counts.
+
+use chrono::{DateTime, Utc};
+use finrank_model::{
+    Attributes, InvalidField, Product, ProductClass, ProductDraft, ProductId, ProductStatus, RiskGrade,
+    UserId, UserRecord,
+};
+use sqlx::types::Json;
+
+use crate::{Result, Store, StoreError};
+
+/// Customers with ids from `from` on and below `below`, in the order of their ids in Postgres, at most `limit`.
+/// Either end may be open. To read on, pass the last id and leave the first record of the next page out.
+///
+/// # Errors
+/// When Postgres does not answer, or a stored row does not hold what every writer checks.
+pub async fn user_records(
+    store: &Store,
+    from: Option<&UserId>,
+    below: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<UserRecord>> {
+    let rows = sqlx::query!(
+        r#"select user_id, attributes as "attributes: Json<Attributes>",
+                  array(
+                      select product_id
+                      from (
+                          select distinct on (product_id) product_id, kind
+                          from events
+                          where events.user_id = customers.user_id and kind in ('acquired', 'closed')
+                          order by product_id, event_time desc, ingest_seq desc
+                      ) as latest
+                      where kind = 'acquired'
+                      order by product_id
+                  ) as "held!"
+           from customers
+           where ($1::text is null or user_id >= $1) and ($2::text is null or user_id < $2)
+           order by user_id
+           limit $3"#,
+        from.map(UserId::as_str),
+        below.map(UserId::as_str),
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    )
+    .fetch_all(store.pool())
+    .await?;
+    let records = rows.into_iter().map(|row| {
+        Ok(UserRecord {
+            user_id: UserId::parse(row.user_id)?,
+            attributes: row.attributes.0,
+            held: row
+                .held
+                .into_iter()
+                .map(ProductId::parse)
+                .collect::<Result<_, _>>()?,
+        })
+    });
+    records
+        .collect::<Result<_, _>>()
+        .map_err(|source| StoreError::StoredRow {
+            table: "customers",
+            source,
+        })
+}
+
+/// Products with ids from `from` on and below `below`, as [`user_records`].
+///
+/// # Errors
+/// As [`user_records`].
+pub async fn product_records(
+    store: &Store,
+    from: Option<&ProductId>,
+    below: Option<&ProductId>,
+    limit: usize,
+) -> Result<Vec<Product>> {
+    let rows = sqlx::query_as!(
+        ProductRow,
+        r#"select product_id, product_class, name, description, issuer, risk_grade, status,
+                  attributes as "attributes: Json<Attributes>", event_time
+           from products
+           where ($1::text is null or product_id >= $1) and ($2::text is null or product_id < $2)
+           order by product_id
+           limit $3"#,
+        from.map(ProductId::as_str),
+        below.map(ProductId::as_str),
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    )
+    .fetch_all(store.pool())
+    .await?;
+    let products = rows.into_iter().map(ProductRow::parse);
+    products
+        .collect::<Result<_, _>>()
+        .map_err(|source| StoreError::StoredRow {
+            table: "products",
+            source,
+        })
+}
+
+struct ProductRow {
+    product_id: String,
+    product_class: String,
+    name: String,
+    description: String,
+    issuer: String,
+    risk_grade: Option<i16>,
+    status: String,
+    attributes: Json<Attributes>,
+    event_time: DateTime<Utc>,
+}
+
+impl ProductRow {
+    fn parse(self) -> Result<Product, InvalidField> {
+        // The column's check keeps the grade within 1 to 5; a negative one would fail as u32::MAX does.
+        let grade = |grade: i16| RiskGrade::new(u32::try_from(grade).unwrap_or(u32::MAX));
+        ProductDraft {
+            product_id: ProductId::parse(self.product_id)?,
+            product_class: ProductClass::parse(&self.product_class)?,
+            name: self.name,
+            description: self.description,
+            issuer: self.issuer,
+            risk_grade: self.risk_grade.map(grade).transpose()?,
+            status: ProductStatus::parse(&self.status)?,
+            attributes: self.attributes.0,
+            event_time: self.event_time,
+        }
+        .check()
+    }
+}
