@@ -1,1 +1,15 @@
-//! Placeholder.
+//! rich errors, and the conversion between contract messages and entities.
+//!
+//! It knows no service: what a server serves is given to it.
+
+mod admission;
+pub mod config;
+mod error;
+mod server;
+pub mod shutdown;
+pub mod status;
+pub mod telemetry;
+pub mod wire;
+
+pub use error::{Result, ServingError};
+pub use server::{Health, Server, ServerConfig};

@@ -1,0 +1,136 @@
+//! Which requests are taken on, and for how long: a server takes on so many at once and sheds the rest, and
+//! gives each unary request a limit. What an orchestrator asks (health) and what a person asks (reflection) is
+//! always taken on.
+//!
+//! tonic's own limits hold for a connection or for everything alike, streams included, which is why this stands here.
+
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use tokio::sync::Semaphore;
+use tonic::{Status, body::Body, codegen::http};
+use tower::{Layer, Service};
+
+use crate::status;
+
+/// When a client that was shed may come again.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// Paths of our own services; health and reflection have others.
+const OURS: &str = "/finrank.";
+
+/// Sheds what is too much and limits the time of unary requests.
+#[derive(Clone)]
+pub(crate) struct AdmissionLayer {
+    streaming: Arc<HashSet<String>>,
+    permits: Arc<Semaphore>,
+    limit: Duration,
+}
+
+impl AdmissionLayer {
+    /// Takes on `at_once` requests at a time, and gives up a unary one after `limit`.
+    pub(crate) fn new(at_once: usize, limit: Duration) -> Self {
+        Self {
+            streaming: Arc::new(streaming_paths()),
+            permits: Arc::new(Semaphore::new(at_once)),
+            limit,
+        }
+    }
+}
+
+impl<S> Layer<S> for AdmissionLayer {
+    type Service = Admission<S>;
+
+    fn layer(&self, inner: S) -> Admission<S> {
+        Admission {
+            inner,
+            rules: self.clone(),
+        }
+    }
+}
+
+/// The service that [`AdmissionLayer`] makes.
+#[derive(Clone)]
+pub(crate) struct Admission<S> {
+    inner: S,
+    rules: AdmissionLayer,
+}
+
+impl<S> Service<http::Request<Body>> for Admission<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Send,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        if !path.starts_with(OURS) {
+            return Box::pin(self.inner.call(request));
+        }
+        // Held until the answer begins: a unary request's whole work, and a stream's opening.
+        let Ok(permit) = self.rules.permits.clone().try_acquire_owned() else {
+            return Box::pin(async { Ok(status::overloaded(RETRY_AFTER).into_http()) });
+        };
+        let streaming = self.rules.streaming.contains(path);
+        let limit = self.rules.limit;
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let _permit = permit;
+            if streaming {
+                return answer.await;
+            }
+            match tokio::time::timeout(limit, answer).await {
+                Ok(answer) => answer,
+                Err(_) => Ok(Status::deadline_exceeded(format!("not answered within {limit:?}")).into_http()),
+            }
+        })
+    }
+}
+
+/// Paths of the rpcs that stream in either direction, read from the contracts themselves.
+fn streaming_paths() -> HashSet<String> {
+    let descriptors =
+        FileDescriptorSet::decode(finrank_contracts::DESCRIPTORS).expect("built from our own protos");
+    let mut paths = HashSet::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            let streaming = service
+                .method
+                .iter()
+                .filter(|rpc| rpc.client_streaming() || rpc.server_streaming());
+            paths.extend(
+                streaming.map(|rpc| format!("/{}.{}/{}", file.package(), service.name(), rpc.name())),
+            );
+        }
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_which_rpcs_stream() {
+        let streaming = streaming_paths();
+
+        let service = "/finrank.feature.v1.FeatureStoreService";
+        assert!(streaming.contains(&format!("{service}/WatchProductEmbeddings")));
+        assert!(streaming.contains(&format!("{service}/WriteEvents")));
+        assert!(!streaming.contains(&format!("{service}/BatchGetEmbeddings")));
+    }
+}
