@@ -1,6 +1,36 @@
-//! Ranking.
+//! Ranking: which products to offer to a customer, best first.
+//!
+//! | room | tells |
+//! |---|---|
+//! | [`index`] | the embeddings of one generation in Faiss |
+//! | [`catalogue`] | products, index and scorer of one generation, replaced as one |
+//! | [`pipeline`] | from a customer's embedding to a decision, stage by stage |
+//! | `snapshot` | the stream of product embeddings, checked and put together |
+//! | `subscription` | from that stream to the catalogue in service |
+//! | `feature_store` | what is asked of the feature store |
+//! | `service` | the contract, rpc by rpc |
+//! | [`serve`] | the server around it |
+//!
+//! It knows Faiss, bundles and the contracts. It never touches Postgres: embeddings, holdings and products
+//! reach it over gRPC.
+
 pub mod catalogue;
+mod config;
+mod deadline;
+mod error;
+mod feature_store;
+#[cfg(test)]
+mod fixtures;
 mod generation;
 pub mod index;
 pub mod pipeline;
+mod server;
+mod service;
+mod snapshot;
+mod subscription;
+
+pub use config::{RankingConfig, RetrievalConfig, SubscriptionConfig};
+pub use error::{RankingError, Result};
 pub use generation::Generation;
+pub use server::serve;
+pub use snapshot::{Snapshot, SnapshotError, SnapshotReader};

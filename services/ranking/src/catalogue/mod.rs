@@ -15,7 +15,7 @@ pub use error::CatalogueError;
 pub use product::CatalogueProduct;
 
 use crate::{
-    Generation,
+    Generation, Snapshot,
     index::{IndexError, ProductIndex, Row, RowSet, SpacedEmbedding, norm},
 };
 
@@ -34,17 +34,17 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Builds index and scorer for a generation's products. Takes about as long as the products take to be
+    /// Builds index and scorer for a snapshot's products. Takes about as long as the products take to be
     /// copied twice and to pass the scorer's first layer: off the asynchronous threads, please.
     ///
     /// # Errors
     /// When the bundle is of another model, space or dimension than the embeddings, two products have one id,
     /// or an embedding has another dimension.
-    pub fn build(
-        generation: Generation,
-        mut products: Vec<(CatalogueProduct, Embedding)>,
-        bundle: &Bundle,
-    ) -> Result<Self, CatalogueError> {
+    pub fn build(snapshot: Snapshot, bundle: &Bundle) -> Result<Self, CatalogueError> {
+        let Snapshot {
+            generation,
+            mut products,
+        } = snapshot;
         check_bundle(&generation, bundle)?;
         products.sort_by(|(a, _), (b, _)| a.product_id.cmp(&b.product_id));
         let (products, embeddings): (Vec<CatalogueProduct>, Vec<Embedding>) = products.into_iter().unzip();
@@ -187,3 +187,6 @@ fn rows_where(products: &[CatalogueProduct], holds: impl Fn(&CatalogueProduct) -
     let rows = products.iter().enumerate().filter(|(_, product)| holds(product));
     RowSet::of(products.len(), rows.map(|(row, _)| Row(row)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@
 mod row_set;
 mod selector;
 
+use std::collections::HashMap;
+
 use faiss::{
     Index,
     index::{SearchWithParams, flat::FlatIndexImpl},
@@ -156,6 +158,20 @@ impl ProductIndex {
                 .then(a.row.cmp(&b.row))
         });
         Ok(hits)
+    }
+
+    /// ⟨query, row⟩ of each row named, in their order: the same figures as a search gives.
+    ///
+    /// # Errors
+    /// As [`ProductIndex::search`].
+    ///
+    /// # Panics
+    /// When a row is not below [`ProductIndex::rows`].
+    pub fn inner_products(&self, query: &SpacedEmbedding, rows: &[Row]) -> Result<Vec<f32>, IndexError> {
+        let named = RowSet::of(self.rows, rows.iter().copied());
+        let hits = self.search(query, &named, named.len())?;
+        let by_row: HashMap<Row, f32> = hits.iter().map(|hit| (hit.row, hit.inner_product)).collect();
+        Ok(rows.iter().map(|row| by_row[row]).collect())
     }
 
     /// The embedding of a row.

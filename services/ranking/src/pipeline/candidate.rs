@@ -9,7 +9,7 @@ use crate::index::Row;
 pub struct RetrievedCandidate {
     /// Which.
     pub row: Row,
-    /// ⟨h_u, h_p⟩.
+    /// The inner product with the query.
     pub retrieval_score: f32,
 }
 
@@ -18,7 +18,7 @@ pub struct RetrievedCandidate {
 pub struct ScoredCandidate {
     /// Which.
     pub row: Row,
-    /// ⟨h_u, h_p⟩.
+    /// The inner product with the user.
     pub retrieval_score: f32,
     /// The probability that the customer takes it.
     pub score: Score,

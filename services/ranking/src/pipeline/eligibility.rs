@@ -6,10 +6,7 @@ use finrank_model::{ProductClass, ProductId};
 use tracing::{debug, debug_span};
 
 use super::filters::{ExcludedFilter, HeldFilter, ScenarioFilter, WithdrawnFilter};
-use crate::{
-    catalogue::Catalogue,
-    index::{Row, RowSet},
-};
+use crate::{catalogue::Catalogue, index::RowSet};
 
 /// Where products will be shown, which decides their classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,10 +101,5 @@ impl Eligible {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.count
-    }
-
-    /// Whether a product is among them.
-    pub fn contains(&self, row: Row) -> bool {
-        self.rows.contains(row)
     }
 }

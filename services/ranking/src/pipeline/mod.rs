@@ -14,13 +14,13 @@ pub use candidate::{RetrievedCandidate, ScoredCandidate};
 pub use decision::Decision;
 pub use eligibility::{Eligibility, Eligible, Filter, Scenario, Terms};
 pub use recorder::{LogRecorder, Recorder};
-pub use retriever::{InnerProductRetriever, Retriever};
+pub use retriever::{CosineRetriever, InnerProductRetriever, Retriever};
 pub use scorer::{MlpCandidateScorer, Scorer};
 pub use selector::{Selector, TopSelector};
 
 use crate::{
     catalogue::Catalogue,
-    index::{IndexError, SpacedEmbedding},
+    index::{IndexError, Row, SpacedEmbedding},
 };
 
 /// Whom to offer how much, on what terms.
@@ -81,7 +81,7 @@ impl Pipeline {
     /// The stages up to retrieval alone.
     ///
     /// # Errors
-    /// As [`Pipeline::recommend`].
+    /// As [`Pipeline::recommend`], and when the query is too long for its inner products to be finite.
     pub fn retrieve(
         &self,
         catalogue: &Catalogue,
@@ -91,6 +91,43 @@ impl Pipeline {
     ) -> Result<Vec<RetrievedCandidate>, IndexError> {
         let eligible = self.eligibility.of(catalogue, terms);
         self.retriever.retrieve(catalogue, query, &eligible, k)
+    }
+
+    /// The scorer alone, on the products named, in their order; what may be offered plays no part.
+    ///
+    /// # Errors
+    /// As [`Pipeline::recommend`].
+    pub fn score(
+        &self,
+        catalogue: &Catalogue,
+        user: &SpacedEmbedding,
+        rows: &[Row],
+    ) -> Result<Vec<ScoredCandidate>, IndexError> {
+        let inner_products = catalogue.index().inner_products(user, rows)?;
+        let candidates = rows
+            .iter()
+            .zip(inner_products)
+            .map(|(&row, retrieval_score)| RetrievedCandidate { row, retrieval_score });
+        self.scorer.score(catalogue, user, candidates.collect())
+    }
+
+    /// What may be offered in place of a product, by the cosine to it; the product itself may be withdrawn.
+    ///
+    /// # Errors
+    /// When Faiss fails.
+    pub fn similar(
+        &self,
+        catalogue: &Catalogue,
+        product: Row,
+        k: usize,
+    ) -> Result<Vec<RetrievedCandidate>, IndexError> {
+        let terms = Terms {
+            excluded: vec![catalogue.product(product).product_id.clone()],
+            ..Terms::default()
+        };
+        let eligible = self.eligibility.of(catalogue, &terms);
+        let direction = catalogue.directions().embedding(product);
+        CosineRetriever.retrieve(catalogue, &direction, &eligible, k)
     }
 }
 

@@ -7,7 +7,7 @@ use tracing::debug_span;
 use super::{candidate::RetrievedCandidate, eligibility::Eligible};
 use crate::{
     catalogue::Catalogue,
-    index::{IndexError, SpacedEmbedding},
+    index::{IndexError, ProductIndex, SpacedEmbedding},
 };
 
 /// Finds candidates.
@@ -37,12 +37,38 @@ impl Retriever for InnerProductRetriever {
         eligible: &Eligible,
         count: usize,
     ) -> Result<Vec<RetrievedCandidate>, IndexError> {
-        let _stage = debug_span!("retrieve", eligible = eligible.count(), count).entered();
-        let hits = catalogue.index().search(query, eligible.rows(), count)?;
-        let candidates = hits.into_iter().map(|hit| RetrievedCandidate {
-            row: hit.row,
-            retrieval_score: hit.inner_product,
-        });
-        Ok(candidates.collect())
+        search(catalogue.index(), query, eligible, count)
     }
+}
+
+/// By the largest cosine: the inner product of directions. The query's own length plays no part in the order,
+/// and one of length 1 makes the scores cosines.
+#[derive(Debug)]
+pub struct CosineRetriever;
+
+impl Retriever for CosineRetriever {
+    fn retrieve(
+        &self,
+        catalogue: &Catalogue,
+        query: &SpacedEmbedding,
+        eligible: &Eligible,
+        count: usize,
+    ) -> Result<Vec<RetrievedCandidate>, IndexError> {
+        search(catalogue.directions(), query, eligible, count)
+    }
+}
+
+fn search(
+    index: &ProductIndex,
+    query: &SpacedEmbedding,
+    eligible: &Eligible,
+    count: usize,
+) -> Result<Vec<RetrievedCandidate>, IndexError> {
+    let _stage = debug_span!("retrieve", eligible = eligible.count(), count).entered();
+    let hits = index.search(query, eligible.rows(), count)?;
+    let candidates = hits.into_iter().map(|hit| RetrievedCandidate {
+        row: hit.row,
+        retrieval_score: hit.inner_product,
+    });
+    Ok(candidates.collect())
 }

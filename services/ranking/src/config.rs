@@ -1,0 +1,84 @@
+//! How the ranking service is set up; every default works on one machine.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
+
+use finrank_serving::ServerConfig;
+use serde::{Deserialize, Serialize};
+
+/// Where ranking listens unless told otherwise.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50052);
+
+/// The ranking server's settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RankingConfig {
+    /// The feature store's URL.
+    pub feature_store: String,
+    /// Where and how to listen.
+    pub server: ServerConfig,
+    /// Where model bundles lie, each in a directory named by its version.
+    pub models_dir: PathBuf,
+    /// How candidates are found.
+    pub retrieval: RetrievalConfig,
+    /// How the catalogue is followed.
+    pub subscription: SubscriptionConfig,
+}
+
+impl Default for RankingConfig {
+    fn default() -> Self {
+        Self {
+            feature_store: "http://127.0.0.1:50051".to_owned(),
+            server: ServerConfig {
+                listen: DEFAULT_LISTEN,
+                ..ServerConfig::default()
+            },
+            models_dir: PathBuf::from(".finrank/models"),
+            retrieval: RetrievalConfig::default(),
+            subscription: SubscriptionConfig::default(),
+        }
+    }
+}
+
+/// How candidates are found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrievalConfig {
+    /// How many candidates are scored for one request; more when more products are asked for.
+    pub candidates: NonZeroUsize,
+}
+
+impl Default for RetrievalConfig {
+    fn default() -> Self {
+        Self {
+            // Scored in about 0.1 ms.
+            candidates: const { NonZeroUsize::new(500).expect("500 is not zero") },
+        }
+    }
+}
+
+/// How the catalogue is followed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SubscriptionConfig {
+    /// How long the feature store may be silent before the connection counts as dead. It sends a heartbeat
+    /// every 10 s, so the default is that three of them were missed.
+    #[serde(with = "humantime_serde")]
+    pub silence: Duration,
+    /// The longest wait between two attempts to connect; the first ones are shorter.
+    #[serde(with = "humantime_serde")]
+    pub longest_wait: Duration,
+}
+
+impl Default for SubscriptionConfig {
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_secs(30),
+            longest_wait: Duration::from_secs(5),
+        }
+    }
+}

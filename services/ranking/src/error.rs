@@ -1,0 +1,119 @@
+//! What can go wrong in ranking, and the one place that words it for gRPC.
+
+use std::time::Duration;
+
+use finrank_model::{InvalidField, ModelVersion, ProductId, UserId};
+use finrank_serving::{ServingError, status};
+use thiserror::Error;
+use tonic::{Code, Status};
+
+use crate::index::IndexError;
+
+/// When to try again what only a moment stands in the way of.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What ranking answers with.
+pub type Result<T, E = RankingError> = std::result::Result<T, E>;
+
+/// Why ranking cannot do what it was asked for.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RankingError {
+    /// Fields of a request do not hold what they must.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<InvalidField>),
+    /// No such customer.
+    #[error("there is no customer {0}")]
+    UserNotFound(UserId),
+    /// A customer without an embedding.
+    #[error("customer {0} was written after the last refresh: run a refresh to compute the embedding")]
+    UserNotMaterialised(UserId),
+    /// No such product in the catalogue.
+    #[error("there is no product {product_id} in the catalogue")]
+    ProductNotFound {
+        /// The product.
+        product_id: ProductId,
+        /// Where the request names it.
+        field: String,
+    },
+    /// Nothing to rank yet.
+    #[error(
+        "there is no catalogue yet: the feature store has not sent one, or its model's bundle is missing"
+    )]
+    NoCatalogue,
+    /// The feature store no longer has this catalogue's model, and the next catalogue is not built yet.
+    #[error(
+        "the feature store no longer serves model {model_version}, and the next catalogue is not built yet"
+    )]
+    CatalogueOutdated {
+        /// The catalogue's model.
+        model_version: ModelVersion,
+    },
+    /// A vector and the catalogue cannot meet.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The feature store could not answer.
+    #[error("the feature store answered {}: {}", .0.code(), .0.message())]
+    FeatureStore(#[source] Status),
+    /// The feature store answered something that breaks the contract.
+    #[error("the feature store answered with {0}")]
+    BadAnswer(String),
+    /// The feature store's URL is none.
+    #[error("feature_store = {0:?} is not a URL such as http://127.0.0.1:50051")]
+    FeatureStoreUrl(String),
+    /// The server cannot be set up.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
+    /// A thread died.
+    #[error("a worker thread failed: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl From<InvalidField> for RankingError {
+    fn from(invalid: InvalidField) -> Self {
+        Self::Invalid(vec![invalid])
+    }
+}
+
+impl From<RankingError> for Status {
+    fn from(error: RankingError) -> Self {
+        let message = error.to_string();
+        match &error {
+            RankingError::Invalid(fields) => status::invalid_fields(fields),
+            RankingError::UserNotFound(_) => status::not_found("USER_NOT_FOUND", message, "user_id"),
+            RankingError::UserNotMaterialised(_) => {
+                status::failed_precondition("USER_NOT_MATERIALISED", message)
+            }
+            RankingError::ProductNotFound { field, .. } => {
+                status::not_found("PRODUCT_NOT_FOUND", message, field)
+            }
+            RankingError::NoCatalogue => status::unavailable("NO_CATALOGUE", message, RETRY_AFTER),
+            RankingError::CatalogueOutdated { .. } => {
+                status::unavailable("CATALOGUE_OUTDATED", message, RETRY_AFTER)
+            }
+            RankingError::Index(IndexError::OtherSpace { .. }) => {
+                status::failed_precondition("EMBEDDING_SPACE_MISMATCH", message)
+            }
+            RankingError::FeatureStore(answer) => feature_store_failed(&error, answer),
+            RankingError::Index(_)
+            | RankingError::BadAnswer(_)
+            | RankingError::FeatureStoreUrl(_)
+            | RankingError::Serving(_)
+            | RankingError::Thread(_) => status::internal(&error),
+        }
+    }
+}
+
+/// What a client of ours can act on of what the feature store said: to come back later, or that time is up.
+fn feature_store_failed(error: &RankingError, answer: &Status) -> Status {
+    match answer.code() {
+        Code::Unavailable | Code::ResourceExhausted => {
+            let message = "the feature store cannot be reached, and without it no customer is known";
+            status::unavailable("FEATURE_STORE_UNAVAILABLE", message, RETRY_AFTER)
+        }
+        Code::DeadlineExceeded | Code::Cancelled => {
+            Status::deadline_exceeded("the feature store did not answer in time")
+        }
+        _ => status::internal(error),
+    }
+}

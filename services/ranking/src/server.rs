@@ -1,0 +1,136 @@
+//! The server: the service and the subscription that feeds it, started and stopped together.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use finrank_contracts::ranking::v1::ranking_service_server::RankingServiceServer;
+use finrank_serving::Server;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    RankingConfig, Result, catalogue::CurrentCatalogue, feature_store::FeatureStore, pipeline::Pipeline,
+    service::RankingService, subscription::Subscription,
+};
+
+/// Serves until `shutdown` is cancelled and calls in flight have ended. The address listened on goes to `bound`
+/// as soon as there is one; health says SERVING as soon as there is a catalogue.
+///
+/// # Errors
+/// When the address is taken, the feature store's URL is malformed, or the transport fails. A feature store
+/// that is not there is no error: it is waited for.
+pub async fn serve(
+    config: RankingConfig,
+    shutdown: CancellationToken,
+    bound: oneshot::Sender<SocketAddr>,
+) -> Result<()> {
+    let current = Arc::new(CurrentCatalogue::default());
+    let feature_store = FeatureStore::at(&config.feature_store)?;
+    let max_message_bytes = config.server.max_message_bytes;
+    let service = RankingServiceServer::new(RankingService {
+        current: Arc::clone(&current),
+        feature_store: feature_store.clone(),
+        pipeline: Arc::new(Pipeline::new(config.retrieval.candidates.get())),
+    })
+    .max_decoding_message_size(max_message_bytes)
+    .max_encoding_message_size(max_message_bytes);
+    let server = Server::bind(config.server).await?.with(service).await;
+    // Whoever asked may no longer want to know.
+    let _ = bound.send(server.address());
+
+    let subscription = Subscription {
+        feature_store,
+        models_dir: config.models_dir,
+        config: config.subscription,
+        current,
+        health: server.health(),
+    };
+    let stop = shutdown.child_token();
+    let following = tokio::spawn(follow(subscription, stop.clone()));
+    let stop_following = stop.clone().drop_guard();
+    let served = server.serve(stop).await;
+    drop(stop_following);
+    following.await?;
+    Ok(served?)
+}
+
+/// Follows until `stop` is cancelled, and cancels it if following ends in any other way: a server whose
+/// catalogue nobody keeps up to date had better end.
+async fn follow(subscription: Subscription, stop: CancellationToken) {
+    let _ends_with_this = stop.clone().drop_guard();
+    stop.run_until_cancelled(subscription.follow()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use finrank_contracts::ranking::v1::{RecommendRequest, ranking_service_client::RankingServiceClient};
+    use finrank_serving::{ServerConfig, ServingError};
+    use tokio::{net::TcpListener, task::JoinHandle};
+    use tonic::Code;
+
+    use super::*;
+    use crate::RankingError;
+
+    fn on(listen: &str) -> RankingConfig {
+        RankingConfig {
+            feature_store: "http://127.0.0.1:1".to_owned(),
+            server: ServerConfig {
+                listen: listen.parse().unwrap(),
+                ..ServerConfig::default()
+            },
+            ..RankingConfig::default()
+        }
+    }
+
+    async fn started(
+        config: RankingConfig,
+        shutdown: &CancellationToken,
+    ) -> (SocketAddr, JoinHandle<Result<()>>) {
+        let (bound, address) = oneshot::channel();
+        let server = tokio::spawn(serve(config, shutdown.clone(), bound));
+        (address.await.unwrap(), server)
+    }
+
+    #[tokio::test]
+    async fn answers_that_there_is_no_catalogue_while_it_waits_for_a_feature_store_and_ends_when_told() {
+        let shutdown = CancellationToken::new();
+        let (address, server) = started(on("127.0.0.1:0"), &shutdown).await;
+        let mut ranking = RankingServiceClient::connect(format!("http://{address}"))
+            .await
+            .unwrap();
+
+        let request = RecommendRequest {
+            user_id: "u".to_owned(),
+            k: 1,
+            ..Default::default()
+        };
+        let refusal = ranking.recommend(request).await.unwrap_err();
+        drop(ranking);
+        shutdown.cancel();
+
+        assert_eq!(refusal.code(), Code::Unavailable, "{refusal:?}");
+        server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_and_a_malformed_url_are_said_before_it_serves() {
+        let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let taken = holder.local_addr().unwrap();
+        let malformed = RankingConfig {
+            feature_store: "not a url".to_owned(),
+            ..on("127.0.0.1:0")
+        };
+
+        let on_taken = serve(
+            on(&taken.to_string()),
+            CancellationToken::new(),
+            oneshot::channel().0,
+        )
+        .await;
+        let on_malformed = serve(malformed, CancellationToken::new(), oneshot::channel().0).await;
+
+        assert!(
+            matches!(on_taken, Err(RankingError::Serving(ServingError::AddressInUse(address))) if address == taken)
+        );
+        assert!(matches!(on_malformed, Err(RankingError::FeatureStoreUrl(url)) if url == "not a url"));
+    }
+}

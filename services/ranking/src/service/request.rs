@@ -1,0 +1,206 @@
+//! Requests, parsed: once past here, every id, count and vector is what it must be. All faults of a request
+//! are named at once.
+
+use finrank_contracts::ranking::v1::{self, retrieve_request::Query};
+use finrank_model::{Embedding, EmbeddingSpace, InvalidField, ProductId, UserId};
+
+use crate::{
+    Generation, RankingError, Result,
+    index::{IndexError, SpacedEmbedding},
+    pipeline::Scenario,
+};
+
+/// The most products of one answer.
+const MAX_K: u32 = 500;
+/// The most products that one request may exclude.
+const MAX_EXCLUDED: usize = 1000;
+/// The most products that one request may have scored.
+const MAX_SCORED: usize = 1000;
+
+type Field<T> = std::result::Result<T, InvalidField>;
+
+/// Recommend.
+#[derive(Debug)]
+pub(super) struct Recommend {
+    pub(super) user_id: UserId,
+    pub(super) k: usize,
+    pub(super) scenario: Scenario,
+    pub(super) excluded: Vec<ProductId>,
+}
+
+impl Recommend {
+    pub(super) fn parse(request: &v1::RecommendRequest) -> Result<Self> {
+        let user_id = UserId::parse(&request.user_id);
+        let k = k(request.k);
+        let scenario = scenario(request.scenario);
+        let excluded = product_ids(
+            "exclude_product_ids",
+            &request.exclude_product_ids,
+            0..=MAX_EXCLUDED,
+        );
+        match (user_id, k, scenario, excluded) {
+            (Ok(user_id), Ok(k), Ok(scenario), Ok(excluded)) => Ok(Self {
+                user_id,
+                k,
+                scenario,
+                excluded,
+            }),
+            (user_id, k, scenario, excluded) => {
+                Err(faults([user_id.err(), k.err(), scenario.err(), excluded.err()]))
+            }
+        }
+    }
+}
+
+/// Retrieve.
+#[derive(Debug)]
+pub(super) struct Retrieve {
+    pub(super) by: RetrieveBy,
+    pub(super) k: usize,
+    pub(super) scenario: Scenario,
+}
+
+/// What Retrieve searches with.
+#[derive(Debug)]
+pub(super) enum RetrieveBy {
+    User(UserId),
+    Vector(QueryVector),
+}
+
+/// A caller's vector; whether it fits is known once there is a catalogue to fit.
+#[derive(Debug)]
+pub(super) struct QueryVector {
+    values: Vec<f32>,
+    space: EmbeddingSpace,
+}
+
+impl Retrieve {
+    pub(super) fn parse(request: v1::RetrieveRequest) -> Result<Self> {
+        let by = match request.query {
+            Some(Query::UserId(user_id)) => UserId::parse(user_id).map(RetrieveBy::User),
+            Some(Query::Vector(vector)) => QueryVector::parse(vector).map(RetrieveBy::Vector),
+            None => Err(InvalidField::new("query", "has neither a user_id nor a vector")),
+        };
+        match (by, k(request.k), scenario(request.scenario)) {
+            (Ok(by), Ok(k), Ok(scenario)) => Ok(Self { by, k, scenario }),
+            (by, k, scenario) => Err(faults([by.err(), k.err(), scenario.err()])),
+        }
+    }
+}
+
+impl QueryVector {
+    fn parse(vector: v1::QueryVector) -> Field<Self> {
+        let space = EmbeddingSpace::parse(vector.embedding_space)
+            .map_err(|invalid| InvalidField::new("vector.embedding_space", invalid.reason))?;
+        Ok(Self {
+            values: vector.values,
+            space,
+        })
+    }
+
+    /// The vector as an embedding of a catalogue's space. The space is looked at first, since it decides the
+    /// dimension.
+    pub(super) fn of(self, catalogue: &Generation) -> Result<SpacedEmbedding> {
+        if self.space != catalogue.embedding_space {
+            let index = catalogue.embedding_space.clone();
+            return Err(IndexError::OtherSpace {
+                query: self.space,
+                index,
+            }
+            .into());
+        }
+        let embedding = Embedding::new(self.values, catalogue.dimension)
+            .map_err(|invalid| InvalidField::new("vector.values", invalid.to_string()))?;
+        Ok(SpacedEmbedding {
+            embedding,
+            space: self.space,
+        })
+    }
+}
+
+/// A vector that is too long is its sender's fault.
+pub(super) fn blame_vector(error: IndexError) -> RankingError {
+    match error {
+        IndexError::TooLong => {
+            let reason = "has components so large that an inner product with it may not be finite";
+            InvalidField::new("vector.values", reason).into()
+        }
+        error => error.into(),
+    }
+}
+
+/// Score.
+#[derive(Debug)]
+pub(super) struct Score {
+    pub(super) user_id: UserId,
+    pub(super) product_ids: Vec<ProductId>,
+}
+
+impl Score {
+    pub(super) fn parse(request: &v1::ScoreRequest) -> Result<Self> {
+        let product_ids = product_ids("product_ids", &request.product_ids, 1..=MAX_SCORED);
+        match (UserId::parse(&request.user_id), product_ids) {
+            (Ok(user_id), Ok(product_ids)) => Ok(Self { user_id, product_ids }),
+            (user_id, product_ids) => Err(faults([user_id.err(), product_ids.err()])),
+        }
+    }
+}
+
+/// SimilarProducts.
+#[derive(Debug)]
+pub(super) struct Similar {
+    pub(super) product_id: ProductId,
+    pub(super) k: usize,
+}
+
+impl Similar {
+    pub(super) fn parse(request: &v1::SimilarProductsRequest) -> Result<Self> {
+        match (ProductId::parse(&request.product_id), k(request.k)) {
+            (Ok(product_id), Ok(k)) => Ok(Self { product_id, k }),
+            (product_id, k) => Err(faults([product_id.err(), k.err()])),
+        }
+    }
+}
+
+fn faults<const N: usize>(faults: [Option<InvalidField>; N]) -> RankingError {
+    RankingError::Invalid(faults.into_iter().flatten().collect())
+}
+
+fn k(raw: u32) -> Field<usize> {
+    if (1..=MAX_K).contains(&raw) {
+        Ok(raw as usize)
+    } else {
+        Err(InvalidField::new("k", format!("is {raw}, not 1 to {MAX_K}")))
+    }
+}
+
+fn scenario(raw: i32) -> Field<Scenario> {
+    match v1::Scenario::try_from(raw) {
+        Ok(v1::Scenario::Unspecified | v1::Scenario::All) => Ok(Scenario::All),
+        Ok(v1::Scenario::Credit) => Ok(Scenario::Credit),
+        Ok(v1::Scenario::Wealth) => Ok(Scenario::Wealth),
+        Ok(v1::Scenario::Insurance) => Ok(Scenario::Insurance),
+        Err(_) => Err(InvalidField::new(
+            "scenario",
+            format!("is {raw}, which names no scenario"),
+        )),
+    }
+}
+
+/// Checks how many ids there are, and each of them; a bad one is named by its place: `product_ids[3]`.
+fn product_ids(
+    field: &str,
+    raw: &[String],
+    allowed: std::ops::RangeInclusive<usize>,
+) -> Field<Vec<ProductId>> {
+    if !allowed.contains(&raw.len()) {
+        let (least, most) = (allowed.start(), allowed.end());
+        let reason = format!("has {} entries, {least} to {most} are allowed", raw.len());
+        return Err(InvalidField::new(field, reason));
+    }
+    let parse = |(place, raw): (usize, &String)| {
+        ProductId::parse(raw)
+            .map_err(|invalid| InvalidField::new(format!("{field}[{place}]"), invalid.reason))
+    };
+    raw.iter().enumerate().map(parse).collect()
+}

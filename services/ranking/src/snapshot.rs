@@ -1,0 +1,320 @@
+//! From the steps of WatchProductEmbeddings to a whole snapshot. A part that does not fit ends the snapshot,
+//! never a part of the catalogue in service.
+
+use finrank_contracts::feature::v1::{
+    self, SnapshotChunk, SnapshotComplete, SnapshotStarted, watch_product_embeddings_response::Step,
+};
+use finrank_model::{Embedding, EmbeddingSpace, InvalidEmbedding, InvalidField, ModelVersion};
+use finrank_serving::wire;
+use thiserror::Error;
+
+use crate::{Generation, catalogue::CatalogueProduct};
+
+/// All products of one generation with their embeddings. Only [`SnapshotReader`] makes one, when it is whole.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(crate) generation: Generation,
+    pub(crate) products: Vec<(CatalogueProduct, Embedding)>,
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// A step came that cannot follow the one before it.
+    #[error("{step} came without a snapshot having started")]
+    NotStarted {
+        /// Which step.
+        step: &'static str,
+    },
+    /// A step of another snapshot than the one that started.
+    #[error("generation {started} started and {completed} was completed")]
+    OtherGeneration {
+        /// The one that started.
+        started: i64,
+        /// The one that ended.
+        completed: i64,
+    },
+    /// Products were lost or added on the way.
+    #[error("{announced} products were announced and {received} received")]
+    Count {
+        /// As announced.
+        announced: u64,
+        /// As received.
+        received: u64,
+    },
+    /// A message without something that it must have.
+    #[error("a message has no {0}")]
+    Missing(&'static str),
+    /// A product, or the generation, does not hold what it must.
+    #[error(transparent)]
+    Field(#[from] InvalidField),
+    /// A product's vector is no embedding.
+    #[error("the embedding of product {product_id} {source}")]
+    Embedding {
+        /// Whose.
+        product_id: String,
+        /// What is wrong with it.
+        source: InvalidEmbedding,
+    },
+    /// A product's vector is of another model or space than the snapshot.
+    #[error("the embedding of product {product_id} is of model {model_version} in space {space}")]
+    OtherModel {
+        /// Whose.
+        product_id: String,
+        /// The embedding's.
+        model_version: String,
+        /// The embedding's.
+        space: String,
+    },
+}
+
+/// Puts snapshots together, step by step.
+#[derive(Debug, Default)]
+pub struct SnapshotReader {
+    partial: Option<Partial>,
+}
+
+#[derive(Debug)]
+struct Partial {
+    announced: u64,
+    snapshot: Snapshot,
+}
+
+impl SnapshotReader {
+    /// Takes the next step; returns a snapshot when this step made it whole.
+    ///
+    /// # Errors
+    /// When the step does not fit. What was read so far is of no use then.
+    pub fn take(&mut self, step: Option<Step>) -> Result<Option<Snapshot>, SnapshotError> {
+        match step {
+            Some(Step::SnapshotStarted(started)) => self.partial = Some(Partial::start(started)?),
+            Some(Step::SnapshotChunk(chunk)) => self.started("a chunk")?.add(chunk)?,
+            Some(Step::SnapshotComplete(complete)) => {
+                self.started("the completion")?.check_complete(&complete)?;
+                return Ok(self.partial.take().map(|partial| partial.snapshot));
+            }
+            // A step that this program does not know yet is no more to it than a sign of life.
+            Some(Step::Heartbeat(_)) | None => {}
+        }
+        Ok(None)
+    }
+
+    fn started(&mut self, step: &'static str) -> Result<&mut Partial, SnapshotError> {
+        self.partial.as_mut().ok_or(SnapshotError::NotStarted { step })
+    }
+}
+
+impl Partial {
+    fn start(started: SnapshotStarted) -> Result<Self, SnapshotError> {
+        let generation = started.generation.ok_or(SnapshotError::Missing("generation"))?;
+        let snapshot = Snapshot {
+            generation: generation.try_into()?,
+            products: Vec::new(),
+        };
+        Ok(Self {
+            announced: started.product_count,
+            snapshot,
+        })
+    }
+
+    fn add(&mut self, chunk: SnapshotChunk) -> Result<(), SnapshotError> {
+        for entry in chunk.products {
+            let product = entry.product.ok_or(SnapshotError::Missing("product"))?;
+            let embedding = entry.embedding.ok_or(SnapshotError::Missing("embedding"))?;
+            let generation = &self.snapshot.generation;
+            if embedding.model_version != generation.model_version.as_str()
+                || embedding.embedding_space != generation.embedding_space.as_str()
+            {
+                return Err(SnapshotError::OtherModel {
+                    product_id: product.product_id,
+                    model_version: embedding.model_version,
+                    space: embedding.embedding_space,
+                });
+            }
+            let embedding = Embedding::new(embedding.values, generation.dimension).map_err(|source| {
+                SnapshotError::Embedding {
+                    product_id: product.product_id.clone(),
+                    source,
+                }
+            })?;
+            self.snapshot
+                .products
+                .push((wire::product(product)?.into(), embedding));
+        }
+        Ok(())
+    }
+
+    fn check_complete(&self, complete: &SnapshotComplete) -> Result<(), SnapshotError> {
+        let started = self.snapshot.generation.run_id;
+        if complete.run_id != started {
+            return Err(SnapshotError::OtherGeneration {
+                started,
+                completed: complete.run_id,
+            });
+        }
+        let received = self.snapshot.products.len() as u64;
+        if received != self.announced {
+            return Err(SnapshotError::Count {
+                announced: self.announced,
+                received,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<v1::Generation> for Generation {
+    type Error = InvalidField;
+
+    fn try_from(generation: v1::Generation) -> Result<Self, InvalidField> {
+        Ok(Self {
+            run_id: generation.run_id,
+            model_version: ModelVersion::parse(generation.model_version)?,
+            embedding_space: EmbeddingSpace::parse(generation.embedding_space)?,
+            dimension: generation.dimension as usize,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use finrank_contracts::{
+        common::v1::{self as common, ProductClass},
+        feature::v1::{Heartbeat, ProductEmbedding},
+    };
+
+    use super::*;
+    use crate::fixtures::{DIMENSION, generation};
+
+    fn started(product_count: u64) -> Step {
+        let Generation {
+            run_id,
+            model_version,
+            embedding_space,
+            dimension,
+        } = generation(7);
+        Step::SnapshotStarted(SnapshotStarted {
+            generation: Some(v1::Generation {
+                run_id,
+                model_version: model_version.into(),
+                embedding_space: embedding_space.into(),
+                dimension: dimension as u32,
+                features_as_of: None,
+            }),
+            product_count,
+        })
+    }
+
+    fn entry(product_id: &str, values: Vec<f32>) -> ProductEmbedding {
+        ProductEmbedding {
+            product: Some(common::Product {
+                product_id: product_id.to_owned(),
+                product_class: ProductClass::Loan.into(),
+                name: "A loan".to_owned(),
+                event_time: Some(Default::default()),
+                ..Default::default()
+            }),
+            embedding: Some(common::Embedding {
+                values,
+                model_version: "m7".to_owned(),
+                embedding_space: "s7".to_owned(),
+                ..Default::default()
+            }),
+        }
+    }
+
+    fn chunk(products: Vec<ProductEmbedding>) -> Step {
+        Step::SnapshotChunk(SnapshotChunk { products })
+    }
+
+    fn complete(run_id: i64) -> Step {
+        Step::SnapshotComplete(SnapshotComplete { run_id })
+    }
+
+    fn read(steps: impl IntoIterator<Item = Step>) -> Result<Option<Snapshot>, SnapshotError> {
+        let mut reader = SnapshotReader::default();
+        steps
+            .into_iter()
+            .try_fold(None, |_, step| reader.take(Some(step)))
+    }
+
+    #[test]
+    fn chunks_become_a_snapshot_when_it_is_complete() {
+        let one = chunk(vec![entry("a", vec![1.0; DIMENSION])]);
+        let two = chunk(vec![entry("b", vec![2.0; DIMENSION])]);
+        let heartbeat = Step::Heartbeat(Heartbeat::default());
+
+        let snapshot = read([started(2), one, heartbeat, two, complete(7)])
+            .unwrap()
+            .unwrap();
+
+        assert_eq!(snapshot.generation, generation(7));
+        assert_eq!(snapshot.products.len(), 2);
+        assert_eq!(snapshot.products[1].0.product_id.as_str(), "b");
+        assert_eq!(snapshot.products[1].1.as_slice(), [2.0; DIMENSION]);
+    }
+
+    #[test]
+    fn an_unfinished_snapshot_is_given_up_when_another_one_starts() {
+        let stale = chunk(vec![entry("a", vec![1.0; DIMENSION])]);
+        let fresh = chunk(vec![entry("b", vec![2.0; DIMENSION])]);
+
+        let snapshot = read([started(9), stale, started(1), fresh, complete(7)])
+            .unwrap()
+            .unwrap();
+
+        assert_eq!(snapshot.products.len(), 1);
+    }
+
+    #[test]
+    fn products_that_were_lost_on_the_way_are_noticed() {
+        let one = chunk(vec![entry("a", vec![1.0; DIMENSION])]);
+
+        let error = read([started(2), one, complete(7)]).unwrap_err();
+
+        assert!(matches!(
+            error,
+            SnapshotError::Count {
+                announced: 2,
+                received: 1
+            }
+        ));
+    }
+
+    #[test]
+    fn a_snapshot_ends_as_the_one_that_started() {
+        let without_start = read([complete(7)]).unwrap_err();
+        let another = read([started(0), complete(8)]).unwrap_err();
+
+        assert!(matches!(without_start, SnapshotError::NotStarted { .. }));
+        assert!(matches!(
+            another,
+            SnapshotError::OtherGeneration {
+                started: 7,
+                completed: 8
+            }
+        ));
+    }
+
+    #[test]
+    fn a_vector_that_is_no_embedding_of_the_generation_is_refused_by_the_products_name() {
+        let short = read([started(1), chunk(vec![entry("short", vec![1.0; DIMENSION - 1])])]).unwrap_err();
+        let nan = read([started(1), chunk(vec![entry("nan", vec![f32::NAN; DIMENSION])])]).unwrap_err();
+        let mut elsewhere = entry("elsewhere", vec![1.0; DIMENSION]);
+        elsewhere.embedding.as_mut().unwrap().embedding_space = "s8".to_owned();
+        let elsewhere = read([started(1), chunk(vec![elsewhere])]).unwrap_err();
+
+        assert!(
+            short.to_string().contains("product short has 3 components"),
+            "{short}"
+        );
+        assert!(nan.to_string().contains("product nan component 0"), "{nan}");
+        assert!(
+            elsewhere
+                .to_string()
+                .contains("product elsewhere is of model m7 in space s8"),
+            "{elsewhere}"
+        );
+    }
+}
