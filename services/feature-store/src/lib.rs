@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The feature store: rows in, embeddings out.
+//!
+//! | room | tells |
+//! |---|---|
+//! | [`import`] | files into Postgres |
+//! | `ingest` | client streams into Postgres |
+//! | [`refresh`] | what is in Postgres through the towers into embeddings |
+//! | `embeddings` | embeddings and holdings by id |
+//! | `watch` | the catalogue as a stream |
+//! | `service` | the contract, rpc by rpc |
+//! | [`serve`] | the server around it |
+//!
+//! It knows Postgres, bundles and the contract. It trains nothing and ranks nothing.
+
+mod config;
+mod embeddings;
+mod error;
+mod ingest;
+pub mod refresh;
+mod server;
+mod service;
+mod watch;
+
+pub use config::{FeatureStoreConfig, RefreshConfig, WatchConfig};
+pub use error::{FeatureStoreError, Result};
+pub use server::serve;

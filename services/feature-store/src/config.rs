@@ -1,0 +1,91 @@
+//! How the feature store is set up; every default works on one machine.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+use finrank_serving::ServerConfig;
+use finrank_store::DatabaseConfig;
+use serde::{Deserialize, Serialize};
+
+/// Where the feature store listens unless told otherwise.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+
+/// The feature-store server's settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeatureStoreConfig {
+    /// Where Postgres is.
+    pub database: DatabaseConfig,
+    /// Where and how to listen.
+    pub server: ServerConfig,
+    /// Where model bundles lie, each in a directory named by its version.
+    pub models_dir: PathBuf,
+    /// How embeddings are computed.
+    pub refresh: RefreshConfig,
+    /// How product embeddings are streamed.
+    pub watch: WatchConfig,
+}
+
+impl Default for FeatureStoreConfig {
+    fn default() -> Self {
+        Self {
+            database: DatabaseConfig::default(),
+            server: ServerConfig {
+                listen: DEFAULT_LISTEN,
+                ..ServerConfig::default()
+            },
+            models_dir: PathBuf::from(".finrank/models"),
+            refresh: RefreshConfig::default(),
+            watch: WatchConfig::default(),
+        }
+    }
+}
+
+/// How embeddings are computed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RefreshConfig {
+    /// Rows of one partition, which is what one transaction writes and what a killed run loses at most.
+    pub partition_rows: NonZeroU32,
+    /// How many whole generations are kept. Two, so that whoever still serves the one before can go on
+    /// reading it while it switches.
+    pub keep_generations: NonZeroU32,
+}
+
+impl Default for RefreshConfig {
+    fn default() -> Self {
+        Self {
+            partition_rows: const { NonZeroU32::new(10_000).expect("10,000 is not zero") },
+            keep_generations: const { NonZeroU32::new(2).expect("2 is not zero") },
+        }
+    }
+}
+
+/// How product embeddings are streamed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WatchConfig {
+    /// How long a stream is silent at most. Also how often products are looked at for changes.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+    /// How long a client may take to accept one chunk before its stream is ended, since a snapshot holds a
+    /// transaction open.
+    #[serde(with = "humantime_serde")]
+    pub slow_client_limit: Duration,
+    /// Snapshots that are read at the same time, each on a connection of its own; further ones wait.
+    pub concurrent_snapshots: NonZeroUsize,
+}
+
+impl Default for WatchConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(10),
+            slow_client_limit: Duration::from_secs(30),
+            concurrent_snapshots: const { NonZeroUsize::new(4).expect("4 is not zero") },
+        }
+    }
+}

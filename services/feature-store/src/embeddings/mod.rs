@@ -1,0 +1,14 @@
+//! What readers ask: embeddings of the generation that is served, and who holds what.
+//!
+//! The generation that is served is the newest whole one, of one model version or overall. Unfinished ones
+//! do not exist for readers.
+
+mod generation;
+mod holdings;
+mod lookup;
+
+pub(crate) use self::{
+    generation::{Generation, GenerationRow},
+    holdings::holdings,
+    lookup::{Answer, Found, Lookup, lookup_products, lookup_users},
+};

@@ -1,0 +1,159 @@
+//! What can go wrong in the feature store, and the one place that words it for gRPC.
+
+use std::time::Duration;
+
+use finrank_model::{InvalidEmbedding, InvalidField, ModelError, ModelVersion};
+use finrank_serving::{ServingError, status};
+use finrank_store::StoreError;
+use sqlx::migrate::MigrateError;
+use thiserror::Error;
+use tonic::Status;
+
+use crate::refresh::RunId;
+
+/// When to try again what only a moment stands in the way of.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What the feature store answers with.
+pub type Result<T, E = FeatureStoreError> = std::result::Result<T, E>;
+
+/// Why the feature store cannot do what it was asked for.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FeatureStoreError {
+    /// A request's field does not hold what it must.
+    #[error(transparent)]
+    InvalidField(#[from] InvalidField),
+    /// No such model version is registered, or none at all.
+    #[error("{}", match version {
+        Some(version) => format!("model version {version} is not registered"),
+        None => "no model version is registered yet: train one first".to_owned(),
+    })]
+    ModelVersionNotFound {
+        /// The one asked for; absent when the newest one was.
+        version: Option<ModelVersion>,
+    },
+    /// No such refresh run, or one whose generation was dropped since.
+    #[error("there is no refresh run {run_id}")]
+    RunNotFound {
+        /// The one asked for.
+        run_id: RunId,
+    },
+    /// Another model version's refresh has to end first.
+    #[error("refresh run {run_id} of model version {version} is under way; start again when it has ended")]
+    RefreshUnderWay {
+        /// The run under way.
+        run_id: RunId,
+        /// Its model version.
+        version: ModelVersion,
+    },
+    /// A worker is just beginning or ending.
+    #[error("a refresh is just beginning or ending; try again")]
+    RefreshChanging,
+    /// The worker was told to stop.
+    #[error(
+        "the server was stopped; starting the same model version again goes on from the whole partitions"
+    )]
+    Stopped,
+    /// The model version has not been refreshed to the end.
+    #[error("model version {version} has no whole refresh; {}", match whole.as_slice() {
+        [] => "no model version has".to_owned(),
+        whole => format!("these have: {}", whole.join(", ")),
+    })]
+    NotWhole {
+        /// The one asked for.
+        version: ModelVersion,
+        /// Those that can be asked for, newest first.
+        whole: Vec<String>,
+    },
+    /// Nothing has been refreshed to the end.
+    #[error("no refresh is whole yet: start one first")]
+    NoGeneration,
+    /// A bundle that cannot be used.
+    #[error("the model's bundle cannot be used: {0}")]
+    Bundle(#[source] ModelError),
+    /// A tower computed something that is no embedding.
+    #[error("the tower failed: {0}")]
+    Encode(#[source] ModelError),
+    /// A stored vector that is no embedding of its model.
+    #[error("a stored vector {0}")]
+    StoredVector(#[source] InvalidEmbedding),
+    /// A stored row that does not hold what every writer checks.
+    #[error("a stored row is not valid: {0}")]
+    StoredRow(#[source] InvalidField),
+    /// What `finrank_store` says.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Postgres refused a statement, or cannot be reached.
+    #[error("Postgres: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Postgres refused a bulk write, or cannot be reached.
+    #[error("Postgres: {}", match .0.as_db_error() {
+        Some(refusal) => refusal.to_string(),
+        None => .0.to_string(),
+    })]
+    Bulk(#[from] postgres::Error),
+    /// The server cannot be set up.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
+    /// A thread died.
+    #[error("a worker thread failed: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl FeatureStoreError {
+    /// Whether it is the way to Postgres that failed, and not what was asked of it.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Unreachable { .. }) => true,
+            Self::Store(StoreError::Migrate(MigrateError::Execute(error)))
+            | Self::Store(StoreError::Query(error))
+            | Self::Database(error) => is_connection_lost(error),
+            Self::Store(StoreError::Bulk(error)) | Self::Bulk(error) => error.is_closed(),
+            _ => false,
+        }
+    }
+}
+
+impl From<FeatureStoreError> for Status {
+    fn from(error: FeatureStoreError) -> Self {
+        let message = error.to_string();
+        match &error {
+            FeatureStoreError::InvalidField(invalid) => status::invalid_field(invalid),
+            FeatureStoreError::ModelVersionNotFound { .. } => {
+                status::not_found("MODEL_VERSION_NOT_FOUND", message, "model_version")
+            }
+            FeatureStoreError::RunNotFound { .. } => {
+                status::not_found("REFRESH_RUN_NOT_FOUND", message, "run_id")
+            }
+            FeatureStoreError::RefreshUnderWay { .. } => {
+                status::failed_precondition("REFRESH_UNDER_WAY", message)
+            }
+            FeatureStoreError::NotWhole { .. } => {
+                status::failed_precondition("MODEL_VERSION_NOT_WHOLE", message)
+            }
+            FeatureStoreError::NoGeneration => status::failed_precondition("NO_GENERATION", message),
+            FeatureStoreError::Bundle(_) => status::failed_precondition("BUNDLE_UNUSABLE", message),
+            FeatureStoreError::RefreshChanging => {
+                status::unavailable("REFRESH_CHANGING", message, RETRY_AFTER)
+            }
+            FeatureStoreError::Stopped => status::unavailable("STOPPED", message, RETRY_AFTER),
+            _ if error.is_out_of_reach() => {
+                status::unavailable("POSTGRES_UNAVAILABLE", "Postgres cannot be reached", RETRY_AFTER)
+            }
+            _ => status::internal(&error),
+        }
+    }
+}
+
+fn is_connection_lost(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Tls, WorkerCrashed};
+    match error {
+        Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed => true,
+        // Class 57P: the server shuts down or is starting; 53300: it takes no more connections.
+        Database(refusal) => refusal
+            .code()
+            .is_some_and(|code| code.starts_with("57P") || code == "53300" || code.starts_with("08")),
+        _ => false,
+    }
+}

@@ -1,0 +1,72 @@
+//! The door for rows: reads a client stream message by message, rejects bad rows alone, and writes the rest.
+//!
+//! Each message is one statement and so one transaction. What earlier messages brought stays when a later
+//! one breaks the stream, because writes are idempotent: the client sends the whole stream again and what is
+//! known already counts as duplicate.
+
+mod customers;
+mod events;
+mod products;
+mod summary;
+
+use finrank_contracts::feature::v1;
+use finrank_model::InvalidField;
+use finrank_store::Store;
+use tonic::{Status, Streaming};
+
+use self::summary::Summary;
+use crate::FeatureStoreError;
+
+/// The most rows of one message.
+const MAX_ROWS: usize = 1000;
+
+/// A kind of row that clients write.
+pub(crate) trait Ingested: Sized {
+    /// The message that carries many of them.
+    type Message;
+    /// One of them as it arrives.
+    type Wire;
+    /// The message's field that they stand in.
+    const FIELD: &'static str;
+
+    /// The rows of a message.
+    fn rows(message: Self::Message) -> Vec<Self::Wire>;
+
+    /// What the row calls itself, as far as it does.
+    fn id(row: &Self::Wire) -> &str;
+
+    /// Takes a row that is valid.
+    fn check(row: Self::Wire) -> Result<Self, InvalidField>;
+
+    /// Writes rows in one statement, and returns how many changed the store.
+    fn write(store: &Store, rows: &[Self]) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+}
+
+/// Takes a whole stream of rows, and counts what became of them.
+///
+/// # Errors
+/// The client's own status when the stream breaks; `INVALID_ARGUMENT` for a message without rows or with
+/// more than 1,000; `UNAVAILABLE` when Postgres cannot be reached. Earlier messages are kept.
+pub(crate) async fn ingest<I: Ingested>(
+    store: &Store,
+    mut stream: Streaming<I::Message>,
+) -> Result<v1::WriteSummary, Status> {
+    let mut summary = Summary::default();
+    while let Some(message) = stream.message().await? {
+        let rows = I::rows(message);
+        check_count(I::FIELD, rows.len())?;
+        let valid = summary.check::<I>(rows);
+        let accepted = I::write(store, &valid).await.map_err(FeatureStoreError::from)?;
+        summary.count(valid.len() as u64, accepted);
+    }
+    Ok(summary.into())
+}
+
+fn check_count(field: &str, rows: usize) -> Result<(), FeatureStoreError> {
+    if (1..=MAX_ROWS).contains(&rows) {
+        return Ok(());
+    }
+    let reason =
+        format!("has {rows} rows in one message, 1 to {MAX_ROWS} are allowed; earlier messages are kept");
+    Err(InvalidField::new(field, reason).into())
+}

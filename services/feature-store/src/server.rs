@@ -1,0 +1,113 @@
+//! The server around the rooms: bound first, healthy once Postgres answers with its schema up to date, and
+//! ended in order.
+
+use std::{net::SocketAddr, time::Duration};
+
+use finrank_contracts::feature::v1::feature_store_service_server::FeatureStoreServiceServer;
+use finrank_serving::{Health, Server};
+use finrank_store::Store;
+use tokio::{
+    sync::{oneshot, watch},
+    time,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    FeatureStoreConfig, FeatureStoreError, Result,
+    refresh::Refresher,
+    service::FeatureStoreService,
+    watch::{Watcher, listen},
+};
+
+/// How often Postgres is asked whether it answers.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Serves until `shutdown` is cancelled: then streams end, a refresh ends after the partition it is at, and
+/// calls in flight are waited for. Says on `bound` where it listens, as soon as it does.
+///
+/// Health is NOT_SERVING until the schema is up to date, and whenever Postgres does not answer.
+///
+/// # Errors
+/// When the address is taken, or the schema cannot be brought up to date.
+pub async fn serve(
+    config: FeatureStoreConfig,
+    store: Store,
+    shutdown: CancellationToken,
+    bound: oneshot::Sender<SocketAddr>,
+) -> Result<()> {
+    // Cancelled also when this function ends by an error.
+    let stop = shutdown.child_token();
+    let _ends_everything = stop.clone().drop_guard();
+
+    let limits = config.server.clone();
+    let refresher = Refresher::new(store.clone(), config.models_dir, config.refresh, stop.clone());
+    let (heard, announcements) = watch::channel(());
+    let service = FeatureStoreServiceServer::new(FeatureStoreService {
+        store: store.clone(),
+        refresher: refresher.clone(),
+        watcher: Watcher::new(store.clone(), config.watch, announcements, stop.clone()),
+        stop: stop.clone(),
+    })
+    .max_decoding_message_size(limits.max_message_bytes)
+    .max_encoding_message_size(limits.max_message_bytes);
+    let server = Server::bind(config.server).await?.with(service).await;
+    let health = server.health();
+    // Whoever asked may not care any more.
+    let _ = bound.send(server.address());
+
+    tokio::select! {
+        served = server.serve(stop.clone()) => served?,
+        failed = prepare_and_watch_health(&store, &health, &stop) => return Err(failed),
+        () = listen(&store, &heard) => {}
+    }
+    if time::timeout(limits.drain_timeout, refresher.stopped())
+        .await
+        .is_err()
+    {
+        warn!("a refresh has not ended its partition in time");
+    }
+    Ok(())
+}
+
+/// Brings the schema up to date, then says for as long as the server serves whether Postgres answers. Ends
+/// only with an error that waiting does not mend.
+async fn prepare_and_watch_health(
+    store: &Store,
+    health: &Health,
+    stop: &CancellationToken,
+) -> FeatureStoreError {
+    let healthy = async {
+        while let Err(error) = store.migrate().await.map_err(FeatureStoreError::from) {
+            if !error.is_out_of_reach() {
+                return error;
+            }
+            warn!(%error, "waiting for Postgres");
+            time::sleep(HEALTH_INTERVAL).await;
+        }
+        watch_health(store, health).await
+    };
+    match stop.run_until_cancelled(healthy).await {
+        Some(error) => error,
+        // Draining has said NOT_SERVING, and this must not say otherwise.
+        None => std::future::pending().await,
+    }
+}
+
+async fn watch_health(store: &Store, health: &Health) -> ! {
+    let mut answered = None;
+    loop {
+        let answers = sqlx::query("select").execute(store.pool()).await.is_ok();
+        if answered != Some(answers) {
+            answered = Some(answers);
+            if answers {
+                info!("Postgres answers");
+                health.serving().await;
+            } else {
+                warn!("Postgres does not answer");
+                health.not_serving().await;
+            }
+        }
+        time::sleep(HEALTH_INTERVAL).await;
+    }
+}

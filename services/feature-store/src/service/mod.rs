@@ -1,0 +1,117 @@
+//! The contract, rpc by rpc: checks requests, asks the rooms of this crate, and words the answers.
+
+mod read;
+mod refresh;
+
+use finrank_contracts::feature::v1::{
+    self, feature_store_service_server::FeatureStoreService as FeatureStoreRpcs,
+};
+use finrank_model::{Customer, Event, ModelVersion, Product};
+use finrank_store::Store;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    ingest::ingest,
+    refresh::Refresher,
+    watch::{Steps, Watcher},
+};
+
+/// Implements `finrank.feature.v1.FeatureStoreService`.
+pub(crate) struct FeatureStoreService {
+    pub(crate) store: Store,
+    pub(crate) refresher: Refresher,
+    pub(crate) watcher: Watcher,
+    /// Once cancelled, streams end.
+    pub(crate) stop: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl FeatureStoreRpcs for FeatureStoreService {
+    type WatchRefreshStream = refresh::States;
+    type WatchProductEmbeddingsStream = Steps;
+
+    async fn write_customers(
+        &self,
+        request: Request<Streaming<v1::WriteCustomersRequest>>,
+    ) -> Result<Response<v1::WriteCustomersResponse>, Status> {
+        let summary = ingest::<Customer>(&self.store, request.into_inner()).await?;
+        Ok(Response::new(v1::WriteCustomersResponse {
+            summary: Some(summary),
+        }))
+    }
+
+    async fn write_products(
+        &self,
+        request: Request<Streaming<v1::WriteProductsRequest>>,
+    ) -> Result<Response<v1::WriteProductsResponse>, Status> {
+        let summary = ingest::<Product>(&self.store, request.into_inner()).await?;
+        Ok(Response::new(v1::WriteProductsResponse {
+            summary: Some(summary),
+        }))
+    }
+
+    async fn write_events(
+        &self,
+        request: Request<Streaming<v1::WriteEventsRequest>>,
+    ) -> Result<Response<v1::WriteEventsResponse>, Status> {
+        let summary = ingest::<Event>(&self.store, request.into_inner()).await?;
+        Ok(Response::new(v1::WriteEventsResponse {
+            summary: Some(summary),
+        }))
+    }
+
+    async fn start_refresh(
+        &self,
+        request: Request<v1::StartRefreshRequest>,
+    ) -> Result<Response<v1::StartRefreshResponse>, Status> {
+        Ok(Response::new(
+            refresh::start(&self.refresher, request.into_inner()).await?,
+        ))
+    }
+
+    async fn watch_refresh(
+        &self,
+        request: Request<v1::WatchRefreshRequest>,
+    ) -> Result<Response<Self::WatchRefreshStream>, Status> {
+        let stop = self.stop.clone();
+        Ok(Response::new(
+            refresh::watch(self.refresher.clone(), request.into_inner(), stop).await?,
+        ))
+    }
+
+    async fn batch_get_embeddings(
+        &self,
+        request: Request<v1::BatchGetEmbeddingsRequest>,
+    ) -> Result<Response<v1::BatchGetEmbeddingsResponse>, Status> {
+        Ok(Response::new(
+            read::embeddings(&self.store, request.into_inner()).await?,
+        ))
+    }
+
+    async fn batch_get_holdings(
+        &self,
+        request: Request<v1::BatchGetHoldingsRequest>,
+    ) -> Result<Response<v1::BatchGetHoldingsResponse>, Status> {
+        Ok(Response::new(
+            read::holdings(&self.store, request.into_inner()).await?,
+        ))
+    }
+
+    async fn watch_product_embeddings(
+        &self,
+        request: Request<v1::WatchProductEmbeddingsRequest>,
+    ) -> Result<Response<Self::WatchProductEmbeddingsStream>, Status> {
+        let version = optional_version(&request.into_inner().model_version)?;
+        Ok(Response::new(self.watcher.watch(version).await?))
+    }
+}
+
+/// A model version that may be left empty.
+fn optional_version(raw: &str) -> crate::Result<Option<ModelVersion>> {
+    if raw.is_empty() {
+        Ok(None)
+    } else {
+        Ok(Some(ModelVersion::parse(raw)?))
+    }
+}

@@ -1,0 +1,35 @@
+//! Hears from Postgres when a generation is whole: one connection for all streams of this server.
+
+use std::time::Duration;
+
+use finrank_store::Store;
+use sqlx::postgres::PgListener;
+use tokio::{sync::watch, time};
+use tracing::warn;
+
+/// The channel on which a finished refresh says its run's number.
+pub(crate) const GENERATION_CHANNEL: &str = "finrank_generation";
+
+/// How long to wait before connecting again. Streams look for themselves at every heartbeat meanwhile.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Passes announcements on for ever.
+pub(crate) async fn listen(store: &Store, heard: &watch::Sender<()>) {
+    loop {
+        if let Err(error) = pass_on(store, heard).await {
+            warn!(%error, "announcements of new generations are not heard for a moment");
+        }
+        time::sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+async fn pass_on(store: &Store, heard: &watch::Sender<()>) -> Result<(), sqlx::Error> {
+    // Not from the pool, which is for those who give a connection back.
+    let mut listener = PgListener::connect(store.url()).await?;
+    listener.listen(GENERATION_CHANNEL).await?;
+    loop {
+        // Whatever was announced before, or while the connection was lost, was not heard: look anyway.
+        heard.send_replace(());
+        listener.recv().await?;
+    }
+}

@@ -1,0 +1,9 @@
+//! The feature store as its clients meet it: real Postgres, real sockets, the generated client.
+
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
+mod embeddings;
+mod ingest;
+mod refresh;
+mod support;
+mod watch;

@@ -1,0 +1,215 @@
+//! A feature store of one's own for each test: real Postgres, a real socket, the generated client.
+
+pub(crate) mod samples;
+
+use std::{num::NonZeroU32, time::Duration};
+
+use chrono::Utc;
+use finrank_contracts::{
+    common::v1::{Customer, Event, Product},
+    feature::v1::{
+        BatchGetEmbeddingsRequest, BatchGetEmbeddingsResponse, EntityKind, RefreshRun, StartRefreshRequest,
+        WatchRefreshRequest, WriteCustomersRequest, WriteEventsRequest, WriteProductsRequest, WriteSummary,
+        feature_store_service_client::FeatureStoreServiceClient,
+    },
+};
+use finrank_feature_store::{FeatureStoreConfig, serve};
+use finrank_model::{Bundle, bundle_directory};
+use finrank_store::{
+    models::{self, RegisteredModel},
+    scratch::ScratchDatabase,
+};
+use futures::stream;
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, transport::Channel};
+
+pub(crate) struct FeatureStore {
+    pub(crate) client: FeatureStoreServiceClient<Channel>,
+    pub(crate) database: ScratchDatabase,
+    models: TempDir,
+    shutdown: CancellationToken,
+    server: JoinHandle<finrank_feature_store::Result<()>>,
+}
+
+impl FeatureStore {
+    /// With partitions of 10 rows, and heartbeats so often that a test can wait for them.
+    pub(crate) async fn start() -> Self {
+        let database = ScratchDatabase::create().await;
+        let models = tempfile::tempdir().unwrap();
+        let mut config = FeatureStoreConfig {
+            models_dir: models.path().to_owned(),
+            ..FeatureStoreConfig::default()
+        };
+        config.server.listen = "127.0.0.1:0".parse().unwrap();
+        config.refresh.partition_rows = NonZeroU32::new(10).unwrap();
+        config.watch.heartbeat = Duration::from_millis(200);
+        let shutdown = CancellationToken::new();
+        let (bound, address) = oneshot::channel();
+        let server = tokio::spawn(serve(config, database.store.clone(), shutdown.clone(), bound));
+        let address = address.await.expect("the server binds");
+        let client = FeatureStoreServiceClient::connect(format!("http://{address}"))
+            .await
+            .unwrap();
+        Self {
+            client,
+            database,
+            models,
+            shutdown,
+            server,
+        }
+    }
+
+    /// With `users` customers, `products` products, and the events by which the ones hold the others.
+    pub(crate) async fn start_filled(users: usize, products: usize) -> Self {
+        let mut store = Self::start().await;
+        store.fill(users, products).await;
+        store
+    }
+
+    pub(crate) async fn fill(&mut self, users: usize, products: usize) {
+        let users = samples::users(users);
+        self.write_customers(
+            users
+                .iter()
+                .map(|user| samples::customer_message(user, 100))
+                .collect(),
+        )
+        .await;
+        let products = samples::products(products);
+        let products = products
+            .iter()
+            .map(|product| samples::product_message(product, 100))
+            .collect();
+        self.write_products(products).await;
+        self.write_events(users.iter().flat_map(samples::acquired_messages).collect())
+            .await;
+    }
+
+    pub(crate) async fn write_customers(&mut self, customers: Vec<Customer>) -> WriteSummary {
+        let message = WriteCustomersRequest { customers };
+        let response = self
+            .client
+            .write_customers(stream::iter([message]))
+            .await
+            .unwrap();
+        response.into_inner().summary.unwrap()
+    }
+
+    pub(crate) async fn write_products(&mut self, products: Vec<Product>) -> WriteSummary {
+        let message = WriteProductsRequest { products };
+        let response = self.client.write_products(stream::iter([message])).await.unwrap();
+        response.into_inner().summary.unwrap()
+    }
+
+    pub(crate) async fn write_events(&mut self, events: Vec<Event>) -> WriteSummary {
+        let message = WriteEventsRequest { events };
+        let response = self.client.write_events(stream::iter([message])).await.unwrap();
+        response.into_inner().summary.unwrap()
+    }
+
+    /// Writes a random model's bundle and registers it.
+    pub(crate) async fn register_model(&self, version: &str, seed: u64) -> Bundle {
+        let bundle = samples::bundle(version, seed);
+        let directory = bundle_directory(self.models.path(), &bundle.manifest.model_version).unwrap();
+        bundle.write(&directory).unwrap();
+        let model = RegisteredModel {
+            model_version: bundle.manifest.model_version.clone(),
+            embedding_space: bundle.manifest.embedding_space.clone(),
+            bundle_path: directory.display().to_string(),
+            bundle_sha256: bundle.digest().to_string(),
+            manifest: serde_json::to_value(&bundle.manifest).unwrap(),
+            registered_at: Utc::now(),
+        };
+        models::register(&self.database.store, &model).await.unwrap();
+        bundle
+    }
+
+    /// Puts another model's bundle in the place of a registered one.
+    pub(crate) fn replace_bundle(&self, version: &str, seed: u64) {
+        let bundle = samples::bundle(version, seed);
+        let directory = bundle_directory(self.models.path(), &bundle.manifest.model_version).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+        bundle.write(&directory).unwrap();
+    }
+
+    pub(crate) async fn start_refresh(&mut self, version: &str) -> Result<RefreshRun, Status> {
+        let request = StartRefreshRequest {
+            model_version: version.to_owned(),
+        };
+        let response = self.client.start_refresh(request).await?;
+        Ok(response.into_inner().run.unwrap())
+    }
+
+    /// Every state that a run goes through until it ends.
+    pub(crate) async fn watch_refresh(&mut self, run_id: i64) -> Vec<RefreshRun> {
+        let mut states = self
+            .client
+            .watch_refresh(WatchRefreshRequest { run_id })
+            .await
+            .unwrap()
+            .into_inner();
+        let mut seen = Vec::new();
+        while let Some(state) = states.message().await.unwrap() {
+            seen.push(state.run.unwrap());
+        }
+        seen
+    }
+
+    /// Refreshes a model version, and returns the state in which the run ended.
+    pub(crate) async fn refresh(&mut self, version: &str) -> RefreshRun {
+        let run = self.start_refresh(version).await.unwrap();
+        self.watch_refresh(run.run_id).await.pop().unwrap()
+    }
+
+    pub(crate) async fn embeddings(
+        &mut self,
+        entity: EntityKind,
+        ids: &[&str],
+        version: &str,
+    ) -> Result<BatchGetEmbeddingsResponse, Status> {
+        let request = BatchGetEmbeddingsRequest {
+            entity: entity.into(),
+            ids: ids.iter().map(|&id| id.to_owned()).collect(),
+            model_version: version.to_owned(),
+        };
+        Ok(self.client.batch_get_embeddings(request).await?.into_inner())
+    }
+
+    /// Makes Postgres refuse the embeddings of one customer.
+    pub(crate) async fn refuse_embedding_of(&self, user_id: &str) {
+        let statement = format!(
+            "create function refuse() returns trigger language plpgsql as
+             $$ begin raise exception 'refused by the test'; end $$;
+             create trigger refuse before insert on user_embeddings for each row
+             when (new.user_id = '{user_id}') execute function refuse()"
+        );
+        self.execute(&statement).await;
+    }
+
+    /// Undoes [`FeatureStore::refuse_embedding_of`].
+    pub(crate) async fn refuse_no_more(&self) {
+        self.execute("drop trigger refuse on user_embeddings; drop function refuse")
+            .await;
+    }
+
+    pub(crate) async fn execute(&self, statements: &str) {
+        let statements = sqlx::AssertSqlSafe(statements.to_owned());
+        sqlx::raw_sql(statements)
+            .execute(self.database.store.pool())
+            .await
+            .unwrap();
+    }
+
+    /// Tells the server to stop, without waiting.
+    pub(crate) fn begin_shutdown(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Waits until the server has stopped, and leaves its database.
+    pub(crate) async fn stopped(self) -> ScratchDatabase {
+        self.server.await.unwrap().unwrap();
+        self.database
+    }
+}

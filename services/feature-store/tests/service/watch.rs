@@ -1,0 +1,232 @@
+//! The catalogue as a stream.
+
+use crate::support::{
+    FeatureStore,
+    samples::{product, product_message, products},
+};
+use finrank_contracts::{
+    common::v1::ProductStatus,
+    feature::v1::{
+        Generation, ProductEmbedding, WatchProductEmbeddingsRequest, WatchProductEmbeddingsResponse,
+        watch_product_embeddings_response::Step,
+    },
+};
+use tonic::{Code, Streaming};
+use tonic_types::StatusExt;
+
+#[tokio::test]
+async fn sends_a_snapshot_then_heartbeats_then_the_next_generation() {
+    let mut store = FeatureStore::start_filled(3, 5).await;
+    let first_model = store.register_model("m1", 1).await;
+    let second_model = store.register_model("m2", 2).await;
+    let first_run = store.refresh("m1").await;
+    let mut watched = watch(&mut store, "").await;
+
+    let first = snapshot(&mut watched).await;
+    heartbeat(&mut watched).await;
+    let second_run = store.refresh("m2").await;
+    let second = snapshot(&mut watched).await;
+
+    assert_eq!(first.generation.run_id, first_run.run_id);
+    assert_eq!(values(&first), computed(&first_model, 5));
+    assert_eq!(second.generation.run_id, second_run.run_id);
+    assert_eq!(second.generation.embedding_space, "space of m2");
+    assert_eq!(values(&second), computed(&second_model, 5));
+    let shown = first.products[2].product.as_ref().unwrap();
+    assert_eq!(*shown, product_message(&product(2), 100));
+}
+
+#[tokio::test]
+async fn sends_a_large_catalogue_in_chunks_in_the_order_of_ids() {
+    let mut store = FeatureStore::start().await;
+    for thousand in products(2100).chunks(1000) {
+        store
+            .write_products(
+                thousand
+                    .iter()
+                    .map(|product| product_message(product, 100))
+                    .collect(),
+            )
+            .await;
+    }
+    store.register_model("m1", 1).await;
+    store.refresh("m1").await;
+    let mut watched = watch(&mut store, "").await;
+
+    let snapshot = snapshot(&mut watched).await;
+
+    assert_eq!(snapshot.chunks, [1000, 1000, 100]);
+    let ids: Vec<&str> = snapshot
+        .products
+        .iter()
+        .map(|shown| shown.product.as_ref().unwrap().product_id.as_str())
+        .collect();
+    assert!(ids.is_sorted());
+}
+
+#[tokio::test]
+async fn waits_with_heartbeats_until_there_is_a_generation() {
+    let mut store = FeatureStore::start_filled(3, 5).await;
+    store.register_model("m1", 1).await;
+    let mut watched = watch(&mut store, "m1").await;
+
+    heartbeat(&mut watched).await;
+    let run = store.refresh("m1").await;
+
+    assert_eq!(snapshot(&mut watched).await.generation.run_id, run.run_id);
+}
+
+#[tokio::test]
+async fn stays_with_the_model_version_that_was_asked_for() {
+    let mut store = FeatureStore::start_filled(3, 5).await;
+    store.register_model("m1", 1).await;
+    store.register_model("m2", 2).await;
+    store.refresh("m1").await;
+    let mut watched = watch(&mut store, "m1").await;
+    snapshot(&mut watched).await;
+
+    store.refresh("m2").await;
+    heartbeat(&mut watched).await;
+    let own = store.refresh("m1").await;
+
+    let next = snapshot(&mut watched).await;
+    assert_eq!(
+        (next.generation.run_id, next.generation.model_version.as_str()),
+        (own.run_id, "m1")
+    );
+}
+
+#[tokio::test]
+async fn sends_the_snapshot_again_when_a_product_is_withdrawn() {
+    let mut store = FeatureStore::start_filled(3, 5).await;
+    store.register_model("m1", 1).await;
+    store.refresh("m1").await;
+    let mut watched = watch(&mut store, "").await;
+    snapshot(&mut watched).await;
+
+    let mut withdrawn = product_message(&product(2), 200);
+    withdrawn.set_status(ProductStatus::Withdrawn);
+    store.write_products(vec![withdrawn]).await;
+
+    let again = snapshot(&mut watched).await;
+    let statuses: Vec<ProductStatus> = again
+        .products
+        .iter()
+        .map(|shown| shown.product.as_ref().unwrap().status())
+        .collect();
+    use ProductStatus::{Active, Withdrawn};
+    assert_eq!(statuses, [Active, Active, Withdrawn, Active, Active]);
+}
+
+#[tokio::test]
+async fn refuses_a_model_version_that_is_not_registered() {
+    let mut store = FeatureStore::start().await;
+    let request = WatchProductEmbeddingsRequest {
+        model_version: "nope".to_owned(),
+    };
+
+    let status = store.client.watch_product_embeddings(request).await.unwrap_err();
+
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(
+        status.get_details_error_info().unwrap().reason,
+        "MODEL_VERSION_NOT_FOUND"
+    );
+}
+
+#[tokio::test]
+async fn ends_when_the_server_stops() {
+    let mut store = FeatureStore::start_filled(3, 5).await;
+    let mut watched = watch(&mut store, "").await;
+    heartbeat(&mut watched).await;
+
+    store.begin_shutdown();
+    while watched.message().await.unwrap().is_some() {}
+
+    store.stopped().await;
+}
+
+type Watched = Streaming<WatchProductEmbeddingsResponse>;
+
+struct Snapshot {
+    generation: Generation,
+    products: Vec<ProductEmbedding>,
+    /// The size of each.
+    chunks: Vec<usize>,
+}
+
+async fn watch(store: &mut FeatureStore, version: &str) -> Watched {
+    let request = WatchProductEmbeddingsRequest {
+        model_version: version.to_owned(),
+    };
+    store
+        .client
+        .watch_product_embeddings(request)
+        .await
+        .unwrap()
+        .into_inner()
+}
+
+async fn step(watched: &mut Watched) -> Step {
+    watched
+        .message()
+        .await
+        .unwrap()
+        .expect("the stream goes on")
+        .step
+        .unwrap()
+}
+
+/// Reads past heartbeats to the next whole snapshot.
+async fn snapshot(watched: &mut Watched) -> Snapshot {
+    let started = loop {
+        match step(watched).await {
+            Step::SnapshotStarted(started) => break started,
+            Step::Heartbeat(_) => {}
+            other => panic!("{other:?} before a snapshot started"),
+        }
+    };
+    let generation = started.generation.unwrap();
+    let mut products = Vec::new();
+    let mut chunks = Vec::new();
+    let complete = loop {
+        match step(watched).await {
+            Step::SnapshotChunk(chunk) => {
+                chunks.push(chunk.products.len());
+                products.extend(chunk.products);
+            }
+            Step::SnapshotComplete(complete) => break complete,
+            other => panic!("{other:?} within a snapshot"),
+        }
+    };
+    assert_eq!(complete.run_id, generation.run_id);
+    assert_eq!(started.product_count, products.len() as u64);
+    Snapshot {
+        generation,
+        products,
+        chunks,
+    }
+}
+
+async fn heartbeat(watched: &mut Watched) {
+    match step(watched).await {
+        Step::Heartbeat(heartbeat) => assert!(heartbeat.sent_at.is_some()),
+        other => panic!("{other:?} instead of a heartbeat"),
+    }
+}
+
+fn values(snapshot: &Snapshot) -> Vec<&[f32]> {
+    snapshot
+        .products
+        .iter()
+        .map(|shown| shown.embedding.as_ref().unwrap().values.as_slice())
+        .collect()
+}
+
+fn computed(bundle: &finrank_model::Bundle, count: usize) -> Vec<Vec<f32>> {
+    let embeddings = bundle.product.encode(&products(count)).unwrap();
+    embeddings
+        .iter()
+        .map(|embedding| embedding.as_slice().to_vec())
+        .collect()
+}
