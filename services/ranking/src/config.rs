@@ -17,7 +17,7 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RankingConfig {
-    /// The feature store's URL.
+    /// The feature store's URL; `http://` only, since TLS ends in front of these servers.
     pub feature_store: String,
     /// Where and how to listen.
     pub server: ServerConfig,
@@ -69,7 +69,8 @@ pub struct SubscriptionConfig {
     /// every 10 s, so the default is that three of them were missed.
     #[serde(with = "humantime_serde")]
     pub silence: Duration,
-    /// The longest wait between two attempts to connect; the first ones are shorter.
+    /// The longest wait before another attempt, up to doubled by jitter; the first waits are shorter. Also
+    /// how often a snapshot whose bundle is missing is asked for again.
     #[serde(with = "humantime_serde")]
     pub longest_wait: Duration,
 }
@@ -78,7 +79,7 @@ impl Default for SubscriptionConfig {
     fn default() -> Self {
         Self {
             silence: Duration::from_secs(30),
-            longest_wait: Duration::from_secs(5),
+            longest_wait: Duration::from_secs(10),
         }
     }
 }

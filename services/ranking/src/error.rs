@@ -117,3 +117,110 @@ fn feature_store_failed(error: &RankingError, answer: &Status) -> Status {
         _ => status::internal(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use finrank_model::EmbeddingSpace;
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    fn refusal(error: RankingError) -> (Code, Option<String>, String) {
+        let status = Status::from(error);
+        let reason = status.get_details_error_info().map(|info| info.reason);
+        (status.code(), reason, status.message().to_owned())
+    }
+
+    fn user() -> UserId {
+        UserId::parse("u-7").unwrap()
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_in_a_code_a_reason_and_words() {
+        let space = |raw| EmbeddingSpace::parse(raw).unwrap();
+        let elsewhere = IndexError::OtherSpace {
+            query: space("mine"),
+            index: space("theirs"),
+        };
+        let outdated = RankingError::CatalogueOutdated {
+            model_version: ModelVersion::parse("m-1").unwrap(),
+        };
+        let product_id = ProductId::parse("p-9").unwrap();
+        let unknown_product = RankingError::ProductNotFound {
+            product_id,
+            field: "product_ids[2]".to_owned(),
+        };
+        let cases = [
+            (
+                InvalidField::new("k", "is 0").into(),
+                Code::InvalidArgument,
+                "INVALID_FIELD",
+                "k",
+            ),
+            (
+                RankingError::UserNotFound(user()),
+                Code::NotFound,
+                "USER_NOT_FOUND",
+                "u-7",
+            ),
+            (
+                RankingError::UserNotMaterialised(user()),
+                Code::FailedPrecondition,
+                "USER_NOT_MATERIALISED",
+                "refresh",
+            ),
+            (unknown_product, Code::NotFound, "PRODUCT_NOT_FOUND", "p-9"),
+            (
+                RankingError::NoCatalogue,
+                Code::Unavailable,
+                "NO_CATALOGUE",
+                "no catalogue yet",
+            ),
+            (outdated, Code::Unavailable, "CATALOGUE_OUTDATED", "m-1"),
+            (
+                elsewhere.into(),
+                Code::FailedPrecondition,
+                "EMBEDDING_SPACE_MISMATCH",
+                "mine",
+            ),
+        ];
+
+        for (error, code, reason, word) in cases {
+            let (found_code, found_reason, message) = refusal(error);
+
+            assert_eq!((found_code, found_reason.as_deref()), (code, Some(reason)));
+            assert!(message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_product_that_is_not_found_is_named_by_its_place_in_the_request() {
+        let product_id = ProductId::parse("p-9").unwrap();
+
+        let status = Status::from(RankingError::ProductNotFound {
+            product_id,
+            field: "product_ids[2]".to_owned(),
+        });
+
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!(violations[0].field, "product_ids[2]");
+    }
+
+    #[test]
+    fn what_the_feature_store_answers_becomes_what_our_client_can_act_on() {
+        let answered = |code| refusal(RankingError::FeatureStore(Status::new(code, "secret"))).0;
+
+        assert_eq!(answered(Code::Unavailable), Code::Unavailable);
+        assert_eq!(answered(Code::ResourceExhausted), Code::Unavailable);
+        assert_eq!(answered(Code::DeadlineExceeded), Code::DeadlineExceeded);
+        assert_eq!(answered(Code::Internal), Code::Internal);
+    }
+
+    #[test]
+    fn what_is_broken_inside_is_not_told_outside() {
+        let (code, _, message) = refusal(RankingError::BadAnswer("a secret".to_owned()));
+
+        assert_eq!(code, Code::Internal);
+        assert!(!message.contains("secret"), "{message}");
+    }
+}

@@ -45,7 +45,9 @@ impl FeatureStore {
     /// A feature store at a URL, for example `http://127.0.0.1:50051`. Does not connect yet.
     pub(crate) fn at(url: &str) -> Result<Self> {
         let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|_| RankingError::FeatureStoreUrl(url.to_owned()))?
+            .ok()
+            .filter(|endpoint| endpoint.uri().scheme_str() == Some("http"))
+            .ok_or_else(|| RankingError::FeatureStoreUrl(url.to_owned()))?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_while_idle(true);
@@ -161,4 +163,80 @@ fn spaced(catalogue: &Generation, embedding: common::v1::Embedding) -> Result<Sp
         embedding: Embedding::new(embedding.values, catalogue.dimension)
             .map_err(|invalid| bad(invalid.to_string()))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{DIMENSION, generation};
+
+    fn result(status: EmbeddingStatus, values: Option<Vec<f32>>) -> EmbeddingResult {
+        EmbeddingResult {
+            id: "u".to_owned(),
+            status: status.into(),
+            embedding: values.map(|values| common::v1::Embedding {
+                values,
+                embedding_space: "s9".to_owned(),
+                ..Default::default()
+            }),
+        }
+    }
+
+    fn read(status: EmbeddingStatus, values: Option<Vec<f32>>) -> Result<SpacedEmbedding> {
+        user_embedding(
+            &UserId::parse("u").unwrap(),
+            &generation(1),
+            result(status, values),
+        )
+    }
+
+    #[tokio::test]
+    async fn only_an_http_url_names_a_feature_store() {
+        assert!(FeatureStore::at("http://store.internal:50051").is_ok());
+        for url in ["127.0.0.1:50051", "https://store.internal", "a b", ""] {
+            assert!(
+                matches!(FeatureStore::at(url), Err(RankingError::FeatureStoreUrl(_))),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_embedding_keeps_the_space_that_it_came_with() {
+        let embedding = read(EmbeddingStatus::Present, Some(vec![0.5; DIMENSION])).unwrap();
+
+        assert_eq!(embedding.space.as_str(), "s9");
+        assert_eq!(embedding.embedding.as_slice(), [0.5; DIMENSION]);
+    }
+
+    #[test]
+    fn an_unknown_customer_and_one_without_an_embedding_are_told_apart() {
+        let unknown = read(EmbeddingStatus::UnknownEntity, None).unwrap_err();
+        let late = read(EmbeddingStatus::NotMaterialised, None).unwrap_err();
+
+        assert!(matches!(unknown, RankingError::UserNotFound(_)));
+        assert!(matches!(late, RankingError::UserNotMaterialised(_)));
+    }
+
+    #[test]
+    fn an_answer_that_breaks_the_contract_is_no_embedding() {
+        let broken = [
+            read(EmbeddingStatus::Present, None),
+            read(EmbeddingStatus::Present, Some(vec![0.5; DIMENSION - 1])),
+            read(EmbeddingStatus::Present, Some(vec![f32::INFINITY; DIMENSION])),
+            read(EmbeddingStatus::Unspecified, None),
+        ];
+
+        for answer in broken {
+            assert!(matches!(answer, Err(RankingError::BadAnswer(_))), "{answer:?}");
+        }
+        assert!(matches!(
+            single(Vec::<i32>::new(), "embeddings"),
+            Err(RankingError::BadAnswer(_))
+        ));
+        assert!(matches!(
+            single(vec![1, 2], "embeddings"),
+            Err(RankingError::BadAnswer(_))
+        ));
+    }
 }

@@ -168,6 +168,9 @@ impl TryFrom<v1::Generation> for Generation {
     type Error = InvalidField;
 
     fn try_from(generation: v1::Generation) -> Result<Self, InvalidField> {
+        if generation.dimension == 0 {
+            return Err(InvalidField::new("dimension", "is 0"));
+        }
         Ok(Self {
             run_id: generation.run_id,
             model_version: ModelVersion::parse(generation.model_version)?,

@@ -7,10 +7,10 @@ use tracing::Span;
 
 use crate::{Result, catalogue::Catalogue};
 
-/// The largest catalogue that is searched in place. A search of 10,000 products takes 61 µs and scoring 500
-/// candidates 100 µs, which no other request on the thread notices, while a move to another thread costs some
-/// 20 µs and gives up the bound of one computation per core that the runtime's own threads keep. At 100,000
-/// products a search takes 755 µs, and a thread for blocking work costs less than what it would hold up.
+/// The largest catalogue that is searched in place. A whole decision over 500 candidates takes 0.18 ms for
+/// 10,000 products, 0.44 ms for 50,000 and 1.0 ms for 100,000 (measured on two cores); a move to another
+/// thread costs 20 to 50 µs and gives up the bound of one computation per core that the runtime's own threads
+/// keep. Below the limit no neighbour on the thread notices; above it the move costs less than what it spares.
 const IN_PLACE_PRODUCTS: usize = 10_000;
 
 /// Runs `work` on one catalogue, in the span of the request.
