@@ -15,6 +15,7 @@
 mod config;
 mod embeddings;
 mod error;
+pub mod import;
 mod ingest;
 pub mod refresh;
 mod server;

@@ -1,0 +1,147 @@
+//! Customers of a bank that does not exist, and what they did there in 2025.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use finrank_model::{
+    AttributeValue, Attributes, Customer, Event, EventId, EventKind, Money, Product, UserId,
+};
+use rand::{Rng, RngExt, seq::IndexedRandom};
+
+use super::{Synthetic, Taste, draws, taste::normal};
+
+/// Draws of customers.
+const CUSTOMER: u64 = 3;
+/// Products that a customer comes across.
+const SEEN: usize = 24;
+/// What a year has.
+const SECONDS: i64 = 365 * 24 * 3600;
+
+const REGIONS: [&str; 5] = ["north", "east", "south", "west", "abroad"];
+const OCCUPATIONS: [&str; 5] = [
+    "employed",
+    "self_employed",
+    "student",
+    "retired",
+    "public_service",
+];
+
+/// One customer and their events. The same number gives the same rows whatever the number of users.
+pub(super) fn generate(
+    synthetic: Synthetic,
+    number: u32,
+    catalogue: &[(Product, Taste)],
+) -> (Customer, Vec<Event>) {
+    let mut draws = draws(synthetic.seed, CUSTOMER, number);
+    let taste = Taste::draw(&mut draws);
+    let user_id = UserId::parse(format!("user-{number:07}")).expect("short and plain");
+    let customer = Customer {
+        user_id: user_id.clone(),
+        attributes: attributes(&taste, &mut draws),
+        event_time: year_begins(),
+    };
+    let events = events(&user_id, &taste, catalogue, &mut draws);
+    (customer, events)
+}
+
+/// What the bank knows: the taste through noise, a tenth of it missing.
+fn attributes(taste: &Taste, draws: &mut impl Rng) -> Attributes {
+    let shown = |dimension: usize, draws: &mut _| taste.0[dimension] + 0.5 * normal(draws);
+    let pick = |names: &[&str; 5], shown: f64| {
+        names[(shown * 1.2 + 2.0).round().clamp(0.0, 4.0) as usize].to_owned()
+    };
+    let known = [
+        // Heavy-tailed, as incomes are.
+        (
+            "annual_income",
+            AttributeValue::Number((40_000.0 * (0.6 * shown(0, draws)).exp()).round()),
+        ),
+        (
+            "savings",
+            AttributeValue::Number((5_000.0 * (1.2 * shown(1, draws)).exp()).round()),
+        ),
+        (
+            "age",
+            AttributeValue::Number((45.0 + 14.0 * shown(2, draws)).round().clamp(18.0, 95.0)),
+        ),
+        (
+            "risk_tolerance",
+            AttributeValue::Number((3.0 + 1.2 * shown(0, draws)).round().clamp(1.0, 5.0)),
+        ),
+        ("region", AttributeValue::Text(pick(&REGIONS, shown(3, draws)))),
+        (
+            "occupation",
+            AttributeValue::Text(pick(&OCCUPATIONS, shown(4, draws))),
+        ),
+        (
+            "digital_share",
+            AttributeValue::Number(1.0 / (1.0 + (-shown(5, draws)).exp())),
+        ),
+        ("owns_home", AttributeValue::Flag(shown(6, draws) > 0.0)),
+        (
+            "children",
+            AttributeValue::Number((1.0 + shown(7, draws)).round().clamp(0.0, 6.0)),
+        ),
+    ];
+    let known: Vec<_> = known.into_iter().filter(|_| draws.random_bool(0.9)).collect();
+    Attributes::new(known.into_iter().map(|(name, value)| (name.to_owned(), value)))
+        .expect("names and values are ours")
+}
+
+/// The customer sees some products, looks at the better half of them, and acquires the few that suit best.
+fn events(
+    user_id: &UserId,
+    taste: &Taste,
+    catalogue: &[(Product, Taste)],
+    draws: &mut impl Rng,
+) -> Vec<Event> {
+    let mut seen: Vec<(f64, &Product)> = catalogue
+        .sample(draws, SEEN.min(catalogue.len()))
+        .map(|(product, character)| (taste.affinity(character), product))
+        .collect();
+    for (affinity, _) in &mut seen {
+        *affinity += normal(draws);
+    }
+    seen.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+
+    let acquired = draws.random_range(1..=5).min(seen.len());
+    let viewed = seen.len().div_ceil(2).max(acquired);
+    let mut events = Vec::with_capacity(viewed + acquired);
+    for (place, (_, product)) in seen.into_iter().take(viewed).enumerate() {
+        let viewed_at = year_begins() + TimeDelta::seconds(draws.random_range(0..SECONDS));
+        events.push(event(user_id, product, EventKind::Viewed, viewed_at, None));
+        if place < acquired {
+            let acquired_at = viewed_at + TimeDelta::seconds(draws.random_range(60..7 * 24 * 3600));
+            let amount = Money::new("EUR", draws.random_range(1_000..500_000)).expect("an ISO 4217 code");
+            events.push(event(
+                user_id,
+                product,
+                EventKind::Acquired,
+                acquired_at,
+                Some(amount),
+            ));
+        }
+    }
+    events
+}
+
+fn event(
+    user_id: &UserId,
+    product: &Product,
+    kind: EventKind,
+    event_time: DateTime<Utc>,
+    amount: Option<Money>,
+) -> Event {
+    Event {
+        event_id: EventId::parse(format!("{}-{}", kind.as_str(), product.product_id))
+            .expect("short and plain"),
+        user_id: user_id.clone(),
+        product_id: product.product_id.clone(),
+        kind,
+        event_time,
+        quantity: 1,
+        amount,
+    }
+}
+
+fn year_begins() -> DateTime<Utc> {
+    "2025-01-01T00:00:00Z".parse().expect("the constant is RFC 3339")
+}
