@@ -1,1 +1,35 @@
-//! Placeholder.
+//! From what customers hold to a model: training sets, candle training, evaluation, and the bundle's
+//! registration.
+//!
+//! [`train`] makes and registers one model; [`evaluate`] repeats the measurement over seeds and registers
+//! nothing; [`train_scorer`] trains the scorer alone on any labelled table. It knows nothing of gRPC, of
+//! Faiss, or of the services that use its models: it leaves a bundle and a row in Postgres.
+//!
+//! A training reads: [`dataset`] (clean) → [`split`] (hide one holding per customer) → `trainer` (towers and
+//! scorer) → `evaluation` (beside [`baselines`], by [`metrics`]) → bundle.
+
+pub mod baselines;
+mod config;
+pub mod dataset;
+mod error;
+mod evaluate;
+mod evaluation;
+pub mod metrics;
+mod progress;
+mod report;
+#[cfg(test)]
+mod samples;
+mod scorer;
+mod source;
+pub mod split;
+mod train;
+mod trainer;
+
+pub use config::{EvaluateConfig, LearningConfig, SplitMethod, TrainConfig, TrainScorerConfig};
+pub use error::{LearningError, Result};
+pub use evaluate::evaluate;
+pub use evaluation::{Evaluation, ModelQuality, RankedBy};
+pub use progress::{EpochProgress, Stage, TrainObserver};
+pub use report::{DatasetReport, EvaluateReport, ModelSummary, ScorerReport, SeedReport, TrainReport};
+pub use scorer::train_scorer;
+pub use train::train;

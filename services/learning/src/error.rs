@@ -1,0 +1,117 @@
+//! Why a training cannot be done; each variant is something that the caller can act on.
+
+use std::{io, path::PathBuf};
+
+use finrank_model::{InvalidField, ModelError};
+use finrank_store::StoreError;
+use thiserror::Error;
+
+/// The crate's result.
+pub type Result<T, E = LearningError> = std::result::Result<T, E>;
+
+/// What can go wrong.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LearningError {
+    /// The store does not answer or holds what it should not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Postgres refused a query of this crate.
+    #[error("Postgres: {0}")]
+    Query(#[from] sqlx::Error),
+    /// The model could not be built or its bundle not be written.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A stored or computed id is not one.
+    #[error("{0}")]
+    InvalidField(#[from] InvalidField),
+    /// Tensor arithmetic failed: a fault of the trainer, not of the data.
+    #[error("training: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// The thread that trains ended without an answer.
+    #[error("the training thread ended: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+    /// The manifest could not be turned into JSON.
+    #[error("cannot register the manifest: {0}")]
+    Manifest(serde_json::Error),
+    /// There is nothing to learn from.
+    #[error("there is nothing to learn from: {0}")]
+    TooLittle(String),
+    /// No customer has a holding that the split could hide.
+    #[error("no holding can be hidden: {0}")]
+    NothingHidden(&'static str),
+    /// The loss is no longer a number.
+    #[error("the loss is not finite after epoch {epoch}: lower the learning rate")]
+    Diverged {
+        /// From 1.
+        epoch: usize,
+    },
+    /// A setting that makes no sense.
+    #[error("{name} is {value}: {reason}")]
+    Setting {
+        /// Which one.
+        name: &'static str,
+        /// What it was.
+        value: String,
+        /// What it must be.
+        reason: &'static str,
+    },
+    /// A CSV file that cannot be opened or read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A CSV file that is not one.
+    #[error("{}: {source}", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: csv::Error,
+    },
+    /// The table has no rows.
+    #[error("{} has no rows below its header", path.display())]
+    EmptyTable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The label's column is not there.
+    #[error("{} has no column {label:?}; it has {}", path.display(), columns.join(", "))]
+    NoLabel {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        label: String,
+        /// What there is.
+        columns: Vec<String>,
+    },
+    /// The label does not take two values.
+    #[error("column {label:?} must hold two distinct values, it holds {}", describe_values(values))]
+    NotBinary {
+        /// The column.
+        label: String,
+        /// The distinct values, the first few.
+        values: Vec<String>,
+    },
+    /// A row without a label.
+    #[error("line {line}: column {label:?} is empty")]
+    MissingLabel {
+        /// The column.
+        label: String,
+        /// The line in the file, from 1.
+        line: u64,
+    },
+}
+
+fn describe_values(values: &[String]) -> String {
+    match values {
+        [only] => format!("only {only:?}"),
+        many => {
+            let quoted: Vec<String> = many.iter().map(|value| format!("{value:?}")).collect();
+            format!("{} or more: {}", many.len(), quoted.join(", "))
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a training tells at its end; the command line prints it as a table or as JSON.
+
+use std::path::PathBuf;
+
+use finrank_model::ModelVersion;
+use serde::Serialize;
+
+use crate::{
+    SplitMethod,
+    evaluation::{Evaluation, RankedBy},
+    metrics::ClassificationQuality,
+};
+
+/// What was read, kept and left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DatasetReport {
+    /// Customers kept.
+    pub customers: usize,
+    /// Of them, those who hold something.
+    pub holders: usize,
+    /// Products kept.
+    pub products: usize,
+    /// Holdings kept.
+    pub holdings: usize,
+    /// Customers, products and holdings left out because they were there before.
+    pub duplicates: usize,
+    /// Holdings left out because their product is not in the catalogue.
+    pub unknown_products: usize,
+}
+
+/// One model, trained and registered.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrainReport {
+    /// Names the model.
+    pub model_version: ModelVersion,
+    /// Where its bundle lies.
+    pub bundle_path: PathBuf,
+    /// The SHA-256 of the bundle's manifest.
+    pub bundle_sha256: String,
+    /// The seed.
+    pub seed: u64,
+    /// Which holdings were hidden.
+    pub split: SplitMethod,
+    /// What it was trained on.
+    pub dataset: DatasetReport,
+    /// Epochs that ran.
+    pub epochs: usize,
+    /// The epoch whose weights were kept, from 1.
+    pub best_epoch: usize,
+    /// How long learning took, without reading and evaluating.
+    pub learning_seconds: f64,
+    /// What was measured on the hidden holdings.
+    pub evaluation: Evaluation,
+}
+
+/// The same measurement with other seeds.
+#[derive(Clone, Debug, Serialize)]
+pub struct EvaluateReport {
+    /// Which holdings were hidden.
+    pub split: SplitMethod,
+    /// What the models were trained on.
+    pub dataset: DatasetReport,
+    /// One training each, in the order asked for.
+    pub seeds: Vec<SeedReport>,
+    /// Each model over all seeds.
+    pub summary: Vec<ModelSummary>,
+}
+
+/// One training of an evaluation.
+#[derive(Clone, Debug, Serialize)]
+pub struct SeedReport {
+    /// The seed.
+    pub seed: u64,
+    /// Epochs that ran.
+    pub epochs: usize,
+    /// How long learning took.
+    pub learning_seconds: f64,
+    /// What was measured on the hidden holdings.
+    pub evaluation: Evaluation,
+}
+
+/// A model's quality over seeds.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelSummary {
+    /// Which model.
+    pub model: RankedBy,
+    /// The mean over seeds of the mean reciprocal rank.
+    pub mrr: f64,
+    /// Its standard deviation between seeds (n − 1); 0 for a single seed.
+    pub mrr_sd: f64,
+    /// The mean over seeds of hit@1, @3 and @5.
+    pub hit_at_1: f64,
+    /// See `hit_at_1`.
+    pub hit_at_3: f64,
+    /// See `hit_at_1`.
+    pub hit_at_5: f64,
+    /// The mean over seeds of NDCG@5.
+    pub ndcg_at_5: f64,
+}
+
+/// The scorer alone, trained on a table.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScorerReport {
+    /// The column that was predicted.
+    pub label: String,
+    /// The value that counts as yes.
+    pub positive: String,
+    /// The value that counts as no.
+    pub negative: String,
+    /// Columns read, without the label.
+    pub columns: usize,
+    /// Features made of them.
+    pub features: usize,
+    /// Rows trained on.
+    pub training_rows: usize,
+    /// Epochs that ran.
+    pub epochs: usize,
+    /// The epoch whose weights were kept, from 1.
+    pub best_epoch: usize,
+    /// How long learning took.
+    pub learning_seconds: f64,
+    /// What was measured on the rows held out.
+    pub held_out: ClassificationQuality,
+}

@@ -1,0 +1,167 @@
+//! One model from beginning to end: read, split, learn, measure, write, register.
+
+use std::collections::BTreeMap;
+
+use chrono::{SubsecRound, Utc};
+use finrank_model::{Bundle, EmbeddingSpace, ModelVersion, Provenance, bundle_directory};
+use finrank_store::{
+    Store,
+    models::{self, RegisteredModel},
+};
+
+use crate::{
+    LearningError, Result, Stage, TrainConfig, TrainObserver, TrainReport,
+    dataset::Dataset,
+    evaluation::{self, Evaluation, RankedBy},
+    source,
+    split::Split,
+    trainer::{self, Trained},
+};
+
+/// Trains a model on what the store holds, writes its bundle under `models_dir` and registers it.
+///
+/// The hidden holdings have no part in the model. Learning runs on a thread of its own.
+///
+/// # Errors
+/// When there is nothing to learn from, a setting makes no sense, the version exists already, or the store or
+/// the disk fails. A model that could not be registered leaves its bundle behind, which nothing refers to.
+pub async fn train(
+    store: &Store,
+    config: &TrainConfig,
+    mut observer: impl TrainObserver + 'static,
+) -> Result<TrainReport> {
+    observer.stage(Stage::Reading);
+    let dataset = source::read(store).await?;
+    let settings = config.clone();
+    let (report, bundle, mut observer) = tokio::task::spawn_blocking(move || {
+        let (report, bundle) = train_on(&dataset, &settings, &mut observer)?;
+        Ok::<_, LearningError>((report, bundle, observer))
+    })
+    .await??;
+    observer.stage(Stage::Registering);
+    register(store, &report, &bundle).await?;
+    Ok(report)
+}
+
+/// Everything but the store: from a data set to a bundle on disk.
+fn train_on(
+    dataset: &Dataset,
+    config: &TrainConfig,
+    observer: &mut dyn TrainObserver,
+) -> Result<(TrainReport, Bundle)> {
+    let split = Split::new(dataset, config.split, config.seed)?;
+    let trained = trainer::fit(
+        dataset,
+        &split,
+        &config.transform,
+        &config.learning,
+        config.seed,
+        observer,
+    )?;
+    observer.stage(Stage::Evaluating);
+    let evaluation = evaluation::measure(dataset, &split, &trained, config.seed)?;
+
+    let provenance = provenance(dataset, config, &trained, &evaluation)?;
+    let directory = bundle_directory(&config.models_dir, &provenance.model_version)?;
+    let report = TrainReport {
+        model_version: provenance.model_version.clone(),
+        bundle_path: directory.clone(),
+        bundle_sha256: String::new(),
+        seed: config.seed,
+        split: config.split,
+        dataset: dataset.report,
+        epochs: trained.epochs,
+        best_epoch: trained.best_epoch,
+        learning_seconds: trained.seconds,
+        evaluation,
+    };
+    let bundle = Bundle::new(provenance, trained.user, trained.product, trained.scorer)?;
+    let digest = bundle.write(&directory)?;
+    let report = TrainReport {
+        bundle_sha256: digest.to_string(),
+        ..report
+    };
+    Ok((report, bundle))
+}
+
+fn provenance(
+    dataset: &Dataset,
+    config: &TrainConfig,
+    trained: &Trained,
+    evaluation: &Evaluation,
+) -> Result<Provenance> {
+    let created_at = config.trained_at.unwrap_or_else(|| Utc::now().trunc_subsecs(3));
+    let model_version = match &config.model_version {
+        Some(version) => version.clone(),
+        None => {
+            let time = created_at.format("%Y%m%dt%H%M%S%3fz");
+            ModelVersion::parse(format!("two-tower-{time}-seed{}", config.seed))?
+        }
+    };
+    let rows = [
+        ("customers", dataset.report.customers),
+        ("products", dataset.report.products),
+        ("holdings", dataset.report.holdings),
+        ("hidden_holdings", evaluation.hidden),
+        ("training_customers", trained.training_customers),
+        ("validation_customers", trained.validation_customers),
+    ];
+    Ok(Provenance {
+        // Towers that were trained together meet each other and no others.
+        embedding_space: EmbeddingSpace::parse(model_version.as_str())?,
+        model_version,
+        created_at,
+        seed: config.seed,
+        data_window: dataset.window,
+        training_rows: rows
+            .into_iter()
+            .map(|(name, rows)| (name.to_owned(), rows as u64))
+            .collect(),
+        metrics: metrics(evaluation),
+    })
+}
+
+/// The figures that travel with the bundle, by names like `mrr` (the ranker's) and `popularity_mrr`.
+fn metrics(evaluation: &Evaluation) -> BTreeMap<String, f64> {
+    let mut metrics = BTreeMap::new();
+    for quality in &evaluation.models {
+        let prefix = match quality.model {
+            RankedBy::Ranker => String::new(),
+            other => format!("{}_", other.as_str().replace('-', "_")),
+        };
+        metrics.insert(format!("{prefix}mrr"), quality.ranking.mrr);
+        for at in &quality.ranking.at {
+            metrics.insert(format!("{prefix}hit_at_{}", at.k), at.hit);
+            metrics.insert(format!("{prefix}ndcg_at_{}", at.k), at.ndcg);
+        }
+    }
+    let classification = &evaluation.classification;
+    metrics.insert("accuracy".to_owned(), classification.accuracy);
+    metrics.insert("majority".to_owned(), classification.majority);
+    metrics.insert("log_loss".to_owned(), classification.log_loss);
+    if let Some(auc) = classification.auc {
+        metrics.insert("auc".to_owned(), auc);
+    }
+    metrics
+}
+
+async fn register(store: &Store, report: &TrainReport, bundle: &Bundle) -> Result<()> {
+    let manifest = &bundle.manifest;
+    let registered = RegisteredModel {
+        model_version: manifest.model_version.clone(),
+        embedding_space: manifest.embedding_space.clone(),
+        bundle_path: absolute(&report.bundle_path),
+        bundle_sha256: report.bundle_sha256.clone(),
+        manifest: serde_json::to_value(manifest).map_err(LearningError::Manifest)?,
+        registered_at: manifest.created_at,
+    };
+    Ok(models::register(store, &registered).await?)
+}
+
+/// The reader may stand in another directory.
+fn absolute(path: &std::path::Path) -> String {
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
+}

@@ -1,0 +1,216 @@
+//! Learns towers and scorer together from what the split lets training see.
+//!
+//! Each epoch makes one example per customer (`examples`), contrasts its answer with other products
+//! (`contrast`), and moves all weights at once (`network`, `loss`, `weights`): the towers by a softmax over
+//! inner products, towers and scorer by a softmax over the scorer's logits, and by the cross-entropy that
+//! makes the scores probabilities. A part of the customers only decides when to stop (`stopping`).
+
+mod contrast;
+mod examples;
+mod features;
+mod loss;
+mod network;
+mod session;
+mod stopping;
+mod weights;
+
+use std::time::Instant;
+
+use finrank_model::{MlpScorer, ProductEncoder, TransformConfig, UserEncoder, UserRecord};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+
+pub(crate) use loss::softplus;
+pub(crate) use network::{draw_scorer, export_layers, map_layers, run_layers};
+pub(crate) use stopping::EarlyStopping;
+pub(crate) use weights::{Schedule, Weights};
+
+use crate::{
+    EpochProgress, LearningConfig, LearningError, Result, Stage, TrainObserver, dataset::Dataset,
+    split::Split,
+};
+use features::Features;
+use session::Session;
+
+/// The random numbers of training are another stream than those of the split.
+const TRAINING_STREAM: u64 = 1;
+
+/// A model, learned.
+pub(crate) struct Trained {
+    pub(crate) user: UserEncoder,
+    pub(crate) product: ProductEncoder,
+    pub(crate) scorer: MlpScorer,
+    /// Epochs that ran.
+    pub(crate) epochs: usize,
+    /// The epoch whose weights were kept, from 1.
+    pub(crate) best_epoch: usize,
+    /// Customers trained on.
+    pub(crate) training_customers: usize,
+    /// Customers who only decided when to stop.
+    pub(crate) validation_customers: usize,
+    pub(crate) seconds: f64,
+}
+
+/// Positions of customers in the data set.
+struct Parts {
+    training: Vec<usize>,
+    validation: Vec<usize>,
+}
+
+/// How long to train.
+struct Plan {
+    batch_size: usize,
+    epochs: usize,
+    steps: usize,
+    /// The last epoch before hidden holdings are imagined.
+    plain_epochs: usize,
+}
+
+/// Trains on what `split` lets be seen.
+pub(crate) fn fit(
+    dataset: &Dataset,
+    split: &Split,
+    transform: &TransformConfig,
+    config: &LearningConfig,
+    seed: u64,
+    observer: &mut dyn TrainObserver,
+) -> Result<Trained> {
+    check(config)?;
+    observer.stage(Stage::Preparing);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(TRAINING_STREAM);
+    let parts = Parts::draw(split, config.validation_share, &mut rng)?;
+    let records = split.seen_records(dataset);
+    let training: Vec<UserRecord> = parts.training.iter().map(|&user| records[user].clone()).collect();
+    let features = Features::fit(dataset, &records, &training, transform);
+
+    let plan = Plan::new(parts.training.len(), config);
+    observer.stage(Stage::Learning {
+        seed,
+        max_epochs: plan.epochs,
+    });
+    let started = Instant::now();
+    let mut session = Session::new(&features, split, config, &plan, rng)?;
+    let mut stopping = EarlyStopping::new(config.patience);
+    let mut epoch = 0;
+    while epoch < plan.epochs {
+        epoch += 1;
+        if config.impute_hidden && epoch > plan.plain_epochs {
+            session.imagine_hidden(&parts.training)?;
+            session.imagine_hidden_for_validation(&parts.validation)?;
+        }
+        let loss = session.learn(&parts.training, plan.batch_size)?;
+        if !loss.is_finite() {
+            return Err(LearningError::Diverged { epoch });
+        }
+        // Before hidden holdings are imagined the validation part asks other questions.
+        let comparable = epoch > plan.plain_epochs && !parts.validation.is_empty();
+        let validation_loss = comparable
+            .then(|| session.validation_loss(&parts.validation))
+            .transpose()?;
+        observer.epoch(&EpochProgress {
+            epoch,
+            max_epochs: plan.epochs,
+            loss,
+            validation_loss,
+        });
+        let averaged = || session.averaged();
+        if let Some(loss) = validation_loss
+            && !stopping.goes_on(epoch, loss, averaged)
+        {
+            break;
+        }
+    }
+    let (best_epoch, network) = match stopping.into_best() {
+        Some(best) => (best.epoch, best.weights?),
+        None => (epoch, session.averaged()?),
+    };
+    let (user_tower, product_tower, scorer) = network.export()?;
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Trained {
+        user: UserEncoder::new(features.user_transform, user_tower)?,
+        product: ProductEncoder::new(features.product_transform, product_tower)?,
+        scorer,
+        epochs: epoch,
+        best_epoch,
+        training_customers: parts.training.len(),
+        validation_customers: parts.validation.len(),
+        seconds,
+    })
+}
+
+impl Parts {
+    /// Divides the customers of whom something is seen; both parts keep the data set's order.
+    fn draw(split: &Split, validation_share: f64, rng: &mut ChaCha8Rng) -> Result<Self> {
+        let mut holders: Vec<usize> = (0..split.seen.len())
+            .filter(|&user| !split.seen[user].is_empty())
+            .collect();
+        if holders.is_empty() {
+            return Err(LearningError::TooLittle(
+                "no holding is left beside those hidden".to_owned(),
+            ));
+        }
+        holders.shuffle(rng);
+        let validation = (holders.len() as f64 * validation_share) as usize;
+        let mut training = holders.split_off(validation);
+        training.sort_unstable();
+        holders.sort_unstable();
+        Ok(Self {
+            training,
+            validation: holders,
+        })
+    }
+}
+
+impl Plan {
+    /// Few customers make small steps, so that there are some eight in an epoch.
+    fn new(customers: usize, config: &LearningConfig) -> Self {
+        let batch_size = config.batch_size.min((customers / 8).max(32));
+        let steps_per_epoch = customers.div_ceil(batch_size);
+        let epochs = config.max_epochs.min((config.max_steps / steps_per_epoch).max(2));
+        Self {
+            batch_size,
+            epochs,
+            steps: epochs * steps_per_epoch,
+            plain_epochs: if config.impute_hidden {
+                (epochs as f64 * config.impute_after) as usize
+            } else {
+                0
+            },
+        }
+    }
+}
+
+fn check(config: &LearningConfig) -> Result<()> {
+    let sizes = [
+        ("dimension", config.dimension),
+        ("hidden", config.hidden),
+        ("max_epochs", config.max_epochs),
+        ("max_steps", config.max_steps),
+        ("batch_size", config.batch_size),
+        ("sampled_products", config.sampled_products),
+        ("scored_products", config.scored_products),
+    ];
+    if let Some((name, value)) = sizes.into_iter().find(|&(_, size)| size == 0) {
+        return Err(LearningError::Setting {
+            name,
+            value: value.to_string(),
+            reason: "it must be at least 1",
+        });
+    }
+    let shares = [
+        ("dropout", f64::from(config.dropout)),
+        ("attribute_dropout", f64::from(config.attribute_dropout)),
+        ("identity_dropout", f64::from(config.identity_dropout)),
+        ("validation_share", config.validation_share),
+        ("average_decay", config.average_decay),
+    ];
+    match shares.into_iter().find(|(_, share)| !(0.0..1.0).contains(share)) {
+        None => Ok(()),
+        Some((name, value)) => Err(LearningError::Setting {
+            name,
+            value: value.to_string(),
+            reason: "it must be from 0 to below 1",
+        }),
+    }
+}

@@ -1,0 +1,87 @@
+//! The weights while they are learned: AdamW with a falling step size, and their running average, which is
+//! what becomes the model.
+
+use candle_core::{Tensor, Var};
+use candle_nn::{AdamW, Optimizer, ParamsAdamW};
+
+use crate::Result;
+
+/// The share of the first step size that the last one has.
+const LAST_STEP_SHARE: f64 = 0.05;
+
+/// How weights move.
+pub(crate) struct Schedule {
+    /// The first step size.
+    pub(crate) learning_rate: f64,
+    /// AdamW's decay of matrices.
+    pub(crate) weight_decay: f64,
+    /// The share that the running average keeps at a step.
+    pub(crate) average_decay: f64,
+    /// How many steps there are at most.
+    pub(crate) steps: usize,
+}
+
+/// Weights that are being learned.
+pub(crate) struct Weights {
+    vars: Vec<Var>,
+    averages: Vec<Tensor>,
+    matrices: AdamW,
+    vectors: AdamW,
+    schedule: Schedule,
+    step: usize,
+}
+
+impl Weights {
+    /// Takes the weights, in the order in which [`Weights::averages`] gives them back.
+    pub(crate) fn new(vars: Vec<Var>, schedule: Schedule) -> Result<Self> {
+        let averages = vars.iter().map(|var| Ok(var.as_tensor().copy()?.detach()));
+        let (matrices, vectors) = vars.iter().cloned().partition(|var| var.rank() == 2);
+        let settings = |weight_decay| ParamsAdamW {
+            lr: schedule.learning_rate,
+            beta2: 0.99,
+            weight_decay,
+            ..Default::default()
+        };
+        Ok(Self {
+            averages: averages.collect::<Result<_>>()?,
+            matrices: AdamW::new(matrices, settings(schedule.weight_decay))?,
+            vectors: AdamW::new(vectors, settings(0.0))?,
+            vars,
+            schedule,
+            step: 0,
+        })
+    }
+
+    /// Moves against the gradient of `loss`.
+    pub(crate) fn step(&mut self, loss: &Tensor) -> Result<()> {
+        let gradients = loss.backward()?;
+        let learning_rate = self.learning_rate();
+        for optimizer in [&mut self.matrices, &mut self.vectors] {
+            optimizer.set_learning_rate(learning_rate);
+            optimizer.step(&gradients)?;
+        }
+        self.step += 1;
+        self.average()
+    }
+
+    /// The averaged weights.
+    pub(crate) fn averages(&self) -> impl Iterator<Item = Tensor> {
+        self.averages.iter().cloned()
+    }
+
+    fn learning_rate(&self) -> f64 {
+        let progress = self.step as f64 / self.schedule.steps.max(1) as f64;
+        let cosine = (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos()) / 2.0;
+        self.schedule.learning_rate * (LAST_STEP_SHARE + (1.0 - LAST_STEP_SHARE) * cosine)
+    }
+
+    /// The first steps count more, or the average would hold on to weights that were drawn, not learned.
+    fn average(&mut self) -> Result<()> {
+        let step = self.step as f64;
+        let keep = self.schedule.average_decay.min((1.0 + step) / (10.0 + step));
+        for (average, var) in self.averages.iter_mut().zip(&self.vars) {
+            *average = ((&*average * keep)? + (var.as_tensor().detach() * (1.0 - keep))?)?;
+        }
+        Ok(())
+    }
+}
