@@ -6,7 +6,7 @@
 -- To undo: drop table user_embeddings, product_embeddings, refresh_partitions, refresh_runs, model_versions.
 
 create table model_versions (
-    model_version   text        not null primary key,
+    model_version   text        not null collate "C" primary key,
     embedding_space text        not null,
     bundle_path     text        not null,
     bundle_sha256   text        not null,
@@ -16,7 +16,7 @@ create table model_versions (
 
 create table refresh_runs (
     run_id         bigint      generated always as identity primary key,
-    model_version  text        not null references model_versions,
+    model_version  text        not null collate "C" references model_versions,
     state          text        not null check (state in ('running', 'complete', 'failed')),
     features_as_of timestamptz not null,
     started_at     timestamptz not null default now(),
@@ -32,14 +32,14 @@ create table refresh_partitions (
     entity      text     not null check (entity in ('user', 'product')),
     partition   integer  not null,
     -- Ids from first_id on, below the next partition's first_id.
-    first_id    text     not null,
+    first_id    text     not null collate "C",
     row_count   bigint   not null,
     finished_at timestamptz,
     primary key (run_id, entity, partition)
 );
 
 create table user_embeddings (
-    user_id     text        not null,
+    user_id     text        not null collate "C",
     run_id      bigint      not null references refresh_runs on delete cascade,
     vector      bytea       not null, -- little-endian f32
     computed_at timestamptz not null,
@@ -47,7 +47,7 @@ create table user_embeddings (
 );
 
 create table product_embeddings (
-    product_id  text        not null,
+    product_id  text        not null collate "C",
     run_id      bigint      not null references refresh_runs on delete cascade,
     vector      bytea       not null, -- little-endian f32
     computed_at timestamptz not null,

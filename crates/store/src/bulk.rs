@@ -1,6 +1,8 @@
 //! Bulk transfer: binary COPY through the blocking `postgres` crate, which sqlx does not speak.
 //! To be called where blocking is allowed.
 
+use std::{error::Error, iter};
+
 use postgres::{Client, NoTls};
 
 use crate::{Result, StoreError};
@@ -12,11 +14,17 @@ use crate::{Result, StoreError};
 pub fn connect(url: &str) -> Result<Client> {
     let config: postgres::Config = url
         .parse()
-        .map_err(|error: postgres::Error| StoreError::Url(error.to_string()))?;
+        .map_err(|error: postgres::Error| StoreError::Url(in_full(&error)))?;
     config.connect(NoTls).map_err(|error| StoreError::Unreachable {
         address: address(&config),
-        reason: error.to_string(),
+        reason: in_full(&error),
     })
+}
+
+/// What went wrong with the reasons behind it: by itself the error says no more than "db error".
+pub(crate) fn in_full(error: &postgres::Error) -> String {
+    let reasons = iter::successors(error.source(), |&reason| reason.source());
+    reasons.fold(error.to_string(), |text, reason| format!("{text}: {reason}"))
 }
 
 fn address(config: &postgres::Config) -> String {

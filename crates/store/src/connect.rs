@@ -4,9 +4,10 @@ use std::{str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{
-    PgPool,
+    Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::timeout;
 
 use crate::{Result, StoreError};
 
@@ -14,7 +15,7 @@ use crate::{Result, StoreError};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// `postgres://user:password@host:port/database`.
+    /// `postgres://user:password@host:port/database`. Empty when none is configured, which no connection takes.
     pub url: String,
     /// Connections of this process at most.
     pub max_connections: u32,
@@ -26,7 +27,7 @@ pub struct DatabaseConfig {
 impl Default for DatabaseConfig {
     fn default() -> Self {
         Self {
-            url: "postgres://127.0.0.1:5432/finrank".to_owned(),
+            url: String::new(),
             max_connections: 16,
             acquire_timeout: Duration::from_secs(5),
         }
@@ -41,23 +42,29 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects.
+    /// Connects once, so that what is wrong is said at once and in Postgres's own words: the pool would try
+    /// again until its time is up, and then say no more than that. Later connections are made when needed.
     ///
     /// # Errors
     /// [`StoreError::Url`], or [`StoreError::Unreachable`] naming host and port but not the password.
     pub async fn connect(config: &DatabaseConfig) -> Result<Self> {
         let options =
             PgConnectOptions::from_str(&config.url).map_err(|error| StoreError::Url(error.to_string()))?;
-        let address = address(&options);
+        let unreachable = |reason| StoreError::Unreachable {
+            address: address(&options),
+            reason,
+        };
+        let limit = config.acquire_timeout;
+        let connection = timeout(limit, PgConnection::connect_with(&options))
+            .await
+            .map_err(|_| unreachable(format!("no answer within {limit:?}")))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        // A goodbye that fails says nothing of the connections to come.
+        let _ = connection.close().await;
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
-            .acquire_timeout(config.acquire_timeout)
-            .connect_with(options)
-            .await
-            .map_err(|error| StoreError::Unreachable {
-                address,
-                reason: error.to_string(),
-            })?;
+            .acquire_timeout(limit)
+            .connect_lazy_with(options);
         Ok(Self {
             pool,
             url: config.url.clone(),

@@ -5,6 +5,8 @@ use std::{io, path::PathBuf};
 use finrank_model::InvalidField;
 use thiserror::Error;
 
+use crate::bulk::in_full;
+
 /// The crate's result.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -29,7 +31,7 @@ pub enum StoreError {
     #[error("Postgres: {0}")]
     Query(#[from] sqlx::Error),
     /// Postgres refused a bulk transfer or went away.
-    #[error("Postgres: {0}")]
+    #[error("Postgres: {}", in_full(.0))]
     Bulk(#[from] postgres::Error),
     /// The schema could not be brought up to date.
     #[error("cannot bring the schema up to date: {0}")]

@@ -4,7 +4,7 @@
 //! private cluster under the system's temporary directory, which is started once, serves later runs too, and is
 //! stopped by `finrank postgres stop --data-dir /tmp/finrank-scratch/pg`.
 
-use std::{env, fs::File, time::Duration};
+use std::{env, time::Duration};
 
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -78,13 +78,8 @@ fn server() -> String {
     if let Ok(url) = env::var(SERVER_VARIABLE) {
         return url;
     }
-    let root = env::temp_dir().join("finrank-scratch");
-    std::fs::create_dir_all(&root).expect("the temporary directory can be written");
-    // Tests run as many processes; one starts the cluster, the others wait for it.
-    let lock = File::create(root.join("lock")).expect("the temporary directory can be written");
-    lock.lock().expect("the lock can be taken");
     let config = cluster::ClusterConfig {
-        data_dir: root.join("pg"),
+        data_dir: env::temp_dir().join("finrank-scratch/pg"),
         bin_dir: None,
         port: None,
     };

@@ -2,7 +2,7 @@
 
 use std::{
     os::unix::{
-        fs::{PermissionsExt, chown},
+        fs::{MetadataExt, PermissionsExt, chown},
         process::CommandExt,
     },
     path::Path,
@@ -37,29 +37,45 @@ impl Account {
         })
     }
 
-    /// Gives the directory, which must be absolute, to the account, and checks that it can get there.
-    pub(super) fn own(&self, directory: &Path) -> Result<()> {
+    /// Checks that the account can get at a directory, which must be absolute: that it may pass through every
+    /// one above.
+    pub(super) fn check_way_to(&self, directory: &Path) -> Result<()> {
         let Self::Other(user) = self else {
             return Ok(());
         };
         for parent in directory.ancestors().skip(1) {
-            let metadata = parent.metadata().map_err(|source| file_error(parent, source))?;
-            if metadata.permissions().mode() & 0o001 == 0 {
+            let metadata = parent.metadata().map_err(file_error(parent))?;
+            let passable = if metadata.uid() == user.uid.as_raw() {
+                0o100
+            } else if metadata.gid() == user.gid.as_raw() {
+                0o010
+            } else {
+                0o001
+            };
+            if metadata.permissions().mode() & passable == 0 {
                 return Err(StoreError::NotTraversable {
                     user: user.name.clone(),
                     path: parent.to_owned(),
                 });
             }
         }
-        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
-        chown(directory, Some(uid), Some(gid)).map_err(|source| file_error(directory, source))
+        Ok(())
     }
 
-    /// Makes a command run as the account.
-    pub(super) fn run_as<'c>(&self, command: &'c mut Command) -> &'c mut Command {
-        match self {
-            Self::Ourselves => command,
-            Self::Other(user) => command.uid(user.uid.as_raw()).gid(user.gid.as_raw()),
+    /// Gives a directory to the account.
+    pub(super) fn own(&self, directory: &Path) -> Result<()> {
+        let Self::Other(user) = self else {
+            return Ok(());
+        };
+        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+        chown(directory, Some(uid), Some(gid)).map_err(file_error(directory))
+    }
+
+    /// Makes a command run as the account, from a directory that everyone may enter.
+    pub(super) fn run_as(&self, command: &mut Command) {
+        command.current_dir("/");
+        if let Self::Other(user) = self {
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `postmaster.pid`: what Postgres writes of a server that runs, trusted only while that process lives and is
-//! Postgres, for a crash leaves the file behind and pids are used again.
+//! the server of this very directory, for a crash leaves the file behind and pids are used again.
 
-use std::{fs, io::ErrorKind, path::Path};
+use std::{fs, io::ErrorKind, os::unix::ffi::OsStrExt, path::Path};
 
 use super::file_error;
 use crate::Result;
@@ -14,7 +14,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Reads the file, if there is one and it is not stale.
+    /// Reads the file of a data directory, which must be absolute, if there is one and it is not stale.
     pub(super) fn read(data_dir: &Path) -> Result<Option<Self>> {
         let path = data_dir.join("postmaster.pid");
         let raw = match fs::read_to_string(&path) {
@@ -22,16 +22,9 @@ impl Running {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 return Ok(None);
             }
-            Err(source) => return Err(file_error(&path, source)),
+            Err(source) => return Err(file_error(&path)(source)),
         };
-        Ok(parse(&raw).filter(Self::is_postgres))
-    }
-
-    fn is_postgres(&self) -> bool {
-        let name = fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default();
-        let state = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // An ended child that its parent has not collected yet is in state Z.
-        name.trim() == "postgres" && !state.contains(") Z ")
+        Ok(parse(&raw).filter(|running| serves(running.pid, data_dir)))
     }
 }
 
@@ -41,6 +34,20 @@ fn parse(raw: &str) -> Option<Running> {
     let pid = lines.first()?.trim().parse().ok()?;
     let port = lines.get(3)?.trim().parse().ok()?;
     Some(Running { pid, port })
+}
+
+/// Whether a process is the server of a directory, by its command line `postgres -D <directory> …`. Everyone may
+/// read that, other than `/proc/<pid>/cwd`, which root may not in a container without CAP_SYS_PTRACE. It is
+/// empty for a process that has ended and was not collected yet.
+fn serves(pid: i32, data_dir: &Path) -> bool {
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let arguments: Vec<&[u8]> = arguments.split(|&byte| byte == 0).collect();
+    let is_postgres =
+        Path::new(std::ffi::OsStr::from_bytes(arguments[0])).file_name() == Some("postgres".as_ref());
+    let names_directory = arguments
+        .windows(2)
+        .any(|pair| pair == [b"-D", data_dir.as_os_str().as_bytes()]);
+    is_postgres && names_directory
 }
 
 #[cfg(test)]

@@ -1,0 +1,97 @@
+//! What a wrong address, a wrong database and a dead server are told.
+
+use std::{net::TcpListener, time::Duration};
+
+use finrank_store::{DatabaseConfig, Store, StoreError, bulk, scratch::ScratchDatabase};
+
+async fn refusal(url: String) -> StoreError {
+    let config = DatabaseConfig {
+        url,
+        acquire_timeout: Duration::from_millis(500),
+        ..DatabaseConfig::default()
+    };
+    Store::connect(&config).await.unwrap_err()
+}
+
+/// A port that nobody listens on.
+fn dead_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn a_dead_server_is_named_with_what_to_do_and_without_the_password() {
+    let port = dead_port();
+    let url = format!("postgres://finrank:hush@127.0.0.1:{port}/finrank");
+
+    let error = refusal(url).await.to_string();
+
+    let named = format!("cannot reach Postgres at 127.0.0.1:{port}/finrank: ");
+    assert!(error.starts_with(&named), "{error}");
+    assert!(error.contains("Connection refused"), "{error}");
+    assert!(error.contains("`finrank postgres start`"), "{error}");
+    assert!(!error.contains("hush"), "{error}");
+}
+
+#[test]
+fn a_dead_server_is_named_alike_for_bulk_transfer() {
+    let port = dead_port();
+
+    let Err(error) = bulk::connect(&format!("postgres://finrank:hush@127.0.0.1:{port}/finrank")) else {
+        panic!("nobody listens")
+    };
+
+    let error = error.to_string();
+    let named = format!("cannot reach Postgres at 127.0.0.1:{port}/finrank: ");
+    assert!(error.starts_with(&named), "{error}");
+    assert!(error.contains("Connection refused"), "{error}");
+    assert!(!error.contains("hush"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_not_waited_for_longer_than_asked() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+
+    let error = refusal(format!("postgres://127.0.0.1:{port}/finrank")).await;
+
+    assert!(error.to_string().contains("no answer within 500ms"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_exist_is_named() {
+    let database = ScratchDatabase::create().await;
+    let (server, _) = database.store.url().rsplit_once('/').unwrap();
+
+    let error = refusal(format!("{server}/nowhere")).await;
+
+    assert!(
+        error.to_string().contains(r#"database "nowhere" does not exist"#),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_url_is_refused_as_such() {
+    let error = refusal("postgres://127.0.0.1:port/finrank".to_owned()).await;
+
+    assert!(matches!(error, StoreError::Url(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_statement_of_a_bulk_connection_says_why() {
+    let database = ScratchDatabase::create().await;
+    let url = database.store.url().to_owned();
+
+    let refused = tokio::task::spawn_blocking(move || {
+        bulk::connect(&url)?
+            .batch_execute("copy nothing to stdout")
+            .map_err(StoreError::from)
+    });
+    let error = refused.await.unwrap().unwrap_err();
+
+    assert!(
+        error.to_string().contains(r#"relation "nothing" does not exist"#),
+        "{error}"
+    );
+}

@@ -1,0 +1,9 @@
+//! The store against a real Postgres.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod cluster;
+mod connect;
+mod models;
+mod records;
+mod schema;
