@@ -1,7 +1,7 @@
 //! `postmaster.pid`: what Postgres writes of a server that runs, trusted only while that process lives and is
 //! the server of this very directory, for a crash leaves the file behind and pids are used again.
 
-use std::{fs, io::ErrorKind, os::unix::ffi::OsStrExt, path::Path};
+use std::{ffi::OsStr, fs, io::ErrorKind, os::unix::ffi::OsStrExt, path::Path};
 
 use super::file_error;
 use crate::Result;
@@ -42,12 +42,11 @@ fn parse(raw: &str) -> Option<Running> {
 fn serves(pid: i32, data_dir: &Path) -> bool {
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let arguments: Vec<&[u8]> = arguments.split(|&byte| byte == 0).collect();
-    let is_postgres =
-        Path::new(std::ffi::OsStr::from_bytes(arguments[0])).file_name() == Some("postgres".as_ref());
+    let program = Path::new(OsStr::from_bytes(arguments[0]));
     let names_directory = arguments
         .windows(2)
         .any(|pair| pair == [b"-D", data_dir.as_os_str().as_bytes()]);
-    is_postgres && names_directory
+    program.file_name() == Some(OsStr::new("postgres")) && names_directory
 }
 
 #[cfg(test)]
