@@ -368,7 +368,7 @@ async fn an_answer_is_of_one_catalogue_while_others_take_its_place() {
             (1..=20)
                 .cycle()
                 .take_while(|_| !enough.is_cancelled())
-                .for_each(|n| current.publish(numbered(n)))
+                .for_each(|n| current.publish(numbered(n)));
         }
     });
 
