@@ -46,6 +46,8 @@ impl Launched {
             .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
             // A socket's path is limited to some hundred bytes, which a data directory's may exceed.
             .args(["-c", "unix_socket_directories="])
+            // Compiling the query of a page of 10,000 records took 270 ms of its 350 ms.
+            .args(["-c", "jit=off"])
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(log_again)
