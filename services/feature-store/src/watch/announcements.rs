@@ -28,8 +28,8 @@ async fn pass_on(store: &Store, heard: &watch::Sender<()>) -> Result<(), sqlx::E
     let mut listener = PgListener::connect(store.url()).await?;
     listener.listen(GENERATION_CHANNEL).await?;
     loop {
-        // Whatever was announced before, or while the connection was lost, was not heard: look anyway.
+        // Also at first, and after a connection was lost (`None`): what was announced then was not heard.
         heard.send_replace(());
-        listener.recv().await?;
+        listener.try_recv().await?;
     }
 }

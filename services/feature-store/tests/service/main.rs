@@ -4,6 +4,8 @@
 
 mod embeddings;
 mod ingest;
+mod ingest_oracle;
+mod outage;
 mod refresh;
 mod support;
 mod watch;

@@ -120,6 +120,26 @@ async fn goes_on_with_a_run_whose_worker_was_killed() {
 }
 
 #[tokio::test]
+async fn loses_only_the_partition_at_hand_when_the_workers_connection_is_cut() {
+    let mut store = FeatureStore::start_filled(25, 6).await;
+    let bundle = store.register_model("m1", 1).await;
+    let gate = store.close_gate().await;
+    let started = store.start_refresh("m1").await.unwrap();
+    store.cut_workers_connection().await;
+    let cut = store.watch_refresh(started.run_id).await.pop().unwrap();
+    gate.rollback().await.unwrap();
+
+    let resumed = store.refresh("m1").await;
+
+    assert_eq!(cut.state(), RefreshState::Failed);
+    assert_eq!(
+        (resumed.run_id, resumed.state()),
+        (started.run_id, RefreshState::Complete)
+    );
+    assert_eq!(stored_users(&store).await, encoded(&bundle, &users(25)));
+}
+
+#[tokio::test]
 async fn tells_whoever_watches_a_killed_run_that_it_has_failed() {
     let mut store = FeatureStore::start_filled(3, 2).await;
     store.register_model("m1", 1).await;
@@ -170,11 +190,7 @@ async fn refuses_another_model_while_a_worker_lives_and_joins_its_run_for_the_sa
     let mut store = FeatureStore::start_filled(15, 2).await;
     store.register_model("m1", 1).await;
     store.register_model("m2", 2).await;
-    let mut gate = store.database.store.pool().begin().await.unwrap();
-    sqlx::query("lock table user_embeddings in access exclusive mode")
-        .execute(&mut *gate)
-        .await
-        .unwrap();
+    let gate = store.close_gate().await;
     let started = store.start_refresh("m1").await.unwrap();
 
     let joined = store.start_refresh("m1").await.unwrap();
@@ -196,12 +212,7 @@ async fn refuses_another_model_while_a_worker_lives_and_joins_its_run_for_the_sa
 async fn stops_a_run_with_the_server_and_leaves_it_to_be_resumed() {
     let mut store = FeatureStore::start_filled(25, 6).await;
     store.register_model("m1", 1).await;
-    let pool = store.database.store.pool().clone();
-    let mut gate = pool.begin().await.unwrap();
-    sqlx::query("lock table user_embeddings in access exclusive mode")
-        .execute(&mut *gate)
-        .await
-        .unwrap();
+    let gate = store.close_gate().await;
     let started = store.start_refresh("m1").await.unwrap();
 
     store.begin_shutdown();

@@ -65,6 +65,27 @@ async fn sends_a_large_catalogue_in_chunks_in_the_order_of_ids() {
 }
 
 #[tokio::test]
+async fn keeps_every_message_within_what_a_client_takes_by_default() {
+    let mut store = FeatureStore::start().await;
+    let wordy = |index| {
+        let mut message = product_message(&product(index), 100);
+        message.description = "x".repeat(8192);
+        message
+    };
+    for part in [0..500, 500..900] {
+        store.write_products(part.map(wordy).collect()).await;
+    }
+    store.register_model("m1", 1).await;
+    store.refresh("m1").await;
+    let mut watched = watch(&mut store, "").await;
+
+    let snapshot = snapshot(&mut watched).await;
+
+    assert_eq!(snapshot.products.len(), 900);
+    assert_eq!(snapshot.chunks.len(), 3, "7 MB in messages of at most 3 MB");
+}
+
+#[tokio::test]
 async fn waits_with_heartbeats_until_there_is_a_generation() {
     let mut store = FeatureStore::start_filled(3, 5).await;
     store.register_model("m1", 1).await;
@@ -179,10 +200,11 @@ async fn step(watched: &mut Watched) -> Step {
 
 /// Reads past heartbeats to the next whole snapshot.
 async fn snapshot(watched: &mut Watched) -> Snapshot {
+    let mut heartbeats = 0;
     let started = loop {
         match step(watched).await {
             Step::SnapshotStarted(started) => break started,
-            Step::Heartbeat(_) => {}
+            Step::Heartbeat(_) if heartbeats < 100 => heartbeats += 1,
             other => panic!("{other:?} before a snapshot started"),
         }
     };

@@ -20,6 +20,7 @@ use finrank_store::{
     scratch::ScratchDatabase,
 };
 use futures::stream;
+use sqlx::{Postgres, Transaction};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -192,6 +193,31 @@ impl FeatureStore {
     pub(crate) async fn refuse_no_more(&self) {
         self.execute("drop trigger refuse on user_embeddings; drop function refuse")
             .await;
+    }
+
+    /// Keeps everyone from writing customers' embeddings until it is dropped.
+    pub(crate) async fn close_gate(&self) -> Transaction<'static, Postgres> {
+        let mut gate = self.database.store.pool().begin().await.unwrap();
+        sqlx::query("lock table user_embeddings in access exclusive mode")
+            .execute(&mut *gate)
+            .await
+            .unwrap();
+        gate
+    }
+
+    /// Cuts the connection of whoever waits at the gate.
+    pub(crate) async fn cut_workers_connection(&self) {
+        let cut = "select pg_terminate_backend(pid) from pg_locks
+                   where relation = 'user_embeddings'::regclass and not granted";
+        while sqlx::query(cut)
+            .execute(self.database.store.pool())
+            .await
+            .unwrap()
+            .rows_affected()
+            == 0
+        {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) async fn execute(&self, statements: &str) {
