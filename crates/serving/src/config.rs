@@ -12,18 +12,24 @@ const PREFIX: &str = "FINRANK";
 /// Stands between the parts of a key, for names hold single underscores.
 const SEPARATOR: &str = "__";
 
-/// Reads settings of type `T`. `T` should refuse unknown fields, so that a misspelt key is an error.
+/// Reads settings over the defaults of `T`. `T` should refuse unknown fields, so that a misspelt key is an error.
 ///
 /// # Errors
 /// When the file cannot be read, a key is unknown, or a value is of the wrong type; the message names it.
 pub fn load<T: Serialize + DeserializeOwned + Default>(file: Option<&Path>) -> Result<T> {
-    let mut sources = Config::builder().add_source(Config::try_from(&T::default())?);
+    load_over(&T::default(), file)
+}
+
+/// Reads settings over the given defaults, as [`load`].
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over<T: Serialize + DeserializeOwned>(defaults: &T, file: Option<&Path>) -> Result<T> {
+    let mut sources = Config::builder().add_source(Config::try_from(defaults)?);
     if let Some(file) = file {
         sources = sources.add_source(File::from(file).format(FileFormat::Toml));
     }
-    let environment = Environment::with_prefix(PREFIX)
-        .prefix_separator(SEPARATOR)
-        .separator(SEPARATOR);
+    let environment = Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR);
     let settings = sources.add_source(environment.try_parsing(true)).build()?;
     Ok(settings.try_deserialize()?)
 }

@@ -1,0 +1,32 @@
+//! Reaching our servers from the command line, and saying in one line what they answered when they refuse.
+
+use anyhow::{Context, anyhow};
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt;
+
+/// Connects to one of our servers.
+///
+/// # Errors
+/// When `url` is malformed or nothing answers there; the message says how to start the server.
+pub(crate) async fn connect(url: &str, server: &str) -> anyhow::Result<Channel> {
+    let endpoint = Endpoint::from_shared(url.to_owned()).with_context(|| format!("{url:?} is not a URL"))?;
+    endpoint
+        .connect()
+        .await
+        .with_context(|| format!("nothing answers at {url}: is `finrank serve {server}` running?"))
+}
+
+/// A refusal as an error that a person can act on: the message, then each field at fault.
+pub(crate) fn refusal(status: &Status) -> anyhow::Error {
+    let fields: Vec<String> = status
+        .get_details_bad_request()
+        .map(|bad| bad.field_violations)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|violation| format!("\n  {}: {}", violation.field, violation.description))
+        .collect();
+    anyhow!("{}: {}{}", status.code(), status.message(), fields.concat())
+}

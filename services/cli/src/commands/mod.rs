@@ -1,0 +1,15 @@
+//! One file per command.
+
+pub(crate) mod evaluate;
+pub(crate) mod import;
+pub(crate) mod postgres;
+pub(crate) mod recommend;
+pub(crate) mod refresh;
+pub(crate) mod serve;
+pub(crate) mod train;
+pub(crate) mod train_scorer;
+
+/// Runs asynchronous work from a command that otherwise blocks.
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Runtime::new()?.block_on(work)
+}

@@ -1,0 +1,181 @@
+//! `finrank recommend`: asks the ranking service, and prints what it would offer.
+
+use clap::{Args, ValueEnum};
+use finrank_contracts::{
+    common::v1::ProductClass,
+    ranking::v1::{
+        RecommendRequest, RecommendResponse, Scenario, ranking_service_client::RankingServiceClient,
+    },
+};
+use serde::Serialize;
+use tonic::transport::Channel;
+
+use crate::{
+    client,
+    output::{Format, table},
+    settings::Settings,
+};
+
+/// Ask for recommendations for one or more customers.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  finrank recommend caravan-0001 -k 3\n  finrank recommend caravan-0001 caravan-0002 --scenario insurance --json"
+)]
+pub(crate) struct Recommend {
+    /// The customers.
+    #[arg(required = true, value_name = "USER_ID")]
+    user_ids: Vec<String>,
+    /// How many products for each, 1 to 500.
+    #[arg(short, long, default_value_t = 5)]
+    k: u32,
+    /// Where they will be shown, which decides the product classes.
+    #[arg(long, value_enum, default_value_t = ScenarioName::All)]
+    scenario: ScenarioName,
+    /// A product not to offer; may be repeated.
+    #[arg(long, value_name = "PRODUCT_ID")]
+    exclude: Vec<String>,
+    /// The ranking server; by default the one that the settings name.
+    #[arg(long, value_name = "URL")]
+    ranking: Option<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// The scenarios by the names that people type.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ScenarioName {
+    All,
+    Credit,
+    Wealth,
+    Insurance,
+}
+
+impl From<ScenarioName> for Scenario {
+    fn from(name: ScenarioName) -> Self {
+        match name {
+            ScenarioName::All => Self::All,
+            ScenarioName::Credit => Self::Credit,
+            ScenarioName::Wealth => Self::Wealth,
+            ScenarioName::Insurance => Self::Insurance,
+        }
+    }
+}
+
+impl Recommend {
+    pub(crate) fn run(self, settings: Settings) -> anyhow::Result<()> {
+        let url = self.ranking.clone().unwrap_or_else(|| settings.ranking_url());
+        let answers = super::block_on(async {
+            let mut ranking = RankingServiceClient::new(client::connect(&url, "ranking").await?);
+            let mut answers = Vec::with_capacity(self.user_ids.len());
+            for user_id in &self.user_ids {
+                answers.push(self.ask(&mut ranking, user_id).await?);
+            }
+            anyhow::Ok(answers)
+        })?;
+        self.format.print(&answers, |answers| {
+            answers
+                .iter()
+                .map(Answer::to_string)
+                .collect::<Vec<_>>()
+                .join("\n\n")
+        })
+    }
+
+    async fn ask(
+        &self,
+        ranking: &mut RankingServiceClient<Channel>,
+        user_id: &str,
+    ) -> anyhow::Result<Answer> {
+        let request = RecommendRequest {
+            user_id: user_id.to_owned(),
+            k: self.k,
+            scenario: Scenario::from(self.scenario).into(),
+            exclude_product_ids: self.exclude.clone(),
+        };
+        let response = ranking
+            .recommend(request)
+            .await
+            .map_err(|status| client::refusal(&status))?;
+        Ok(response.into_inner().into())
+    }
+}
+
+/// One customer's recommendations, as printed.
+#[derive(Serialize)]
+pub(crate) struct Answer {
+    user_id: String,
+    decision_id: String,
+    model_version: String,
+    index_generation: i64,
+    eligible_count: u32,
+    items: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    rank: u32,
+    product_id: String,
+    name: String,
+    product_class: String,
+    score: f64,
+    retrieval_score: f64,
+}
+
+impl From<RecommendResponse> for Answer {
+    fn from(response: RecommendResponse) -> Self {
+        let versions = response.versions.unwrap_or_default();
+        let items = response.items.into_iter().map(|item| Item {
+            rank: item.rank,
+            product_class: class_name(item.product_class()),
+            product_id: item.product_id,
+            name: item.name,
+            score: item.score,
+            retrieval_score: item.retrieval_score,
+        });
+        Self {
+            user_id: response.user_id,
+            decision_id: response.decision_id,
+            model_version: versions.model_version,
+            index_generation: versions.index_generation,
+            eligible_count: response.eligible_count,
+            items: items.collect(),
+        }
+    }
+}
+
+/// `PRODUCT_CLASS_CREDIT_CARD` as "credit card".
+fn class_name(class: ProductClass) -> String {
+    let name = class.as_str_name();
+    name.trim_start_matches("PRODUCT_CLASS_")
+        .to_lowercase()
+        .replace('_', " ")
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rows = self.items.iter().map(|item| {
+            [
+                item.rank.to_string(),
+                item.name.clone(),
+                item.product_class.clone(),
+                item.product_id.clone(),
+                format!("{:.1} %", 100.0 * item.score),
+                format!("{:.3}", item.retrieval_score),
+            ]
+        });
+        let heads = ["#", "product", "class", "product_id", "score", "retrieval"];
+        writeln!(
+            f,
+            "{} · {} of {} eligible",
+            self.user_id,
+            self.items.len(),
+            self.eligible_count
+        )?;
+        writeln!(f, "{}", table(heads, 4, rows))?;
+        write!(
+            f,
+            "model {} · index generation {} · decision {}",
+            self.model_version, self.index_generation, self.decision_id
+        )
+    }
+}

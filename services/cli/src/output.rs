@@ -1,0 +1,61 @@
+//! Printing: tables for people, JSON for programs.
+
+use clap::Args;
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use serde::Serialize;
+
+/// Whether a program reads the answer.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Format {
+    /// Print one JSON document on stdout instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Format {
+    /// The form for whoever watches the terminal.
+    pub(crate) fn for_a_person() -> Self {
+        Self { json: false }
+    }
+
+    /// Prints `report` as JSON, or as `text` makes it.
+    pub(crate) fn print<T: Serialize>(
+        self,
+        report: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(report)?);
+        } else {
+            println!("{}", text(report));
+        }
+        Ok(())
+    }
+
+    /// Whether progress may be drawn for a person.
+    pub(crate) fn for_people(self) -> bool {
+        !self.json
+    }
+}
+
+/// A line under the head is all that a table needs.
+const RULED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// A table with the given heads; columns from `first_number` on are right-aligned.
+pub(crate) fn table<const N: usize>(
+    heads: [&str; N],
+    first_number: usize,
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Table {
+    let mut table = Table::new();
+    table.load_style(RULED).set_header(heads);
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in first_number..N {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}

@@ -1,0 +1,192 @@
+//! The command line as a person or a script meets it.
+
+use std::fs;
+
+use crate::world::{Finrank, World, provided};
+
+/// A command that needs no database.
+fn alone() -> (tempfile::TempDir, Finrank) {
+    let state = tempfile::tempdir().unwrap();
+    let finrank = Finrank {
+        state: state.path().to_owned(),
+        database_url: String::new(),
+    };
+    (state, finrank)
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let (_state, finrank) = alone();
+    let commands: [&[&str]; 11] = [
+        &[],
+        &["demo"],
+        &["import"],
+        &["train"],
+        &["evaluate"],
+        &["train-scorer"],
+        &["refresh"],
+        &["serve"],
+        &["recommend"],
+        &["postgres"],
+        &["serve", "ranking"],
+    ];
+    for command in commands {
+        let help = finrank.succeed(&[command, &["--help"]].concat());
+
+        assert!(help.contains("Example"), "{command:?}:\n{help}");
+        assert!(help.contains("  finrank "), "{command:?}:\n{help}");
+    }
+}
+
+#[tokio::test]
+async fn recommend_prints_a_table_for_people_and_json_for_programs() {
+    let world = World::shared().await;
+    let user_id = &world.user_ids[0];
+    let finrank = world.finrank();
+
+    let table = finrank.succeed(&["recommend", user_id, "-k", "3", "--ranking", &world.ranking_url]);
+    let json = finrank.succeed(&[
+        "recommend",
+        user_id,
+        "-k",
+        "3",
+        "--ranking",
+        &world.ranking_url,
+        "--json",
+    ]);
+
+    assert!(table.contains(user_id) && table.contains("score"), "{table}");
+    let answers: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(answers[0]["items"].as_array().unwrap().len(), 3);
+    assert!(
+        table.contains(answers[0]["items"][0]["name"].as_str().unwrap()),
+        "{table}"
+    );
+}
+
+#[tokio::test]
+async fn recommend_for_an_unknown_customer_fails_and_says_so() {
+    let world = World::shared().await;
+
+    let stderr = world
+        .finrank()
+        .fail(&["recommend", "nobody", "--ranking", &world.ranking_url]);
+
+    assert!(stderr.contains("nobody"), "{stderr}");
+}
+
+#[test]
+fn recommend_without_a_server_says_how_to_start_it() {
+    let (_state, finrank) = alone();
+
+    let stderr = finrank.fail(&["recommend", "anyone", "--ranking", "http://127.0.0.1:1"]);
+
+    assert!(stderr.contains("finrank serve ranking"), "{stderr}");
+}
+
+#[tokio::test]
+async fn import_names_missing_columns_and_loads_nothing() {
+    let world = World::shared().await;
+    let file = world.state.path().join("no-user-id.csv");
+    fs::write(&file, "customer,event_time\na,2026-01-01\n").unwrap();
+
+    let stderr = world
+        .finrank()
+        .fail(&["import", "--customers", file.to_str().unwrap()]);
+
+    assert!(stderr.contains("user_id"), "{stderr}");
+    assert!(stderr.contains("customer"), "{stderr}");
+}
+
+#[tokio::test]
+async fn import_is_idempotent_and_keeps_bad_rows_in_a_file() {
+    let world = World::shared().await;
+    let file = world.state.path().join("customers.csv");
+    fs::write(
+        &file,
+        "user_id,event_time,income\nyy-1,2026-01-01,10\nyy-2,yesterday,20\n",
+    )
+    .unwrap();
+    let args = ["import", "--customers", file.to_str().unwrap(), "--json"];
+
+    let first: serde_json::Value = serde_json::from_str(&world.finrank().succeed(&args)).unwrap();
+    let second: serde_json::Value = serde_json::from_str(&world.finrank().succeed(&args)).unwrap();
+
+    assert_eq!(first["customers"]["accepted"], 1, "{first}");
+    assert_eq!(first["customers"]["rejected"], 1, "{first}");
+    assert_eq!(second["customers"]["accepted"], 0, "{second}");
+    assert_eq!(second["customers"]["duplicate"], 1, "{second}");
+    let rejects = fs::read_to_string(file.with_extension("csv.rejects.csv")).unwrap();
+    assert!(
+        rejects.contains("event_time") && rejects.contains('3'),
+        "{rejects}"
+    );
+}
+
+#[test]
+fn train_scorer_learns_a_table_and_prints_its_quality() {
+    let (state, finrank) = alone();
+    let file = state.path().join("table.csv");
+    let rows: String = (0..400)
+        .map(|i| {
+            let (age, colour) = (20 + i % 50, ["red", "green"][i % 2]);
+            let bought = if age > 45 && colour == "red" { "yes" } else { "no" };
+            format!("{age},{colour},{bought}\n")
+        })
+        .collect();
+    fs::write(&file, format!("age,colour,bought\n{rows}")).unwrap();
+
+    let args = [
+        "train-scorer",
+        "--csv",
+        file.to_str().unwrap(),
+        "--label",
+        "bought",
+        "--json",
+    ];
+    let report: serde_json::Value = serde_json::from_str(&finrank.succeed(&args)).unwrap();
+
+    assert!(report["auc"].as_f64().unwrap() > 0.95, "{report}");
+}
+
+#[test]
+fn train_scorer_names_a_label_column_that_is_not_there() {
+    let (state, finrank) = alone();
+    let file = state.path().join("table.csv");
+    fs::write(&file, "age,bought\n30,yes\n40,no\n").unwrap();
+
+    let stderr = finrank.fail(&["train-scorer", "--csv", file.to_str().unwrap(), "--label", "sold"]);
+
+    assert!(stderr.contains("sold") && stderr.contains("bought"), "{stderr}");
+}
+
+#[test]
+fn an_unknown_setting_is_named_with_its_file() {
+    let (state, finrank) = alone();
+    let file = state.path().join("finrank.toml");
+    fs::write(&file, "[ranking]\nlissen = \"127.0.0.1:1\"\n").unwrap();
+
+    let stderr = finrank.fail(&["--config", file.to_str().unwrap(), "recommend", "anyone"]);
+
+    assert!(stderr.contains("lissen"), "{stderr}");
+}
+
+#[test]
+fn the_caravan_file_holds_22_products_and_5822_customers() {
+    let Some(file) = provided("FINRANK_CARAVAN_CSV") else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let database = runtime.block_on(finrank_store::scratch::ScratchDatabase::create());
+    let state = tempfile::tempdir().unwrap();
+    let finrank = Finrank {
+        state: state.path().to_owned(),
+        database_url: database.store.url().to_owned(),
+    };
+
+    let report = finrank.succeed(&["import", "--caravan", file.to_str().unwrap(), "--json"]);
+
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["customers"]["accepted"], 5822, "{report}");
+    assert_eq!(report["products"]["accepted"], 22, "{report}");
+}
