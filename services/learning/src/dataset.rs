@@ -156,12 +156,8 @@ mod tests {
 
         let ids: Vec<&str> = dataset.users.iter().map(|user| user.user_id.as_str()).collect();
         assert_eq!(ids, ["a", "b"]);
-        let products_of = |user: usize| -> Vec<u32> {
-            dataset.held[user]
-                .iter()
-                .map(|holding| holding.product)
-                .collect()
-        };
+        let products_of =
+            |user: usize| -> Vec<u32> { dataset.held[user].iter().map(|holding| holding.product).collect() };
         assert_eq!(products_of(0), [0]);
         assert_eq!(products_of(1), [0, 1]);
         assert_eq!(dataset.report.duplicates, 3);
@@ -171,9 +167,8 @@ mod tests {
 
     #[test]
     fn the_order_of_reading_decides_nothing() {
-        let clean = |users: Vec<UserRecord>, products| {
-            Dataset::clean(users, products, &Acquisitions::new()).unwrap()
-        };
+        let clean =
+            |users: Vec<UserRecord>, products| Dataset::clean(users, products, &Acquisitions::new()).unwrap();
         let (a, b) = (user("a", &["x", "y"]), user("b", &["y"]));
         let (x, y) = (product("x"), product("y"));
 

@@ -91,8 +91,13 @@ pub(crate) fn measure(dataset: &Dataset, split: &Split, model: &Trained, seed: u
     let users = encode_users(dataset, split, &questions, model)?;
     let scorer = SplitScorer::new(&model.scorer, &products)?;
 
-    let mut tables = [RankedBy::Ranker, RankedBy::Towers, RankedBy::Popularity, RankedBy::ItemKnn]
-        .map(|model| (model, Vec::with_capacity(questions.len())));
+    let mut tables = [
+        RankedBy::Ranker,
+        RankedBy::Towers,
+        RankedBy::Popularity,
+        RankedBy::ItemKnn,
+    ]
+    .map(|model| (model, Vec::with_capacity(questions.len())));
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
     for (&(user, hidden), embedding) in questions.iter().zip(&users) {
         let seen = &split.seen[user];

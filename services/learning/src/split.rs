@@ -54,14 +54,18 @@ impl Split {
 
     /// The customers as training may see them: without what is hidden.
     pub fn seen_records(&self, dataset: &Dataset) -> Vec<UserRecord> {
-        let records = dataset.users.iter().zip(&self.seen).map(|(user, seen)| UserRecord {
-            user_id: user.user_id.clone(),
-            attributes: user.attributes.clone(),
-            held: seen
-                .iter()
-                .map(|&product| dataset.products[product as usize].product_id.clone())
-                .collect(),
-        });
+        let records = dataset
+            .users
+            .iter()
+            .zip(&self.seen)
+            .map(|(user, seen)| UserRecord {
+                user_id: user.user_id.clone(),
+                attributes: user.attributes.clone(),
+                held: seen
+                    .iter()
+                    .map(|&product| dataset.products[product as usize].product_id.clone())
+                    .collect(),
+            });
         records.collect()
     }
 

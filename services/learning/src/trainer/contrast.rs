@@ -89,12 +89,10 @@ impl Sampler {
     fn sample(&self, examples: &[Example], rng: &mut impl Rng) -> (Vec<ProductIndex>, Vec<f32>) {
         let answers = examples.iter().map(|example| example.target);
         let others = index::sample(rng, self.products, self.sampled).into_iter();
-        let products: BTreeSet<ProductIndex> =
-            answers.chain(others.map(|product| product as u32)).collect();
+        let products: BTreeSet<ProductIndex> = answers.chain(others.map(|product| product as u32)).collect();
         let missed_by_others = 1.0 - self.sampled as f64 / self.products as f64;
         let log_inclusion = products.iter().map(|&product| {
-            let missed_by_answers =
-                (1.0 - self.answer_rate[product as usize]).powf(examples.len() as f64);
+            let missed_by_answers = (1.0 - self.answer_rate[product as usize]).powf(examples.len() as f64);
             (1.0 - missed_by_answers * missed_by_others).ln() as f32
         });
         (products.iter().copied().collect(), log_inclusion.collect())
@@ -226,7 +224,11 @@ mod tests {
         for _ in 0..rounds {
             let answers: Vec<Example> = (0..8).map(|_| example(&[], rng.random_range(0..20))).collect();
             let contrast = sampler.draw(&answers, &mut rng);
-            total += contrast.log_inclusion.iter().map(|log| f64::from(-log).exp()).sum::<f64>();
+            total += contrast
+                .log_inclusion
+                .iter()
+                .map(|log| f64::from(-log).exp())
+                .sum::<f64>();
         }
 
         let mean = total / f64::from(rounds);

@@ -50,7 +50,11 @@ impl<'a> Holdings<'a> {
 
     /// The customers of `users` who hold one product more than is seen.
     pub(super) fn short(&self, users: &[usize]) -> Vec<usize> {
-        users.iter().copied().filter(|&user| self.is_short[user]).collect()
+        users
+            .iter()
+            .copied()
+            .filter(|&user| self.is_short[user])
+            .collect()
     }
 
     /// Completes a customer's holdings by a product that is not among them.
@@ -171,9 +175,7 @@ mod tests {
         let examples: Vec<Example> = (0..50)
             .flat_map(|_| holdings.examples(&[user], &mut rng))
             .collect();
-        let checks: Vec<Example> = (0..50)
-            .flat_map(|_| holdings.checks(&[user], &mut rng))
-            .collect();
+        let checks: Vec<Example> = (0..50).flat_map(|_| holdings.checks(&[user], &mut rng)).collect();
 
         assert!(examples.iter().all(|example| example.holds(imagined)));
         assert!(examples.iter().any(|example| example.target == imagined));

@@ -32,8 +32,8 @@ mod tests {
 
     use super::*;
 
-    fn tensor(rows: &[[f32; 2]]) -> Tensor {
-        Tensor::new(rows, &Device::Cpu).unwrap()
+    fn tensor(row: &[[f32; 2]; 1]) -> Tensor {
+        Tensor::new(row, &Device::Cpu).unwrap()
     }
 
     fn right() -> Tensor {

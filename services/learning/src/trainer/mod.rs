@@ -21,7 +21,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 pub(crate) use loss::softplus;
-pub(crate) use network::{draw_scorer, export_layers, map_layers, run_layers};
+pub(crate) use network::{Layer, draw_scorer, export_layers, map_layers, run_layers};
 pub(crate) use stopping::EarlyStopping;
 pub(crate) use weights::{Schedule, Weights};
 

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{LearningConfig, LearningError, Result, dataset::ProductIndex, split::Split};
 
-/// Customers whose hidden holding is imagined at once.
-const IMAGINED_AT_ONCE: usize = 1_024;
+/// Examples whose gradient is computed at once: memory that is allocated and freed at every operation stays
+/// small. A step adds up as many as its batch has.
+const EXAMPLES_AT_ONCE: usize = 128;
 
 pub(super) struct Session<'a> {
     features: &'a Features,
@@ -69,9 +70,13 @@ impl<'a> Session<'a> {
         examples.shuffle(&mut self.rng);
         let mut total = 0.0;
         for batch in examples.chunks(batch_size) {
-            let loss = self.training_loss(batch)?;
-            self.weights.step(&loss)?;
-            total += f64::from(loss.to_scalar::<f32>()?) * batch.len() as f64;
+            for part in batch.chunks(EXAMPLES_AT_ONCE) {
+                let loss = self.training_loss(part)?;
+                let share = part.len() as f64 / batch.len() as f64;
+                self.weights.accumulate(&(&loss * share)?)?;
+                total += f64::from(loss.to_scalar::<f32>()?) * part.len() as f64;
+            }
+            self.weights.step()?;
         }
         Ok(total / examples.len() as f64)
     }
@@ -97,8 +102,7 @@ impl<'a> Session<'a> {
         let corrections = contrast.scored_corrections(examples)?;
         let ranked = loss::softmax(&right, &wrong, &corrections)?;
         let calibrated = loss::cross_entropy(&right, &wrong, &corrections)?;
-        Ok((ranked
-            + ((matched * self.config.tower_loss)? + (calibrated * self.config.cross_entropy)?)?)?)
+        Ok((ranked + ((matched * self.config.tower_loss)? + (calibrated * self.config.cross_entropy)?)?)?)
     }
 
     fn encode_users_with_dropout(&mut self, examples: &[Example]) -> Result<Tensor> {
@@ -138,7 +142,7 @@ impl<'a> Session<'a> {
 
     fn imagine(&mut self, users: &[usize], rng: &mut impl Rng) -> Result<()> {
         let network = self.averaged()?;
-        for batch in self.holdings.short(users).chunks(IMAGINED_AT_ONCE) {
+        for batch in self.holdings.short(users).chunks(EXAMPLES_AT_ONCE) {
             let asked: Vec<Example> = batch.iter().filter_map(|&user| self.question(user)).collect();
             let contrast = self.sampler.draw(&asked, rng);
             let (encoded, products) = self.encode(&network, &asked, &contrast)?;
@@ -180,7 +184,7 @@ impl<'a> Session<'a> {
             ));
         }
         let mut total = 0.0;
-        for batch in checks.chunks(IMAGINED_AT_ONCE) {
+        for batch in checks.chunks(EXAMPLES_AT_ONCE) {
             let contrast = self.sampler.draw(batch, &mut rng);
             let (encoded, products) = self.encode(&network, batch, &contrast)?;
             let targets = select(&products, &contrast.target_positions(batch))?;
@@ -215,9 +219,8 @@ impl<'a> Session<'a> {
     /// The network over the averaged weights.
     pub(super) fn averaged(&self) -> Result<Network> {
         let mut averages = self.weights.averages();
-        self.network.map(|weight| {
-            Ok(averages.next().unwrap_or_else(|| weight.clone()))
-        })
+        self.network
+            .map(|weight| Ok(averages.next().unwrap_or_else(|| weight.clone())))
     }
 }
 

@@ -19,10 +19,7 @@ pub(crate) struct Best<W> {
 impl<W> EarlyStopping<W> {
     /// Gives up after `patience` epochs without a better loss.
     pub(crate) fn new(patience: usize) -> Self {
-        Self {
-            patience,
-            best: None,
-        }
+        Self { patience, best: None }
     }
 
     /// Offers an epoch's weights; whether to go on.

@@ -1,7 +1,7 @@
 //! The weights while they are learned: AdamW with a falling step size, and their running average, which is
 //! what becomes the model.
 
-use candle_core::{Tensor, Var};
+use candle_core::{Tensor, Var, backprop::GradStore};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 
 use crate::Result;
@@ -29,6 +29,8 @@ pub(crate) struct Weights {
     vectors: AdamW,
     schedule: Schedule,
     step: usize,
+    /// The sum of the gradients since the last step.
+    gradients: Option<GradStore>,
 }
 
 impl Weights {
@@ -49,12 +51,33 @@ impl Weights {
             vars,
             schedule,
             step: 0,
+            gradients: None,
         })
     }
 
-    /// Moves against the gradient of `loss`.
-    pub(crate) fn step(&mut self, loss: &Tensor) -> Result<()> {
+    /// Adds the gradient of `loss`, a part of the step's loss.
+    pub(crate) fn accumulate(&mut self, loss: &Tensor) -> Result<()> {
         let gradients = loss.backward()?;
+        let Some(sums) = &mut self.gradients else {
+            self.gradients = Some(gradients);
+            return Ok(());
+        };
+        for var in &self.vars {
+            let sum = match (sums.get(var), gradients.get(var)) {
+                (Some(sum), Some(gradient)) => (sum + gradient)?,
+                (None, Some(gradient)) => gradient.clone(),
+                (_, None) => continue,
+            };
+            sums.insert(var, sum);
+        }
+        Ok(())
+    }
+
+    /// Moves against the accumulated gradient.
+    pub(crate) fn step(&mut self) -> Result<()> {
+        let Some(gradients) = self.gradients.take() else {
+            return Ok(());
+        };
         let learning_rate = self.learning_rate();
         for optimizer in [&mut self.matrices, &mut self.vectors] {
             optimizer.set_learning_rate(learning_rate);
