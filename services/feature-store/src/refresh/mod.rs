@@ -2,7 +2,8 @@
 //!
 //! A run is a generation. It is cut into partitions, each written with its mark in one transaction, and
 //! readers see the generation once all are there. A run that was stopped, failed or killed goes on from its
-//! whole partitions when its model version is started again. One worker lives at a time (see [`lock`]).
+//! whole partitions when its model version is started again. One worker lives at a time, whatever process it
+//! is in.
 
 mod finish;
 mod lock;
