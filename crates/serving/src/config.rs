@@ -29,7 +29,9 @@ pub fn load_over<T: Serialize + DeserializeOwned>(defaults: &T, file: Option<&Pa
     if let Some(file) = file {
         sources = sources.add_source(File::from(file).format(FileFormat::Toml));
     }
-    let environment = Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR);
+    let environment = Environment::with_prefix(PREFIX)
+        .prefix_separator(SEPARATOR)
+        .separator(SEPARATOR);
     let settings = sources.add_source(environment.try_parsing(true)).build()?;
     Ok(settings.try_deserialize()?)
 }
