@@ -1,5 +1,7 @@
 //! End to end: the real binary, a real Postgres, real servers on real sockets, real clients.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 mod bad_input;
 mod commands;
 mod grpcurl;

@@ -42,7 +42,8 @@ pub struct ServerConfig {
     pub request_timeout: Duration,
     /// Requests worked on at the same time; more are shed with RESOURCE_EXHAUSTED.
     pub max_concurrent_requests: usize,
-    /// Streams that one connection may have open; Envoy's advice for the edge.
+    /// Streams that one connection may have open. A ranking server opens two for each of its requests, on
+    /// one connection to the feature store.
     pub max_concurrent_streams: u32,
     /// How often a silent connection is asked whether it lives.
     #[serde(with = "humantime_serde")]
@@ -59,7 +60,7 @@ impl Default for ServerConfig {
             max_message_bytes: 16 * 1024 * 1024,
             request_timeout: Duration::from_secs(10),
             max_concurrent_requests: 256,
-            max_concurrent_streams: 100,
+            max_concurrent_streams: 1_024,
             keepalive: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
         }
@@ -184,7 +185,9 @@ impl Server {
                         tracing::info_span!(target: "rpc", "rpc", path = request.uri().path())
                     })
                     .on_request(())
-                    .on_response(DefaultOnResponse::new().level(Level::DEBUG)),
+                    .on_response(DefaultOnResponse::new().level(Level::DEBUG))
+                    // A refusal's message may name a customer, and a client's mistake is no failure of ours.
+                    .on_failure(()),
             )
             .layer(CatchPanicLayer::custom(panicked))
             .layer(AdmissionLayer::new(config.max_concurrent_requests, config.request_timeout));

@@ -1,5 +1,7 @@
 //! The server's dress on a real socket, worn by a service whose requests are slow, panic or large as told.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 use std::time::Duration;
 
 use finrank_contracts::ranking::v1::{

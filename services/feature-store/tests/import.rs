@@ -1,5 +1,7 @@
 //! Imports against a real Postgres: idempotent, whatever the order of arrival, and nothing bad gets in or is lost.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 use std::{
     collections::HashMap,
     fs,
