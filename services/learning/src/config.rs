@@ -86,10 +86,12 @@ pub struct LearningConfig {
     pub dimension: usize,
     /// The width of a tower's hidden layer.
     pub hidden: usize,
-    /// Passes over the customers, at most.
+    /// Steps of the optimiser to plan for; few customers mean more passes over them.
+    pub steps: usize,
+    /// Passes over the customers, at least, however many they are.
+    pub min_epochs: usize,
+    /// Passes over the customers, at most, however few they are.
     pub max_epochs: usize,
-    /// Steps of the optimiser, at most; many customers mean fewer passes.
-    pub max_steps: usize,
     /// Epochs without a better validation loss after which training stops.
     pub patience: usize,
     /// Customers in a step, at most.
@@ -121,7 +123,7 @@ pub struct LearningConfig {
     /// Whether training imagines the hidden holding, see `trainer::examples`. Without it histories look
     /// one product shorter than they are.
     pub impute_hidden: bool,
-    /// The share of epochs before hidden holdings are imagined.
+    /// The share of epochs before hidden holdings are imagined: what an unlearned model imagines misleads.
     pub impute_after: f64,
 }
 
@@ -130,9 +132,10 @@ impl Default for LearningConfig {
         Self {
             dimension: DIMENSION,
             hidden: 64,
-            max_epochs: 30,
-            max_steps: 4_000,
-            patience: 10,
+            steps: 640,
+            min_epochs: 10,
+            max_epochs: 100,
+            patience: 12,
             batch_size: 256,
             learning_rate: 4e-3,
             weight_decay: 1e-2,
@@ -146,7 +149,7 @@ impl Default for LearningConfig {
             scored_products: 64,
             validation_share: 0.1,
             impute_hidden: true,
-            impute_after: 0.2,
+            impute_after: 0.3,
         }
     }
 }

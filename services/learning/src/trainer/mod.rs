@@ -167,7 +167,9 @@ impl Plan {
     fn new(customers: usize, config: &LearningConfig) -> Self {
         let batch_size = config.batch_size.min((customers / 8).max(32));
         let steps_per_epoch = customers.div_ceil(batch_size);
-        let epochs = config.max_epochs.min((config.max_steps / steps_per_epoch).max(2));
+        let epochs = (config.steps / steps_per_epoch)
+            .max(config.min_epochs)
+            .min(config.max_epochs);
         Self {
             batch_size,
             epochs,
@@ -186,7 +188,7 @@ fn check(config: &LearningConfig) -> Result<()> {
         ("dimension", config.dimension),
         ("hidden", config.hidden),
         ("max_epochs", config.max_epochs),
-        ("max_steps", config.max_steps),
+        ("min_epochs", config.min_epochs),
         ("batch_size", config.batch_size),
         ("sampled_products", config.sampled_products),
         ("scored_products", config.scored_products),
