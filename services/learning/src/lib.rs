@@ -33,4 +33,3 @@ pub use progress::{EpochProgress, Stage, TrainObserver};
 pub use report::{DatasetReport, EvaluateReport, ModelSummary, ScorerReport, SeedReport, TrainReport};
 pub use scorer::train_scorer;
 pub use train::train;
-#[cfg(test)]
