@@ -1,5 +1,7 @@
 //! Trains the scorer alone on small CSV files.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 use std::{fmt::Write as _, path::PathBuf};
 
 use finrank_learning::{ScorerReport, TrainScorerConfig, train_scorer};

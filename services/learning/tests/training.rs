@@ -1,5 +1,7 @@
 //! Trains on a real Postgres and looks at what is left there and on disk.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod market;
 
 use finrank_learning::{
