@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, stderr};
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
 use crate::{Result, ServingError};
 
@@ -45,8 +45,10 @@ pub fn init(config: &LogConfig) -> Result<()> {
         filter: config.filter.clone(),
         reason: error.to_string(),
     })?;
+    // A span's end says how long it took.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_span_events(FmtSpan::CLOSE)
         .with_writer(stderr);
     // An error means that a subscriber is there already, as when several servers start in one process.
     let _ = match config.format {

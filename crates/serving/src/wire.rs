@@ -115,14 +115,8 @@ fn event_time(message: Option<Timestamp>) -> Result<DateTime<Utc>, InvalidField>
         .ok()
         .filter(|nanos| *nanos < 1_000_000_000);
     let time = nanos.and_then(|nanos| DateTime::from_timestamp(message.seconds, nanos));
-    time.filter(is_storable)
-        .ok_or_else(|| InvalidField::new("event_time", "is not a time between the years 1 and 9999"))
-}
-
-/// The years that a Timestamp may hold, all of which Postgres can store.
-fn is_storable(time: &DateTime<Utc>) -> bool {
-    use chrono::Datelike;
-    (1..=9999).contains(&time.year())
+    let time = time.ok_or_else(|| InvalidField::new("event_time", "is not a time"))?;
+    finrank_model::event_time(time)
 }
 
 fn attributes(

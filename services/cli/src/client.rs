@@ -19,7 +19,7 @@ pub(crate) async fn connect(url: &str, server: &str) -> anyhow::Result<Channel> 
         .with_context(|| format!("nothing answers at {url}: is `finrank serve {server}` running?"))
 }
 
-/// A refusal as an error that a person can act on: the message, then each field at fault.
+/// A refusal as an error that a person can act on: code, stable reason and message, then each field at fault.
 pub(crate) fn refusal(status: &Status) -> anyhow::Error {
     let fields: Vec<String> = status
         .get_details_bad_request()
@@ -28,5 +28,14 @@ pub(crate) fn refusal(status: &Status) -> anyhow::Error {
         .into_iter()
         .map(|violation| format!("\n  {}: {}", violation.field, violation.description))
         .collect();
-    anyhow!("{}: {}{}", status.code(), status.message(), fields.concat())
+    let reason = status
+        .get_details_error_info()
+        .map(|info| format!(" {}", info.reason))
+        .unwrap_or_default();
+    anyhow!(
+        "{:?}{reason}: {}{}",
+        status.code(),
+        status.message(),
+        fields.concat()
+    )
 }

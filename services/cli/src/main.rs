@@ -60,14 +60,14 @@ fn run() -> anyhow::Result<()> {
     telemetry::init(&settings.log)?;
     // Launching Postgres, training and drawing progress block, so each command decides where it needs tokio.
     match cli.command {
-        Command::Demo(demo) => demo.run(settings),
-        Command::Import(import) => import.run(settings),
-        Command::Train(train) => train.run(settings),
-        Command::Evaluate(evaluate) => evaluate.run(settings),
+        Command::Demo(demo) => demo.run(&settings),
+        Command::Import(import) => import.run(&settings),
+        Command::Train(train) => train.run(&settings),
+        Command::Evaluate(evaluate) => evaluate.run(&settings),
         Command::TrainScorer(train_scorer) => train_scorer.run(),
-        Command::Refresh(refresh) => refresh.run(settings),
+        Command::Refresh(refresh) => refresh.run(&settings),
         Command::Serve(serve) => serve.run(settings),
-        Command::Recommend(recommend) => recommend.run(settings),
+        Command::Recommend(recommend) => recommend.run(&settings),
         Command::Postgres(postgres) => postgres.run(settings),
     }
 }

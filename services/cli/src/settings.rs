@@ -82,14 +82,26 @@ impl Settings {
 
     /// Reads defaults, file, environment and DATABASE_URL.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
-        // The state directory moves the defaults of others, so it is read first.
-        let state_dir = config::load::<Self>(file)?.state_dir;
-        let mut settings = config::load_over(&Self::within(state_dir), file)?;
+        // The state directory and the feature store's address move the defaults of others: they are read first.
+        let first = config::load::<Self>(file)?;
+        let mut defaults = Self::within(first.state_dir);
+        defaults.ranking.feature_store = local_url(first.feature_store.server.listen);
+        let mut settings = config::load_over(&defaults, file)?;
         settings.file = file.map(Path::to_owned);
         if let Some(url) = env::var(DATABASE_URL).ok().filter(|url| !url.is_empty()) {
             settings.feature_store.database.url = url;
         }
         Ok(settings)
+    }
+
+    /// A copy to be printed: whatever stands before the database's host is left out.
+    pub(crate) fn without_password(&self) -> Self {
+        let mut settings = self.clone();
+        let url = &mut settings.feature_store.database.url;
+        if let Some((_, host)) = url.rsplit_once('@') {
+            *url = format!("postgres://…@{host}");
+        }
+        settings
     }
 
     /// The private cluster.

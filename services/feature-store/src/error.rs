@@ -66,6 +66,12 @@ pub enum FeatureStoreError {
         /// Those that can be asked for, newest first.
         whole: Vec<String>,
     },
+    /// A worker came to the end of a run that is not its own any more, or not whole.
+    #[error("refresh run {run_id} has been taken over, or is not whole")]
+    NotToBeCompleted {
+        /// The run.
+        run_id: RunId,
+    },
     /// Nothing has been refreshed to the end.
     #[error("no refresh is whole yet: start one first")]
     NoGeneration,

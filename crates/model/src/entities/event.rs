@@ -1,10 +1,25 @@
 //! What customers do with products.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::InvalidField;
 use crate::{EventId, ProductId, UserId};
+
+/// Checks a time at which something is true or happened.
+///
+/// # Errors
+/// Outside the years 1 to 9999, which are those that a protobuf Timestamp may hold and Postgres can store.
+pub fn event_time(time: DateTime<Utc>) -> Result<DateTime<Utc>, InvalidField> {
+    if (1..=9999).contains(&time.year()) {
+        Ok(time)
+    } else {
+        Err(InvalidField::new(
+            "event_time",
+            "is not between the years 1 and 9999",
+        ))
+    }
+}
 
 /// What a customer did with a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 pub use attributes::{AttributeName, AttributeValue, Attributes};
 pub use customer::{Customer, UserRecord};
-pub use event::{Event, EventKind, Money};
+pub use event::{Event, EventKind, Money, event_time};
 pub use product::{Product, ProductClass, ProductDraft, ProductStatus, RiskGrade};
 
 /// A field that does not hold what it must.

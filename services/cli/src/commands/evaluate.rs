@@ -31,14 +31,14 @@ pub(crate) struct Evaluate {
 }
 
 impl Evaluate {
-    pub(crate) fn run(self, settings: Settings) -> anyhow::Result<()> {
+    pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let config = EvaluateConfig {
             seeds: (0..self.seeds).collect(),
             split: self.learning.split(),
             transform: settings.transform.clone(),
-            learning: self.learning.config(&settings),
+            learning: self.learning.config(settings),
         };
-        let report = run(&settings, &config, self.format)?;
+        let report = run(settings, &config, self.format)?;
         self.format.print(&report, text)
     }
 }

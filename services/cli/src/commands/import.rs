@@ -58,7 +58,7 @@ Examples:
   finrank import --synthetic 100000,2000,1 --json";
 
 impl Import {
-    pub(crate) fn run(self, settings: Settings) -> anyhow::Result<()> {
+    pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let files = CsvFiles {
             customers: self.customers,
             products: self.products,
@@ -69,7 +69,7 @@ impl Import {
             bail!("nothing to import; give --customers, --products, --events, --caravan or --synthetic");
         }
 
-        let url = prepare(&settings)?;
+        let url = prepare(settings)?;
         let mut bar = Bar {
             format: self.format,
             bar: ProgressBar::hidden(),

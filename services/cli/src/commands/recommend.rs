@@ -62,7 +62,7 @@ impl From<ScenarioName> for Scenario {
 }
 
 impl Recommend {
-    pub(crate) fn run(self, settings: Settings) -> anyhow::Result<()> {
+    pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let url = self.ranking.clone().unwrap_or_else(|| settings.ranking_url());
         let answers = super::block_on(async {
             let mut ranking = RankingServiceClient::new(client::connect(&url, "ranking").await?);

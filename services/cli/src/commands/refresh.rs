@@ -44,7 +44,7 @@ struct Report {
 }
 
 impl Refresh {
-    pub(crate) fn run(self, settings: Settings) -> anyhow::Result<()> {
+    pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let url = self.feature_store.unwrap_or_else(|| settings.feature_store_url());
         let run = block_on(follow(&url, self.model_version, self.format))?;
         let report = Report {

@@ -73,7 +73,7 @@ impl Serve {
             Server::All => {}
         }
         if self.print_settings {
-            print!("{}", toml::to_string(&settings)?);
+            print!("{}", toml::to_string(&settings.without_password())?);
             return Ok(());
         }
         block_on(async {

@@ -62,12 +62,12 @@ impl Learning {
 }
 
 impl Train {
-    pub(crate) fn run(self, settings: Settings) -> anyhow::Result<()> {
+    pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let config = TrainConfig {
             seed: self.seed,
             split: self.learning.split(),
             transform: settings.transform.clone(),
-            learning: self.learning.config(&settings),
+            learning: self.learning.config(settings),
             ..TrainConfig::new(&settings.feature_store.models_dir)
         };
         let report = block_on(async {

@@ -56,21 +56,25 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    pub(crate) fn run(self, settings: Settings) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<()> {
         // Servers of an earlier run would hold the ports.
-        stop_servers(&settings)?;
+        stop_servers(settings)?;
         if self.stop {
-            return stop_postgres(&settings);
+            return stop_postgres(settings);
         }
 
-        let shown = self.show(&settings);
+        let postgres_ran = cluster::running(&settings.cluster().data_dir)?.is_some();
+        let shown = self.show(settings);
         if self.keep && shown.is_ok() {
-            report::how_to_go_on(&settings);
-        } else {
-            stop_servers(&settings)?;
-            stop_postgres(&settings)?;
+            return report::how_to_go_on(settings);
         }
-        shown
+        let servers_stopped = stop_servers(settings);
+        let postgres_stopped = if postgres_ran {
+            Ok(())
+        } else {
+            stop_postgres(settings)
+        };
+        shown.and(servers_stopped).and(postgres_stopped)
     }
 
     /// Everything but the stopping.

@@ -1,5 +1,7 @@
 //! What the demo prints of recommendations, and how to go on from there.
 
+use std::env;
+
 use anyhow::Context;
 use finrank_contracts::{
     feature::v1::{BatchGetHoldingsRequest, feature_store_service_client::FeatureStoreServiceClient},
@@ -45,23 +47,37 @@ pub(super) async fn recommendation(
 }
 
 /// The next things to try, ready to be pasted, and how to stop.
-pub(super) fn how_to_go_on(settings: &Settings) {
+pub(super) fn how_to_go_on(settings: &Settings) -> anyhow::Result<()> {
     let address = |url: String| url.trim_start_matches("http://").to_owned();
     let store = address(settings.feature_store_url());
     let ranking = address(settings.ranking_url());
     let user_id = SHOWN[0];
+    let finrank = env::current_exe()?;
+    let finrank = finrank.display();
+    let grpcurl = grpcurl(settings);
     println!(
         r#"Both servers are left running. Try:
 
-  grpcurl -plaintext {ranking} list
-  grpcurl -plaintext -d '{{"user_id": "{user_id}", "k": 5}}' \
+  {grpcurl} -plaintext {ranking} list
+  {grpcurl} -plaintext -d '{{"user_id": "{user_id}", "k": 5}}' \
       {ranking} finrank.ranking.v1.RankingService/Recommend
-  grpcurl -plaintext -d '{{"entity": "ENTITY_KIND_USER", "ids": ["{user_id}"]}}' \
+  {grpcurl} -plaintext -d '{{"entity": "ENTITY_KIND_USER", "ids": ["{user_id}"]}}' \
       {store} finrank.feature.v1.FeatureStoreService/BatchGetEmbeddings
-  finrank recommend {user_id} -k 3 --json
+  {finrank} recommend {user_id} -k 3 --json
 
 Stop everything:
 
-  finrank demo --stop"#
+  {finrank} demo --stop"#
     );
+    Ok(())
+}
+
+/// The grpcurl that scripts/setup unpacks, or else whichever is on PATH.
+fn grpcurl(settings: &Settings) -> String {
+    let unpacked = settings.state_dir.join("tools/grpcurl");
+    if unpacked.is_file() {
+        unpacked.display().to_string()
+    } else {
+        "grpcurl".to_owned()
+    }
 }

@@ -19,8 +19,8 @@ use nix::{
 
 use crate::settings::Settings;
 
-/// Longer than the servers' own drain timeout, so that a kill is never needed while they are well.
-const STOP_LIMIT: Duration = Duration::from_secs(40);
+/// Longer than a server may take: its drain timeout, which calls in flight and then a refresh may use.
+const STOP_LIMIT: Duration = Duration::from_secs(90);
 /// How often a state that will change soon is looked at.
 pub(super) const POLL: Duration = Duration::from_millis(100);
 

@@ -28,7 +28,7 @@ impl Rejects {
         }
     }
 
-    /// Keeps a row: its line, the field at fault, the reason, and the row as it was.
+    /// Keeps a row: its line, the field at fault, the reason, and the row's fields joined by commas.
     pub(super) fn keep(&mut self, line: u64, invalid: &InvalidField, row: &::csv::ByteRecord) -> Result<()> {
         let writer = match &mut self.writer {
             Some(writer) => writer,

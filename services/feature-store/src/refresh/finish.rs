@@ -3,35 +3,45 @@
 use std::num::NonZeroU32;
 
 use finrank_store::Store;
+use postgres::Transaction;
 
 use super::RunId;
 use crate::{FeatureStoreError, Result, watch::GENERATION_CHANNEL};
 
 /// Makes the run a generation that readers see, and tells whoever listens.
-pub(super) async fn complete(store: &Store, run_id: RunId) -> Result<()> {
-    let mut transaction = store.pool().begin().await?;
-    sqlx::query!(
-        "update refresh_runs set state = 'complete', error = '', finished_at = now() where run_id = $1",
-        run_id.get(),
-    )
-    .execute(&mut *transaction)
-    .await?;
-    sqlx::query!("select pg_notify($1, $2)", GENERATION_CHANNEL, run_id.to_string())
-        .execute(&mut *transaction)
-        .await?;
-    transaction.commit().await?;
+///
+/// Asked on the worker's own connection, as is [`fail`]: a worker whose connection is gone has lost the lock,
+/// another one may have taken the run over, and neither may be said of it any more.
+pub(super) fn complete(mut transaction: Transaction<'_>, run_id: RunId) -> Result<()> {
+    let completed = transaction.execute(
+        "update refresh_runs set state = 'complete', error = '', finished_at = now()
+         where run_id = $1 and state = 'running'
+           and not exists (select from refresh_partitions where run_id = $1 and finished_at is null)",
+        &[&run_id.get()],
+    )?;
+    if completed == 0 {
+        return Err(FeatureStoreError::NotToBeCompleted { run_id });
+    }
+    transaction.execute(
+        "select pg_notify($1, $2)",
+        &[&GENERATION_CHANNEL, &run_id.to_string()],
+    )?;
+    transaction.commit()?;
     Ok(())
 }
 
 /// Says what stopped the run. Its whole partitions stay for the next start.
-pub(super) async fn fail(store: &Store, run_id: RunId, reason: &FeatureStoreError) -> Result<()> {
-    sqlx::query!(
-        "update refresh_runs set state = 'failed', error = $2, finished_at = now() where run_id = $1",
-        run_id.get(),
-        reason.to_string(),
-    )
-    .execute(store.pool())
-    .await?;
+pub(super) fn fail(
+    mut transaction: Transaction<'_>,
+    run_id: RunId,
+    reason: &FeatureStoreError,
+) -> Result<()> {
+    transaction.execute(
+        "update refresh_runs set state = 'failed', error = $2, finished_at = now()
+         where run_id = $1 and state = 'running'",
+        &[&run_id.get(), &reason.to_string()],
+    )?;
+    transaction.commit()?;
     Ok(())
 }
 

@@ -41,7 +41,7 @@ impl Worker {
         let written = pending
             .into_iter()
             .try_for_each(|partition| self.write(run_id, &partition))
-            .and_then(|()| self.runtime.block_on(finish::complete(&self.store, run_id)));
+            .and_then(|()| finish::complete(self.connection.transaction()?, run_id));
         match written {
             Ok(()) => {
                 info!(%run_id, "refresh is complete");
@@ -100,9 +100,13 @@ impl Worker {
     }
 
     /// If not even that can be stored, the run is found abandoned later.
-    fn fail(&self, run_id: RunId, reason: &FeatureStoreError) {
+    fn fail(&mut self, run_id: RunId, reason: &FeatureStoreError) {
         error!(%run_id, error = %reason, "refresh failed");
-        if let Err(error) = self.runtime.block_on(finish::fail(&self.store, run_id, reason)) {
+        let stored = self
+            .connection
+            .transaction()
+            .and_then(|transaction| finish::fail(transaction, run_id, reason));
+        if let Err(error) = stored {
             error!(%run_id, %error, "the failure could not be stored");
         }
     }

@@ -47,6 +47,17 @@ impl Columns {
                 found: names.join(", "),
             });
         }
+        let repeated = names
+            .iter()
+            .enumerate()
+            .find(|(at, name)| names[..*at].contains(name));
+        if let Some((_, name)) = repeated {
+            let source = InvalidField::new(name, "appears twice");
+            return Err(ImportError::BadColumn {
+                path: path.to_owned(),
+                source,
+            });
+        }
         let is_attribute =
             |name: &str| R::ATTRIBUTES && !R::REQUIRED.contains(&name) && !R::OPTIONAL.contains(&name);
         let attributes: Vec<usize> = (0..names.len()).filter(|&at| is_attribute(&names[at])).collect();
@@ -198,17 +209,18 @@ fn integer<T: std::str::FromStr>(column: &str, raw: &str) -> Result<T, InvalidFi
 }
 
 fn time(raw: &str) -> Result<DateTime<Utc>, InvalidField> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(raw) {
-        return Ok(time.to_utc());
-    }
-    let date: Result<NaiveDate, _> = raw.parse();
-    date.map(|date| date.and_time(NaiveTime::MIN).and_utc())
-        .map_err(|_| {
-            InvalidField::new(
-                "event_time",
-                format!("is {raw:?}, not RFC 3339 or a date as 2026-01-31"),
-            )
-        })
+    let date = || {
+        raw.parse::<NaiveDate>()
+            .map(|date| date.and_time(NaiveTime::MIN).and_utc())
+    };
+    let time = DateTime::parse_from_rfc3339(raw)
+        .map(|time| time.to_utc())
+        .or_else(|_| date());
+    let time = time.map_err(|_| {
+        let reason = format!("is {raw:?}, not RFC 3339 or a date as 2026-01-31");
+        InvalidField::new("event_time", reason)
+    })?;
+    finrank_model::event_time(time)
 }
 
 #[cfg(test)]
@@ -267,6 +279,21 @@ mod tests {
         assert_eq!(
             error,
             "e.csv lacks the columns product_id, event_time; it has user_id, kind. Nothing was loaded"
+        );
+    }
+
+    #[test]
+    fn a_column_that_appears_twice_is_refused() {
+        let header = StringRecord::from(vec!["user_id", "event_time", "income", "income"]);
+
+        let error = Columns::of::<Customer>(Path::new("c.csv"), &header)
+            .err()
+            .unwrap()
+            .to_string();
+
+        assert_eq!(
+            error,
+            "c.csv: the column income appears twice. Nothing was loaded"
         );
     }
 
