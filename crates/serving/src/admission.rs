@@ -15,13 +15,18 @@ use std::{
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tokio::sync::Semaphore;
-use tonic::{Status, body::Body, codegen::http};
+use tonic::{body::Body, codegen::http};
 use tower::{Layer, Service};
 
-use crate::status;
+use crate::{
+    deadline::{TIMEOUT_HEADER, parse_timeout},
+    status,
+};
 
 /// When a client that was shed may come again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// Twice the resolution of tokio's clock.
+const MOMENT: Duration = Duration::from_millis(2);
 /// Paths of our own services; health and reflection have others.
 const OURS: &str = "/finrank.";
 
@@ -86,7 +91,7 @@ where
             return Box::pin(async { Ok(status::overloaded(RETRY_AFTER).into_http()) });
         };
         let streaming = self.rules.streaming.contains(path);
-        let limit = self.rules.limit;
+        let limit = self.rules.limit.min(allowed_by_caller(&request));
         let answer = self.inner.call(request);
         Box::pin(async move {
             let _permit = permit;
@@ -95,10 +100,19 @@ where
             }
             match tokio::time::timeout(limit, answer).await {
                 Ok(answer) => answer,
-                Err(_) => Ok(Status::deadline_exceeded(format!("not answered within {limit:?}")).into_http()),
+                Err(_) => Ok(status::deadline_exceeded(limit).into_http()),
             }
         })
     }
+}
+
+/// A moment less than the caller allows: when that has passed, tonic answers CANCELLED, which tells nobody why.
+fn allowed_by_caller(request: &http::Request<Body>) -> Duration {
+    let allowed = request
+        .headers()
+        .get(TIMEOUT_HEADER)
+        .and_then(|raw| parse_timeout(raw.to_str().ok()?));
+    allowed.map_or(Duration::MAX, |allowed| allowed.saturating_sub(MOMENT))
 }
 
 /// Paths of the rpcs that stream in either direction, read from the contracts themselves.

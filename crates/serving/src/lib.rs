@@ -1,9 +1,11 @@
+//! What every gRPC server of finrank wears: settings, logs, health, reflection, limits, drain, traces,
 //! rich errors, and the conversion between contract messages and entities.
 //!
 //! It knows no service: what a server serves is given to it.
 
 mod admission;
 pub mod config;
+pub mod deadline;
 mod error;
 mod server;
 pub mod shutdown;

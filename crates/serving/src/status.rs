@@ -62,6 +62,12 @@ pub fn overloaded(retry_after: Duration) -> Status {
     )
 }
 
+/// DEADLINE_EXCEEDED: the answer took longer than the caller, or the server, allows.
+pub fn deadline_exceeded(limit: Duration) -> Status {
+    let message = format!("not answered within {limit:?}");
+    Status::with_error_details(Code::DeadlineExceeded, message, reason("DEADLINE_EXCEEDED"))
+}
+
 /// INTERNAL: our fault. The log tells all, the client is told nothing that could hold somebody's data.
 pub fn internal(cause: &(dyn Error + 'static)) -> Status {
     error!(error = cause, "request failed");
