@@ -25,26 +25,14 @@ fn fields(status: &Status) -> Vec<String> {
 
 /// The stable reason that a refusal carries.
 fn reason(status: &Status) -> String {
-    let info = status
-        .get_details_error_info()
-        .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
     assert_eq!(info.domain, "finrank");
     info.reason
 }
 
 async fn refused_recommendation(user_id: &str, k: u32) -> Status {
-    let request = RecommendRequest {
-        user_id: user_id.to_owned(),
-        k,
-        ..Default::default()
-    };
-    World::shared()
-        .await
-        .ranking()
-        .await
-        .recommend(request)
-        .await
-        .unwrap_err()
+    let request = RecommendRequest { user_id: user_id.to_owned(), k, ..Default::default() };
+    World::shared().await.ranking().await.recommend(request).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -81,27 +69,16 @@ async fn a_query_vector_must_be_finite_of_the_right_dimension_and_of_the_space_t
     let world = World::shared().await;
     let mut ranking = world.ranking().await;
     let versions = ranking
-        .recommend(RecommendRequest {
-            user_id: world.user_ids[0].clone(),
-            k: 1,
-            ..Default::default()
-        })
+        .recommend(RecommendRequest { user_id: world.user_ids[0].clone(), k: 1, ..Default::default() })
         .await
         .unwrap()
         .into_inner()
         .versions
         .unwrap();
     let mut refuse = async |values: Vec<f32>, embedding_space: &str| {
-        let vector = QueryVector {
-            values,
-            embedding_space: embedding_space.to_owned(),
-        };
+        let vector = QueryVector { values, embedding_space: embedding_space.to_owned() };
         ranking
-            .retrieve(RetrieveRequest {
-                query: Some(Query::Vector(vector)),
-                k: 3,
-                scenario: 0,
-            })
+            .retrieve(RetrieveRequest { query: Some(Query::Vector(vector)), k: 3, scenario: 0 })
             .await
             .unwrap_err()
     };
@@ -125,15 +102,9 @@ async fn an_unknown_product_is_not_found_in_score_and_similar_products() {
     let world = World::shared().await;
     let mut ranking = world.ranking().await;
 
-    let score = ScoreRequest {
-        user_id: world.user_ids[0].clone(),
-        product_ids: vec!["nothing".into()],
-    };
+    let score = ScoreRequest { user_id: world.user_ids[0].clone(), product_ids: vec!["nothing".into()] };
     let scored = ranking.score(score).await.unwrap_err();
-    let similar = SimilarProductsRequest {
-        product_id: "nothing".into(),
-        k: 3,
-    };
+    let similar = SimilarProductsRequest { product_id: "nothing".into(), k: 3 };
     let compared = ranking.similar_products(similar).await.unwrap_err();
 
     for status in [scored, compared] {
@@ -146,9 +117,7 @@ async fn an_unknown_product_is_not_found_in_score_and_similar_products() {
 async fn a_model_version_that_does_not_exist_is_named() {
     let mut store = World::shared().await.feature_store().await;
 
-    let refresh = StartRefreshRequest {
-        model_version: "never-trained".into(),
-    };
+    let refresh = StartRefreshRequest { model_version: "never-trained".into() };
     let refresh = store.start_refresh(refresh).await.unwrap_err();
     let embeddings = BatchGetEmbeddingsRequest {
         entity: EntityKind::User.into(),
@@ -168,10 +137,7 @@ async fn a_model_version_that_does_not_exist_is_named() {
 async fn a_refresh_run_that_does_not_exist_is_not_found() {
     let mut store = World::shared().await.feature_store().await;
 
-    let status = store
-        .watch_refresh(WatchRefreshRequest { run_id: 1 << 40 })
-        .await
-        .unwrap_err();
+    let status = store.watch_refresh(WatchRefreshRequest { run_id: 1 << 40 }).await.unwrap_err();
 
     assert_eq!(status.code(), Code::NotFound);
 }
@@ -182,32 +148,13 @@ async fn a_bad_customer_is_rejected_alone_and_named() {
     let mut store = world.feature_store().await;
     let customer = |user_id: &str, income: f64| Customer {
         user_id: user_id.to_owned(),
-        attributes: [(
-            "income".to_owned(),
-            AttributeValue {
-                kind: Some(Kind::Number(income)),
-            },
-        )]
-        .into(),
-        event_time: Some(prost_types::Timestamp {
-            seconds: 1_700_000_000,
-            nanos: 0,
-        }),
+        attributes: [("income".to_owned(), AttributeValue { kind: Some(Kind::Number(income)) })].into(),
+        event_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
     };
-    let customers = vec![
-        customer("zz-good", 1.0),
-        customer("zz-bad", f64::NAN),
-        customer("", 1.0),
-    ];
+    let customers = vec![customer("zz-good", 1.0), customer("zz-bad", f64::NAN), customer("", 1.0)];
 
     let stream = tokio_stream::iter([WriteCustomersRequest { customers }]);
-    let summary = store
-        .write_customers(stream)
-        .await
-        .unwrap()
-        .into_inner()
-        .summary
-        .unwrap();
+    let summary = store.write_customers(stream).await.unwrap().into_inner().summary.unwrap();
 
     assert_eq!((summary.accepted, summary.duplicate, summary.rejected), (1, 0, 2));
     assert_eq!(summary.rejections[0].row, 1);
@@ -221,15 +168,10 @@ async fn a_customer_written_after_the_refresh_is_told_to_wait_for_the_next() {
     let world = World::shared().await;
     let customer = Customer {
         user_id: "zz-late".into(),
-        event_time: Some(prost_types::Timestamp {
-            seconds: 1_700_000_000,
-            nanos: 0,
-        }),
+        event_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
         ..Default::default()
     };
-    let stream = tokio_stream::iter([WriteCustomersRequest {
-        customers: vec![customer],
-    }]);
+    let stream = tokio_stream::iter([WriteCustomersRequest { customers: vec![customer] }]);
     world.feature_store().await.write_customers(stream).await.unwrap();
 
     let status = refused_recommendation("zz-late", 5).await;

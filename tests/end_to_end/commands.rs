@@ -7,10 +7,7 @@ use crate::world::{Finrank, World, provided};
 /// A command that needs no database.
 fn alone() -> (tempfile::TempDir, Finrank) {
     let state = tempfile::tempdir().unwrap();
-    let finrank = Finrank {
-        state: state.path().to_owned(),
-        database_url: String::new(),
-    };
+    let finrank = Finrank { state: state.path().to_owned(), database_url: String::new() };
     (state, finrank)
 }
 
@@ -45,32 +42,19 @@ async fn recommend_prints_a_table_for_people_and_json_for_programs() {
     let finrank = world.finrank();
 
     let table = finrank.succeed(&["recommend", user_id, "-k", "3", "--ranking", &world.ranking_url]);
-    let json = finrank.succeed(&[
-        "recommend",
-        user_id,
-        "-k",
-        "3",
-        "--ranking",
-        &world.ranking_url,
-        "--json",
-    ]);
+    let json = finrank.succeed(&["recommend", user_id, "-k", "3", "--ranking", &world.ranking_url, "--json"]);
 
     assert!(table.contains(user_id) && table.contains("score"), "{table}");
     let answers: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(answers[0]["items"].as_array().unwrap().len(), 3);
-    assert!(
-        table.contains(answers[0]["items"][0]["name"].as_str().unwrap()),
-        "{table}"
-    );
+    assert!(table.contains(answers[0]["items"][0]["name"].as_str().unwrap()), "{table}");
 }
 
 #[tokio::test]
 async fn recommend_for_an_unknown_customer_fails_and_says_so() {
     let world = World::shared().await;
 
-    let stderr = world
-        .finrank()
-        .fail(&["recommend", "nobody", "--ranking", &world.ranking_url]);
+    let stderr = world.finrank().fail(&["recommend", "nobody", "--ranking", &world.ranking_url]);
 
     assert!(stderr.contains("nobody"), "{stderr}");
 }
@@ -90,9 +74,7 @@ async fn import_names_missing_columns_and_loads_nothing() {
     let file = world.state.path().join("no-user-id.csv");
     fs::write(&file, "customer,event_time\na,2026-01-01\n").unwrap();
 
-    let stderr = world
-        .finrank()
-        .fail(&["import", "--customers", file.to_str().unwrap()]);
+    let stderr = world.finrank().fail(&["import", "--customers", file.to_str().unwrap()]);
 
     assert!(stderr.contains("user_id"), "{stderr}");
     assert!(stderr.contains("customer"), "{stderr}");
@@ -102,11 +84,7 @@ async fn import_names_missing_columns_and_loads_nothing() {
 async fn import_is_idempotent_and_keeps_bad_rows_in_a_file() {
     let world = World::shared().await;
     let file = world.state.path().join("customers.csv");
-    fs::write(
-        &file,
-        "user_id,event_time,income\nyy-1,2026-01-01,10\nyy-2,yesterday,20\n",
-    )
-    .unwrap();
+    fs::write(&file, "user_id,event_time,income\nyy-1,2026-01-01,10\nyy-2,yesterday,20\n").unwrap();
     let args = ["import", "--customers", file.to_str().unwrap(), "--json"];
 
     let first: serde_json::Value = serde_json::from_str(&world.finrank().succeed(&args)).unwrap();
@@ -117,10 +95,7 @@ async fn import_is_idempotent_and_keeps_bad_rows_in_a_file() {
     assert_eq!(second["customers"]["accepted"], 0, "{second}");
     assert_eq!(second["customers"]["duplicate"], 1, "{second}");
     let rejects = fs::read_to_string(file.with_extension("csv.rejects.csv")).unwrap();
-    assert!(
-        rejects.contains("event_time") && rejects.contains('3'),
-        "{rejects}"
-    );
+    assert!(rejects.contains("event_time") && rejects.contains('3'), "{rejects}");
 }
 
 #[test]
@@ -136,14 +111,7 @@ fn train_scorer_learns_a_table_and_prints_its_quality() {
         .collect();
     fs::write(&file, format!("age,colour,bought\n{rows}")).unwrap();
 
-    let args = [
-        "train-scorer",
-        "--csv",
-        file.to_str().unwrap(),
-        "--label",
-        "bought",
-        "--json",
-    ];
+    let args = ["train-scorer", "--csv", file.to_str().unwrap(), "--label", "bought", "--json"];
     let report: serde_json::Value = serde_json::from_str(&finrank.succeed(&args)).unwrap();
 
     assert!(report["auc"].as_f64().unwrap() > 0.95, "{report}");
@@ -179,10 +147,7 @@ fn the_caravan_file_holds_22_products_and_5822_customers() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let database = runtime.block_on(finrank_store::scratch::ScratchDatabase::create());
     let state = tempfile::tempdir().unwrap();
-    let finrank = Finrank {
-        state: state.path().to_owned(),
-        database_url: database.store.url().to_owned(),
-    };
+    let finrank = Finrank { state: state.path().to_owned(), database_url: database.store.url().to_owned() };
 
     let report = finrank.succeed(&["import", "--caravan", file.to_str().unwrap(), "--json"]);
 

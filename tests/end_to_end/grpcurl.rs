@@ -8,18 +8,8 @@ use crate::world::{World, provided};
 fn grpcurl(args: &[&str], url: &str, call: &[&str]) -> Option<String> {
     let program = provided("FINRANK_GRPCURL")?;
     let address = url.strip_prefix("http://").unwrap();
-    let output = Command::new(program)
-        .arg("-plaintext")
-        .args(args)
-        .arg(address)
-        .args(call)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new(program).arg("-plaintext").args(args).arg(address).args(call).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
 }
 

@@ -15,37 +15,14 @@ use tonic_health::pb::{
 use crate::world::{Finrank, Server, World, eventually};
 
 async fn recommend_all(world: &World, user_id: &str) -> RecommendResponse {
-    let request = RecommendRequest {
-        user_id: user_id.to_owned(),
-        k: 500,
-        ..Default::default()
-    };
-    world
-        .ranking()
-        .await
-        .recommend(request)
-        .await
-        .unwrap()
-        .into_inner()
+    let request = RecommendRequest { user_id: user_id.to_owned(), k: 500, ..Default::default() };
+    world.ranking().await.recommend(request).await.unwrap().into_inner()
 }
 
 async fn health(url: &str, service: &str) -> Option<ServingStatus> {
-    let channel = Endpoint::from_shared(url.to_owned())
-        .unwrap()
-        .connect()
-        .await
-        .ok()?;
-    let request = HealthCheckRequest {
-        service: service.to_owned(),
-    };
-    Some(
-        HealthClient::new(channel)
-            .check(request)
-            .await
-            .ok()?
-            .into_inner()
-            .status(),
-    )
+    let channel = Endpoint::from_shared(url.to_owned()).unwrap().connect().await.ok()?;
+    let request = HealthCheckRequest { service: service.to_owned() };
+    Some(HealthClient::new(channel).check(request).await.ok()?.into_inner().status())
 }
 
 #[tokio::test]
@@ -55,12 +32,8 @@ async fn a_new_model_and_a_withdrawn_product_reach_a_running_ranking_server() {
     let before = recommend_all(&world, user_id).await;
     let versions = before.versions.clone().unwrap();
 
-    world
-        .finrank()
-        .succeed(&["train", "--epochs", "1", "--seed", "99"]);
-    world
-        .finrank()
-        .succeed(&["refresh", "--feature-store", &world.feature_store_url]);
+    world.finrank().succeed(&["train", "--epochs", "1", "--seed", "99"]);
+    world.finrank().succeed(&["refresh", "--feature-store", &world.feature_store_url]);
 
     eventually("the new model's generation is served", async || {
         let now = recommend_all(&world, user_id).await.versions.unwrap();
@@ -74,29 +47,16 @@ async fn a_new_model_and_a_withdrawn_product_reach_a_running_ranking_server() {
         product_class: ProductClass::Loan.into(),
         name: "No longer sold".into(),
         status: ProductStatus::Withdrawn.into(),
-        event_time: Some(prost_types::Timestamp {
-            seconds: 1_900_000_000,
-            nanos: 0,
-        }),
+        event_time: Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
         ..Default::default()
     };
-    let stream = tokio_stream::iter([WriteProductsRequest {
-        products: vec![product],
-    }]);
-    let written = world
-        .feature_store()
-        .await
-        .write_products(stream)
-        .await
-        .unwrap()
-        .into_inner();
+    let stream = tokio_stream::iter([WriteProductsRequest { products: vec![product] }]);
+    let written = world.feature_store().await.write_products(stream).await.unwrap().into_inner();
     assert_eq!(written.summary.unwrap().accepted, 1);
 
     eventually("the withdrawn product is gone", async || {
         let now = recommend_all(&world, user_id).await;
-        now.items
-            .iter()
-            .all(|item| item.product_id != withdrawn.product_id)
+        now.items.iter().all(|item| item.product_id != withdrawn.product_id)
     })
     .await;
 }
@@ -106,23 +66,12 @@ async fn ranking_is_not_serving_until_there_are_embeddings_and_says_to_retry() {
     let world = World::shared().await;
     let finrank = world.finrank();
     // Nothing listens on port 1, so this server never sees a feature store.
-    let args = [
-        "serve",
-        "ranking",
-        "--listen",
-        "127.0.0.1:0",
-        "--feature-store",
-        "http://127.0.0.1:1",
-    ];
+    let args = ["serve", "ranking", "--listen", "127.0.0.1:0", "--feature-store", "http://127.0.0.1:1"];
     let ranking = Server::start(&finrank, &args);
 
     let status = health(&ranking.url, "finrank.ranking.v1.RankingService").await;
     let mut client = RankingServiceClient::connect(ranking.url.clone()).await.unwrap();
-    let request = RecommendRequest {
-        user_id: world.user_ids[0].clone(),
-        k: 1,
-        ..Default::default()
-    };
+    let request = RecommendRequest { user_id: world.user_ids[0].clone(), k: 1, ..Default::default() };
     let refusal = client.recommend(request).await.unwrap_err();
 
     assert_eq!(status, Some(ServingStatus::NotServing));
@@ -137,16 +86,8 @@ async fn both_servers_say_that_they_serve_once_they_do() {
         (&world.feature_store_url, "finrank.feature.v1.FeatureStoreService"),
         (&world.ranking_url, "finrank.ranking.v1.RankingService"),
     ] {
-        assert_eq!(
-            health(url, service).await,
-            Some(ServingStatus::Serving),
-            "{service}"
-        );
-        assert_eq!(
-            health(url, "").await,
-            Some(ServingStatus::Serving),
-            "{service}, the server as a whole"
-        );
+        assert_eq!(health(url, service).await, Some(ServingStatus::Serving), "{service}");
+        assert_eq!(health(url, "").await, Some(ServingStatus::Serving), "{service}, the server as a whole");
     }
 }
 
@@ -156,25 +97,11 @@ async fn ranking_says_unavailable_when_the_feature_store_goes_away_and_recovers(
     let finrank = world.finrank();
     let store = Server::start(&finrank, &["serve", "feature-store", "--listen", "127.0.0.1:0"]);
     let store_url = store.url.clone();
-    let args = [
-        "serve",
-        "ranking",
-        "--listen",
-        "127.0.0.1:0",
-        "--feature-store",
-        &store_url,
-    ];
+    let args = ["serve", "ranking", "--listen", "127.0.0.1:0", "--feature-store", &store_url];
     let ranking = Server::start(&finrank, &args);
     let mut client = RankingServiceClient::connect(ranking.url.clone()).await.unwrap();
-    let request = RecommendRequest {
-        user_id: world.user_ids[0].clone(),
-        k: 1,
-        ..Default::default()
-    };
-    eventually("ranking serves", async || {
-        client.recommend(request.clone()).await.is_ok()
-    })
-    .await;
+    let request = RecommendRequest { user_id: world.user_ids[0].clone(), k: 1, ..Default::default() };
+    eventually("ranking serves", async || client.recommend(request.clone()).await.is_ok()).await;
 
     drop(store);
     let refusal = client.recommend(request.clone()).await.unwrap_err();
@@ -182,10 +109,7 @@ async fn ranking_says_unavailable_when_the_feature_store_goes_away_and_recovers(
 
     let listen = store_url.strip_prefix("http://").unwrap();
     let _store = Server::start(&finrank, &["serve", "feature-store", "--listen", listen]);
-    eventually("ranking serves again", async || {
-        client.recommend(request.clone()).await.is_ok()
-    })
-    .await;
+    eventually("ranking serves again", async || client.recommend(request.clone()).await.is_ok()).await;
 }
 
 #[tokio::test]
@@ -208,9 +132,7 @@ async fn a_second_server_on_the_same_port_says_so() {
     let world = World::shared().await;
     let listen = world.feature_store_url.strip_prefix("http://").unwrap();
 
-    let stderr = world
-        .finrank()
-        .fail(&["serve", "feature-store", "--listen", listen]);
+    let stderr = world.finrank().fail(&["serve", "feature-store", "--listen", listen]);
 
     assert!(stderr.contains(listen), "{stderr}");
     assert!(stderr.contains("in use"), "{stderr}");

@@ -14,24 +14,12 @@ use finrank_contracts::{
 use crate::world::{PRODUCTS, World};
 
 fn for_user(user_id: &str, k: u32) -> RecommendRequest {
-    RecommendRequest {
-        user_id: user_id.to_owned(),
-        k,
-        ..Default::default()
-    }
+    RecommendRequest { user_id: user_id.to_owned(), k, ..Default::default() }
 }
 
 async fn held(world: &World, user_ids: &[String]) -> HashMap<String, HashSet<String>> {
-    let request = BatchGetHoldingsRequest {
-        user_ids: user_ids.to_vec(),
-    };
-    let response = world
-        .feature_store()
-        .await
-        .batch_get_holdings(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let request = BatchGetHoldingsRequest { user_ids: user_ids.to_vec() };
+    let response = world.feature_store().await.batch_get_holdings(request).await.unwrap().into_inner();
     response
         .results
         .into_iter()
@@ -43,23 +31,12 @@ async fn held(world: &World, user_ids: &[String]) -> HashMap<String, HashSet<Str
 async fn offers_k_products_best_first_with_names_and_versions() {
     let world = World::shared().await;
 
-    let answer = world
-        .ranking()
-        .await
-        .recommend(for_user(&world.user_ids[0], 5))
-        .await
-        .unwrap()
-        .into_inner();
+    let answer = world.ranking().await.recommend(for_user(&world.user_ids[0], 5)).await.unwrap().into_inner();
 
     assert_eq!(answer.items.len(), 5);
     assert!(answer.items.iter().map(|item| item.rank).eq(1..=5));
     assert!(answer.items.is_sorted_by(|a, b| a.score >= b.score));
-    assert!(
-        answer
-            .items
-            .iter()
-            .all(|item| !item.name.is_empty() && (0.0..=1.0).contains(&item.score))
-    );
+    assert!(answer.items.iter().all(|item| !item.name.is_empty() && (0.0..=1.0).contains(&item.score)));
     let versions = answer.versions.unwrap();
     assert!(!versions.model_version.is_empty());
     assert_eq!(versions.index_generation, versions.user_generation);
@@ -75,11 +52,7 @@ async fn never_offers_what_the_customer_holds_and_offers_everything_else() {
 
     let mut ranking = world.ranking().await;
     for user_id in users {
-        let answer = ranking
-            .recommend(for_user(user_id, 500))
-            .await
-            .unwrap()
-            .into_inner();
+        let answer = ranking.recommend(for_user(user_id, 500)).await.unwrap().into_inner();
 
         let offered: HashSet<String> = answer.items.iter().map(|item| item.product_id.clone()).collect();
         assert!(offered.is_disjoint(&held[user_id]));
@@ -95,35 +68,19 @@ async fn a_scenario_offers_its_product_classes_only() {
 
     let mut offered = 0;
     for (scenario, classes) in [
-        (
-            Scenario::Credit,
-            &[ProductClass::CreditCard, ProductClass::Loan][..],
-        ),
+        (Scenario::Credit, &[ProductClass::CreditCard, ProductClass::Loan][..]),
         (Scenario::Wealth, &[ProductClass::Wealth]),
         (Scenario::Insurance, &[ProductClass::Insurance]),
     ] {
-        let request = RecommendRequest {
-            scenario: scenario.into(),
-            ..for_user(&world.user_ids[1], 500)
-        };
+        let request = RecommendRequest { scenario: scenario.into(), ..for_user(&world.user_ids[1], 500) };
         let answer = ranking.recommend(request).await.unwrap().into_inner();
 
         assert!(!answer.items.is_empty(), "{scenario:?}");
-        assert!(
-            answer
-                .items
-                .iter()
-                .all(|item| classes.contains(&item.product_class())),
-            "{scenario:?}"
-        );
+        assert!(answer.items.iter().all(|item| classes.contains(&item.product_class())), "{scenario:?}");
         offered += answer.items.len();
     }
 
-    let all = ranking
-        .recommend(for_user(&world.user_ids[1], 500))
-        .await
-        .unwrap()
-        .into_inner();
+    let all = ranking.recommend(for_user(&world.user_ids[1], 500)).await.unwrap().into_inner();
     assert_eq!(all.items.len(), offered);
 }
 
@@ -131,17 +88,10 @@ async fn a_scenario_offers_its_product_classes_only() {
 async fn an_excluded_product_gives_its_place_to_the_next() {
     let world = World::shared().await;
     let mut ranking = world.ranking().await;
-    let before = ranking
-        .recommend(for_user(&world.user_ids[2], 4))
-        .await
-        .unwrap()
-        .into_inner();
+    let before = ranking.recommend(for_user(&world.user_ids[2], 4)).await.unwrap().into_inner();
 
     let exclude_product_ids = vec![before.items[0].product_id.clone()];
-    let request = RecommendRequest {
-        exclude_product_ids,
-        ..for_user(&world.user_ids[2], 3)
-    };
+    let request = RecommendRequest { exclude_product_ids, ..for_user(&world.user_ids[2], 3) };
     let after = ranking.recommend(request).await.unwrap().into_inner();
 
     let ids = |items: &[finrank_contracts::ranking::v1::Recommendation]| -> Vec<String> {
@@ -155,23 +105,12 @@ async fn the_stages_alone_agree_with_the_whole() {
     let world = World::shared().await;
     let mut ranking = world.ranking().await;
     let user_id = &world.user_ids[3];
-    let whole = ranking
-        .recommend(for_user(user_id, 10))
-        .await
-        .unwrap()
-        .into_inner();
+    let whole = ranking.recommend(for_user(user_id, 10)).await.unwrap().into_inner();
 
     let product_ids: Vec<String> = whole.items.iter().map(|item| item.product_id.clone()).collect();
-    let score = ScoreRequest {
-        user_id: user_id.clone(),
-        product_ids,
-    };
+    let score = ScoreRequest { user_id: user_id.clone(), product_ids };
     let scores = ranking.score(score).await.unwrap().into_inner().scores;
-    let retrieve = RetrieveRequest {
-        query: Some(Query::UserId(user_id.clone())),
-        k: 500,
-        scenario: 0,
-    };
+    let retrieve = RetrieveRequest { query: Some(Query::UserId(user_id.clone())), k: 500, scenario: 0 };
     let candidates = ranking.retrieve(retrieve).await.unwrap().into_inner().candidates;
 
     let retrieval: HashMap<&str, f64> = candidates
@@ -190,11 +129,7 @@ async fn the_stages_alone_agree_with_the_whole() {
 async fn retrieves_what_a_brute_force_over_the_stored_embeddings_finds() {
     let world = World::shared().await;
     let mut store = world.feature_store().await;
-    let all = RetrieveRequest {
-        query: Some(Query::UserId(world.user_ids[0].clone())),
-        k: 500,
-        scenario: 0,
-    };
+    let all = RetrieveRequest { query: Some(Query::UserId(world.user_ids[0].clone())), k: 500, scenario: 0 };
     let mut ranking = world.ranking().await;
     let ids: Vec<String> = ranking
         .retrieve(all)
@@ -210,41 +145,23 @@ async fn retrieves_what_a_brute_force_over_the_stored_embeddings_finds() {
         ids,
         model_version: String::new(),
     };
-    let user = store
-        .batch_get_embeddings(ask(EntityKind::User, vec![world.user_ids[4].clone()]))
-        .await
-        .unwrap();
+    let user =
+        store.batch_get_embeddings(ask(EntityKind::User, vec![world.user_ids[4].clone()])).await.unwrap();
     let user = user.into_inner().results.remove(0).embedding.unwrap();
-    let products = store
-        .batch_get_embeddings(ask(EntityKind::Product, ids))
-        .await
-        .unwrap()
-        .into_inner()
-        .results;
+    let products =
+        store.batch_get_embeddings(ask(EntityKind::Product, ids)).await.unwrap().into_inner().results;
     let mut expected: Vec<(String, f64)> = products
         .into_iter()
         .map(|product| {
             let values = product.embedding.unwrap().values;
-            let dot = user
-                .values
-                .iter()
-                .zip(&values)
-                .map(|(&u, &p)| f64::from(u) * f64::from(p))
-                .sum();
+            let dot = user.values.iter().zip(&values).map(|(&u, &p)| f64::from(u) * f64::from(p)).sum();
             (product.id, dot)
         })
         .collect();
     expected.sort_by(|a, b| b.1.total_cmp(&a.1));
 
-    let vector = QueryVector {
-        values: user.values.clone(),
-        embedding_space: user.embedding_space.clone(),
-    };
-    let request = RetrieveRequest {
-        query: Some(Query::Vector(vector)),
-        k: 10,
-        scenario: 0,
-    };
+    let vector = QueryVector { values: user.values.clone(), embedding_space: user.embedding_space.clone() };
+    let request = RetrieveRequest { query: Some(Query::Vector(vector)), k: 10, scenario: 0 };
     let found = ranking.retrieve(request).await.unwrap().into_inner().candidates;
 
     assert_eq!(found.len(), 10);
@@ -266,23 +183,11 @@ async fn similar_products_are_like_and_do_not_name_the_product_itself() {
         .remove(0)
         .product_id;
 
-    let request = SimilarProductsRequest {
-        product_id: product_id.clone(),
-        k: 500,
-    };
-    let products = ranking
-        .similar_products(request)
-        .await
-        .unwrap()
-        .into_inner()
-        .products;
+    let request = SimilarProductsRequest { product_id: product_id.clone(), k: 500 };
+    let products = ranking.similar_products(request).await.unwrap().into_inner().products;
 
     assert_eq!(products.len(), PRODUCTS - 1);
     assert!(products.iter().all(|product| product.product_id != product_id));
     assert!(products.is_sorted_by(|a, b| a.similarity >= b.similarity));
-    assert!(
-        products
-            .iter()
-            .all(|product| (-1.0001..=1.0001).contains(&product.similarity))
-    );
+    assert!(products.iter().all(|product| (-1.0001..=1.0001).contains(&product.similarity)));
 }

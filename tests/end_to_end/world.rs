@@ -44,10 +44,8 @@ impl World {
     pub(crate) async fn create() -> World {
         let database = ScratchDatabase::create().await;
         let state = tempfile::tempdir().unwrap();
-        let finrank = Finrank {
-            state: state.path().to_owned(),
-            database_url: database.store.url().to_owned(),
-        };
+        let finrank =
+            Finrank { state: state.path().to_owned(), database_url: database.store.url().to_owned() };
 
         finrank.succeed(&["import", "--synthetic", &format!("{USERS},{PRODUCTS},7")]);
         finrank.succeed(&["train", "--epochs", "3"]);
@@ -55,18 +53,9 @@ impl World {
         finrank.succeed(&["refresh", "--feature-store", &feature_store.url]);
         let ranking = Server::start(
             &finrank,
-            &[
-                "serve",
-                "ranking",
-                "--listen",
-                "127.0.0.1:0",
-                "--feature-store",
-                &feature_store.url,
-            ],
+            &["serve", "ranking", "--listen", "127.0.0.1:0", "--feature-store", &feature_store.url],
         );
-        let users = records::user_records(&database.store, None, None, USERS)
-            .await
-            .unwrap();
+        let users = records::user_records(&database.store, None, None, USERS).await.unwrap();
         let world = World {
             database,
             user_ids: users.into_iter().map(|user| user.user_id.into()).collect(),
@@ -80,23 +69,16 @@ impl World {
     }
 
     pub(crate) async fn ranking(&self) -> RankingServiceClient<Channel> {
-        RankingServiceClient::connect(self.ranking_url.clone())
-            .await
-            .unwrap()
+        RankingServiceClient::connect(self.ranking_url.clone()).await.unwrap()
     }
 
     pub(crate) async fn feature_store(&self) -> FeatureStoreServiceClient<Channel> {
-        FeatureStoreServiceClient::connect(self.feature_store_url.clone())
-            .await
-            .unwrap()
+        FeatureStoreServiceClient::connect(self.feature_store_url.clone()).await.unwrap()
     }
 
     /// The command, in this world's database and state directory.
     pub(crate) fn finrank(&self) -> Finrank {
-        Finrank {
-            state: self.state.path().to_owned(),
-            database_url: self.database.store.url().to_owned(),
-        }
+        Finrank { state: self.state.path().to_owned(), database_url: self.database.store.url().to_owned() }
     }
 
     async fn until_ranking_serves(&self) {
@@ -104,11 +86,7 @@ impl World {
         let mut ranking = self.ranking().await;
         eventually("ranking serves", async || {
             ranking
-                .recommend(RecommendRequest {
-                    user_id: user_id.clone(),
-                    k: 1,
-                    ..Default::default()
-                })
+                .recommend(RecommendRequest { user_id: user_id.clone(), k: 1, ..Default::default() })
                 .await
                 .is_ok()
         })
@@ -159,10 +137,7 @@ impl Finrank {
         let output = self.run(args);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success(), "finrank {args:?} succeeded");
-        assert!(
-            !stderr.contains("panicked"),
-            "finrank {args:?} panicked:\n{stderr}"
-        );
+        assert!(!stderr.contains("panicked"), "finrank {args:?} panicked:\n{stderr}");
         stderr
     }
 
@@ -200,14 +175,9 @@ impl Server {
             .unwrap();
         let lifeline = guard.stdin.take();
         let mut line = String::new();
-        BufReader::new(guard.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let url = line
-            .split_whitespace()
-            .last()
-            .unwrap_or_else(|| panic!("{args:?} did not start"))
-            .to_owned();
+        BufReader::new(guard.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url =
+            line.split_whitespace().last().unwrap_or_else(|| panic!("{args:?} did not start")).to_owned();
         Server { url, guard, lifeline }
     }
 }
@@ -221,9 +191,7 @@ impl Drop for Server {
 
 /// A file that one of the scripts sets up, or `None` (said on stderr) where the script has not run.
 pub(crate) fn provided(variable: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable)
-        .map(PathBuf::from)
-        .filter(|path| Path::exists(path));
+    let path = std::env::var_os(variable).map(PathBuf::from).filter(|path| Path::exists(path));
     if path.is_none() {
         eprintln!("SKIPPED: {variable} names no file; scripts/test sets it");
     }

@@ -22,23 +22,14 @@ impl Dense {
     /// When the shapes differ, there are no outputs, or a value is NaN or infinite.
     pub fn new(weight: Array2<f32>, bias: Array1<f32>) -> Result<Self, ModelError> {
         if weight.ncols() != bias.len() {
-            return Err(ModelError::shape(
-                "a layer's bias",
-                &[weight.ncols()],
-                &[bias.len()],
-            ));
+            return Err(ModelError::shape("a layer's bias", &[weight.ncols()], &[bias.len()]));
         }
         if bias.is_empty() {
-            return Err(ModelError::Empty {
-                what: "a layer's output".to_owned(),
-            });
+            return Err(ModelError::Empty { what: "a layer's output".to_owned() });
         }
         check_finite("a layer's weight", weight.iter())?;
         check_finite("a layer's bias", bias.iter())?;
-        Ok(Self {
-            weight: row_major(weight),
-            bias,
-        })
+        Ok(Self { weight: row_major(weight), bias })
     }
 
     /// How many inputs a row has.
@@ -63,11 +54,7 @@ impl Dense {
 /// Trainers hand over transposed arrays; one layout in memory keeps every product on the same path, and so a
 /// model that was read back computes bit for bit what the one that was written did.
 pub(crate) fn row_major(matrix: Array2<f32>) -> Array2<f32> {
-    if matrix.is_standard_layout() {
-        matrix
-    } else {
-        matrix.as_standard_layout().into_owned()
-    }
+    if matrix.is_standard_layout() { matrix } else { matrix.as_standard_layout().into_owned() }
 }
 
 /// `max(0, x)` in place.
@@ -81,11 +68,7 @@ pub(crate) fn check_chain(what: &str, inputs: usize, layers: &[Dense]) -> Result
     for (index, layer) in layers.iter().enumerate() {
         if layer.inputs() != width {
             let expected = [width, layer.outputs()];
-            return Err(ModelError::shape(
-                format!("{what} {index}"),
-                &expected,
-                layer.weight.shape(),
-            ));
+            return Err(ModelError::shape(format!("{what} {index}"), &expected, layer.weight.shape()));
         }
         width = layer.outputs();
     }
@@ -99,9 +82,7 @@ pub(crate) fn check_finite<'a>(
     if values.all(|value| value.is_finite()) {
         Ok(())
     } else {
-        Err(ModelError::NotFinite {
-            what: what.to_owned(),
-        })
+        Err(ModelError::NotFinite { what: what.to_owned() })
     }
 }
 
@@ -115,10 +96,7 @@ mod tests {
     fn multiplies_and_adds_the_bias() {
         let layer = Dense::new(arr2(&[[1.0, 2.0], [3.0, 4.0]]), arr1(&[0.5, -0.5])).unwrap();
 
-        assert_eq!(
-            layer.forward(&arr2(&[[1.0, 1.0], [2.0, 0.0]])),
-            arr2(&[[4.5, 5.5], [2.5, 3.5]])
-        );
+        assert_eq!(layer.forward(&arr2(&[[1.0, 1.0], [2.0, 0.0]])), arr2(&[[4.5, 5.5], [2.5, 3.5]]));
     }
 
     #[test]
@@ -146,9 +124,6 @@ mod tests {
 
         assert_eq!(bias.to_string(), "a layer's bias has shape [2], expected [3]");
         assert_eq!(outputs.to_string(), "a layer's output is empty");
-        assert_eq!(
-            nan.to_string(),
-            "a layer's weight holds a value that is not finite"
-        );
+        assert_eq!(nan.to_string(), "a layer's weight holds a value that is not finite");
     }
 }

@@ -33,10 +33,7 @@ impl Embedding {
     pub fn new(values: impl Into<Box<[f32]>>, dimension: usize) -> Result<Self, InvalidEmbedding> {
         let values = values.into();
         if values.len() != dimension {
-            return Err(InvalidEmbedding::Dimension {
-                expected: dimension,
-                found: values.len(),
-            });
+            return Err(InvalidEmbedding::Dimension { expected: dimension, found: values.len() });
         }
         match values.iter().position(|value| !value.is_finite()) {
             Some(index) => Err(InvalidEmbedding::NotFinite { index }),
@@ -51,15 +48,9 @@ impl Embedding {
     pub fn from_le_bytes(bytes: &[u8], dimension: usize) -> Result<Self, InvalidEmbedding> {
         let (components, rest) = bytes.as_chunks::<4>();
         if !rest.is_empty() {
-            return Err(InvalidEmbedding::Dimension {
-                expected: dimension,
-                found: components.len(),
-            });
+            return Err(InvalidEmbedding::Dimension { expected: dimension, found: components.len() });
         }
-        let values: Vec<f32> = components
-            .iter()
-            .map(|&bytes| f32::from_le_bytes(bytes))
-            .collect();
+        let values: Vec<f32> = components.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
         Self::new(values, dimension)
     }
 
@@ -107,13 +98,7 @@ mod tests {
     fn refuses_another_dimension() {
         let error = Embedding::new(vec![0.0; 3], 64).unwrap_err();
 
-        assert_eq!(
-            error,
-            InvalidEmbedding::Dimension {
-                expected: 64,
-                found: 3
-            }
-        );
+        assert_eq!(error, InvalidEmbedding::Dimension { expected: 64, found: 3 });
         assert!(Embedding::from_le_bytes(&[0; 7], 2).is_err());
     }
 }

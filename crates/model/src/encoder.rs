@@ -27,11 +27,7 @@ impl UserEncoder {
     /// # Errors
     /// When the tower was made for another width or vocabulary.
     pub fn new(transform: UserTransform, tower: Tower) -> Result<Self, ModelError> {
-        check_fit(
-            "the user tower",
-            [transform.width(), transform.vocabulary_len()],
-            &tower,
-        )?;
+        check_fit("the user tower", [transform.width(), transform.vocabulary_len()], &tower)?;
         Ok(Self { transform, tower })
     }
 
@@ -61,11 +57,7 @@ impl ProductEncoder {
     /// # Errors
     /// When the tower was made for another width or vocabulary.
     pub fn new(transform: ProductTransform, tower: Tower) -> Result<Self, ModelError> {
-        check_fit(
-            "the product tower",
-            [transform.width(), transform.vocabulary_len()],
-            &tower,
-        )?;
+        check_fit("the product tower", [transform.width(), transform.vocabulary_len()], &tower)?;
         Ok(Self { transform, tower })
     }
 
@@ -84,11 +76,7 @@ fn check_fit(what: &str, transform: [usize; 2], tower: &Tower) -> Result<(), Mod
     if found == transform {
         Ok(())
     } else {
-        Err(ModelError::shape(
-            format!("{what} [width, vocabulary]"),
-            &transform,
-            &found,
-        ))
+        Err(ModelError::shape(format!("{what} [width, vocabulary]"), &transform, &found))
     }
 }
 
@@ -100,11 +88,8 @@ fn encode<E>(
     let mut embeddings = Vec::with_capacity(entities.len());
     for batch in entities.chunks(BATCH_ROWS) {
         for row in tower.encode(&features(batch)).axis_iter(Axis(0)) {
-            let embedding =
-                Embedding::new(row.to_vec(), tower.dimension()).map_err(|source| ModelError::Encoding {
-                    row: embeddings.len(),
-                    source,
-                })?;
+            let embedding = Embedding::new(row.to_vec(), tower.dimension())
+                .map_err(|source| ModelError::Encoding { row: embeddings.len(), source })?;
             embeddings.push(embedding);
         }
     }

@@ -118,18 +118,11 @@ pub enum ModelError {
 
 impl ModelError {
     pub(crate) fn shape(what: impl Into<String>, expected: &[usize], found: &[usize]) -> Self {
-        Self::Shape {
-            what: what.into(),
-            expected: expected.to_vec(),
-            found: found.to_vec(),
-        }
+        Self::Shape { what: what.into(), expected: expected.to_vec(), found: found.to_vec() }
     }
 
     pub(crate) fn malformed(file: impl Into<String>, reason: impl Display) -> Self {
-        Self::Malformed {
-            file: file.into(),
-            reason: reason.to_string(),
-        }
+        Self::Malformed { file: file.into(), reason: reason.to_string() }
     }
 
     /// For `map_err`: says which path an I/O error is about.

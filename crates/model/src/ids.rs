@@ -81,10 +81,7 @@ fn check(raw: &str) -> Result<(), String> {
         return Err("is empty".to_owned());
     }
     if raw.len() > MAX_BYTES {
-        return Err(format!(
-            "has {} bytes, at most {MAX_BYTES} are allowed",
-            raw.len()
-        ));
+        return Err(format!("has {} bytes, at most {MAX_BYTES} are allowed", raw.len()));
     }
     if raw.chars().any(char::is_control) {
         return Err("holds a control character".to_owned());

@@ -23,17 +23,11 @@ impl MlpScorer {
     /// When there are no layers, they do not fit together, or the last has not exactly one output.
     pub fn new(layers: Vec<Dense>) -> Result<Self, ModelError> {
         let (Some(first), Some(last)) = (layers.first(), layers.last()) else {
-            return Err(ModelError::Empty {
-                what: "the scorer's list of layers".to_owned(),
-            });
+            return Err(ModelError::Empty { what: "the scorer's list of layers".to_owned() });
         };
         if last.outputs() != 1 {
             let expected = [last.inputs(), 1];
-            return Err(ModelError::shape(
-                "the scorer's last layer",
-                &expected,
-                last.weight.shape(),
-            ));
+            return Err(ModelError::shape("the scorer's last layer", &expected, last.weight.shape()));
         }
         check_chain("the scorer's layer", first.inputs(), &layers)?;
         Ok(Self { layers })
@@ -76,10 +70,7 @@ pub(crate) fn scores(first_sums: Array2<f32>, later: &[Dense]) -> Vec<Score> {
         relu(&mut sums);
         sums = layer.forward(&sums);
     }
-    sums.column(0)
-        .iter()
-        .map(|&logit| Score::from_logit(logit))
-        .collect()
+    sums.column(0).iter().map(|&logit| Score::from_logit(logit)).collect()
 }
 
 #[cfg(test)]
@@ -135,13 +126,7 @@ mod tests {
         let gap = MlpScorer::new(vec![layer(4, 3), layer(2, 1)]).unwrap_err();
 
         assert_eq!(none.to_string(), "the scorer's list of layers is empty");
-        assert_eq!(
-            two_outputs.to_string(),
-            "the scorer's last layer has shape [4, 2], expected [4, 1]"
-        );
-        assert_eq!(
-            gap.to_string(),
-            "the scorer's layer 1 has shape [2, 1], expected [3, 1]"
-        );
+        assert_eq!(two_outputs.to_string(), "the scorer's last layer has shape [4, 2], expected [4, 1]");
+        assert_eq!(gap.to_string(), "the scorer's layer 1 has shape [2, 1], expected [3, 1]");
     }
 }

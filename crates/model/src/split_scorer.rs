@@ -31,20 +31,12 @@ impl SplitScorer {
         let first = &scorer.layers()[0];
         let dimension = first.inputs() / 2;
         if first.inputs() != 2 * dimension {
-            return Err(ModelError::shape(
-                "the scorer's input",
-                &[2 * dimension],
-                &[first.inputs()],
-            ));
+            return Err(ModelError::shape("the scorer's input", &[2 * dimension], &[first.inputs()]));
         }
         let user_weight = first.weight.slice(s![..dimension, ..]).to_owned();
         let product_weight = first.weight.slice(s![dimension.., ..]);
         let product_terms = stack(products, dimension)?.dot(&product_weight) + &first.bias;
-        Ok(Self {
-            user_weight,
-            product_terms,
-            tail: scorer.layers()[1..].to_vec(),
-        })
+        Ok(Self { user_weight, product_terms, tail: scorer.layers()[1..].to_vec() })
     }
 
     /// Scores candidates, given as positions in the list of products; the scores come in the same order.
@@ -60,11 +52,7 @@ impl SplitScorer {
 
     /// W₁ᵤ·h_u as a sum of scaled rows, which lie contiguously in memory.
     fn user_term(&self, user: &Embedding) -> Array1<f32> {
-        assert_eq!(
-            user.dimension(),
-            self.dimension(),
-            "the user's embedding is of the scorer's dimension"
-        );
+        assert_eq!(user.dimension(), self.dimension(), "the user's embedding is of the scorer's dimension");
         let mut term = Array1::zeros(self.user_weight.ncols());
         for (&component, weights) in user.as_slice().iter().zip(self.user_weight.rows()) {
             term.scaled_add(component, &weights);
@@ -88,11 +76,7 @@ fn stack(embeddings: &[Embedding], dimension: usize) -> Result<Array2<f32>, Mode
     let mut rows = Array2::zeros((embeddings.len(), dimension));
     for (index, embedding) in embeddings.iter().enumerate() {
         let row = ArrayView2::from_shape((1, dimension), embedding.as_slice()).map_err(|_| {
-            ModelError::shape(
-                format!("product embedding {index}"),
-                &[dimension],
-                &[embedding.dimension()],
-            )
+            ModelError::shape(format!("product embedding {index}"), &[dimension], &[embedding.dimension()])
         })?;
         rows.row_mut(index).assign(&row.row(0));
     }

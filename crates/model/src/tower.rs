@@ -38,25 +38,15 @@ impl Tower {
     pub fn new(input: Dense, sparse: Array2<f32>, hidden: Vec<Dense>) -> Result<Self, ModelError> {
         if sparse.ncols() != input.outputs() {
             let expected = [sparse.nrows(), input.outputs()];
-            return Err(ModelError::shape(
-                "a tower's sparse table",
-                &expected,
-                sparse.shape(),
-            ));
+            return Err(ModelError::shape("a tower's sparse table", &expected, sparse.shape()));
         }
         if hidden.is_empty() {
-            return Err(ModelError::Empty {
-                what: "a tower's list of hidden layers".to_owned(),
-            });
+            return Err(ModelError::Empty { what: "a tower's list of hidden layers".to_owned() });
         }
         check_finite("a tower's sparse table", sparse.iter())?;
         check_chain("a tower's hidden layer", input.outputs(), &hidden)?;
         let sparse = row_major(sparse);
-        Ok(Self {
-            input,
-            sparse,
-            hidden,
-        })
+        Ok(Self { input, sparse, hidden })
     }
 
     /// Encodes a batch: `[n, width]` and sparse ids to `[n, dimension]`.
@@ -68,11 +58,7 @@ impl Tower {
     /// When the dense rows have another width than [`Tower::width`], there are not as many sparse rows, or an
     /// id is not below [`Tower::vocabulary_len`].
     pub fn encode(&self, rows: &FeatureRows) -> Array2<f32> {
-        assert_eq!(
-            rows.dense.nrows(),
-            rows.sparse.len(),
-            "dense and sparse rows are of the same entities"
-        );
+        assert_eq!(rows.dense.nrows(), rows.sparse.len(), "dense and sparse rows are of the same entities");
         let mut activations = self.input.forward(&rows.dense);
         for (mut sums, ids) in activations.rows_mut().into_iter().zip(&rows.sparse) {
             for &id in ids {

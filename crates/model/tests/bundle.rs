@@ -54,10 +54,7 @@ fn the_same_model_gives_the_same_bytes() {
 
 fn assert_same_files(one: &Path, other: &Path) {
     for name in FILES {
-        assert!(
-            fs::read(one.join(name)).unwrap() == fs::read(other.join(name)).unwrap(),
-            "{name} differs"
-        );
+        assert!(fs::read(one.join(name)).unwrap() == fs::read(other.join(name)).unwrap(), "{name} differs");
     }
 }
 
@@ -82,20 +79,10 @@ fn the_manifest_tells_what_the_model_is() {
     assert_eq!(manifest.seed, 7);
     assert_eq!(manifest.metrics["mrr"].to_bits(), (0.1f64 + 0.2).to_bits());
     assert_eq!(manifest.training_rows["users"], 40);
-    assert_eq!(
-        manifest.architecture.user.features,
-        ["income", "owns_home", "region", "held"]
-    );
+    assert_eq!(manifest.architecture.user.features, ["income", "owns_home", "region", "held"]);
     assert_eq!(manifest.architecture.product.layers[1..], [12, 8]);
     assert_eq!(manifest.architecture.scorer, [16, 12, 1]);
-    assert_eq!(
-        manifest
-            .files
-            .iter()
-            .map(|file| file.name.as_str())
-            .collect::<Vec<_>>(),
-        FILES[1..]
-    );
+    assert_eq!(manifest.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), FILES[1..]);
 }
 
 #[test]
@@ -113,10 +100,8 @@ fn leaves_nothing_behind_but_itself() {
     let written = Written::new();
     samples::bundle(2).write(&written.directory()).unwrap_err();
 
-    let entries: Vec<_> = fs::read_dir(written.models.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    let entries: Vec<_> =
+        fs::read_dir(written.models.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
 
     assert_eq!(entries, ["m-1"]);
 }
@@ -140,16 +125,10 @@ fn a_version_that_is_no_directory_name_is_refused() {
 
         let error = bundle_directory(Path::new("models"), &version).unwrap_err();
 
-        assert!(
-            matches!(error, ModelError::UnusableVersion { .. }),
-            "{raw}: {error}"
-        );
+        assert!(matches!(error, ModelError::UnusableVersion { .. }), "{raw}: {error}");
     }
     let version = ModelVersion::parse("caravan-1.2_b").unwrap();
-    assert_eq!(
-        bundle_directory(Path::new("models"), &version).unwrap(),
-        Path::new("models/caravan-1.2_b")
-    );
+    assert_eq!(bundle_directory(Path::new("models"), &version).unwrap(), Path::new("models/caravan-1.2_b"));
 }
 
 #[test]
@@ -163,26 +142,15 @@ fn parts_that_were_not_trained_together_are_refused() {
     let by_scorer = Bundle::new(samples::provenance(), user.clone(), product, narrow_scorer);
     let by_tower = Bundle::new(samples::provenance(), user, other_product, scorer);
 
-    assert_eq!(
-        by_scorer.unwrap_err().to_string(),
-        "the scorer's input has shape [15], expected [16]"
-    );
+    assert_eq!(by_scorer.unwrap_err().to_string(), "the scorer's input has shape [15], expected [16]");
     let expected = "the product tower's embedding has shape [9], expected [8]";
     assert_eq!(by_tower.unwrap_err().to_string(), expected);
 }
 
 #[test]
 fn a_metric_that_is_not_finite_is_refused() {
-    let Bundle {
-        user,
-        product,
-        scorer,
-        ..
-    } = samples::bundle(1);
-    let provenance = Provenance {
-        metrics: [("auc".to_owned(), f64::NAN)].into(),
-        ..samples::provenance()
-    };
+    let Bundle { user, product, scorer, .. } = samples::bundle(1);
+    let provenance = Provenance { metrics: [("auc".to_owned(), f64::NAN)].into(), ..samples::provenance() };
 
     let error = Bundle::new(provenance, user, product, scorer).unwrap_err();
 

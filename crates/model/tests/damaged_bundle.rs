@@ -24,10 +24,7 @@ fn a_flipped_byte_is_refused_with_the_files_name() {
 
             let error = written.read().unwrap_err();
 
-            assert!(
-                matches!(&error, ModelError::Damaged { path, .. } if path.ends_with(name)),
-                "{error}"
-            );
+            assert!(matches!(&error, ModelError::Damaged { path, .. } if path.ends_with(name)), "{error}");
             content[position] ^= 1;
             fs::write(written.file(name), &content).unwrap();
         }
@@ -55,10 +52,7 @@ fn a_missing_file_is_named() {
 
         let error = written.read().unwrap_err();
 
-        assert!(
-            matches!(&error, ModelError::FileMissing { path } if path.ends_with(name)),
-            "{error}"
-        );
+        assert!(matches!(&error, ModelError::FileMissing { path } if path.ends_with(name)), "{error}");
     }
 }
 
@@ -76,25 +70,13 @@ fn a_link_is_not_followed() {
 
 #[test]
 fn file_names_that_leave_the_directory_are_refused() {
-    for name in [
-        "../secret",
-        "/etc/passwd",
-        "..",
-        "",
-        ".hidden",
-        "a/b",
-        "a\\b",
-        "a\0b",
-    ] {
+    for name in ["../secret", "/etc/passwd", "..", "", ".hidden", "a/b", "a\\b", "a\0b"] {
         let written = Written::new();
         written.edit_manifest(|manifest| manifest["files"][0]["name"] = json!(name));
 
         let error = written.read().unwrap_err();
 
-        assert!(
-            matches!(&error, ModelError::UnsafeFileName { name: found } if found == name),
-            "{error}"
-        );
+        assert!(matches!(&error, ModelError::UnsafeFileName { name: found } if found == name), "{error}");
     }
 }
 
@@ -113,18 +95,11 @@ fn files_of_another_list_are_refused() {
 #[test]
 fn an_unknown_format_is_refused_before_anything_else_is_looked_at() {
     let written = Written::new();
-    fs::write(
-        written.file("manifest.json"),
-        r#"{"format_version": 2, "weights": "elsewhere"}"#,
-    )
-    .unwrap();
+    fs::write(written.file("manifest.json"), r#"{"format_version": 2, "weights": "elsewhere"}"#).unwrap();
 
     let error = written.read().unwrap_err();
 
-    assert_eq!(
-        error.to_string(),
-        "the bundle has format version 2, this program reads 1"
-    );
+    assert_eq!(error.to_string(), "the bundle has format version 2, this program reads 1");
 }
 
 #[test]
@@ -145,36 +120,22 @@ fn a_weight_that_is_nan_is_refused_even_when_the_checksum_fits() {
 fn a_tensor_of_another_shape_is_refused_even_when_the_checksum_fits() {
     let written = Written::new();
     let other = other_model(&[16, 9, 1]);
-    written.forge(
-        "scorer.safetensors",
-        &fs::read(other.path().join("m-1/scorer.safetensors")).unwrap(),
-    );
+    written.forge("scorer.safetensors", &fs::read(other.path().join("m-1/scorer.safetensors")).unwrap());
 
     let error = written.read().unwrap_err();
 
-    assert_eq!(
-        error.to_string(),
-        "scorer.0.weight has shape [16, 9], expected [16, 12]"
-    );
+    assert_eq!(error.to_string(), "scorer.0.weight has shape [16, 9], expected [16, 12]");
 }
 
 #[test]
 fn a_layer_too_many_is_refused_even_when_the_checksum_fits() {
     let written = Written::new();
     let other = other_model(&[16, 12, 1, 1]);
-    written.forge(
-        "scorer.safetensors",
-        &fs::read(other.path().join("m-1/scorer.safetensors")).unwrap(),
-    );
+    written.forge("scorer.safetensors", &fs::read(other.path().join("m-1/scorer.safetensors")).unwrap());
 
     let error = written.read().unwrap_err();
 
-    assert!(
-        error
-            .to_string()
-            .contains("scorer.2.bias is not part of the model"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("scorer.2.bias is not part of the model"), "{error}");
 }
 
 /// A written model with a scorer of these widths.
@@ -194,8 +155,5 @@ fn a_manifest_that_lies_about_its_dimension_is_refused() {
 
     let error = written.read().unwrap_err();
 
-    assert!(
-        matches!(&error, ModelError::Malformed { file, .. } if file == "manifest.json"),
-        "{error}"
-    );
+    assert!(matches!(&error, ModelError::Malformed { file, .. } if file == "manifest.json"), "{error}");
 }

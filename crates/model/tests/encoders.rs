@@ -64,9 +64,7 @@ proptest! {
 
 fn feature_rows(rows: usize, width: usize, vocabulary: usize, random: &mut ChaCha8Rng) -> FeatureRows {
     let ids = |random: &mut ChaCha8Rng| {
-        (0..random.random_range(0..4))
-            .map(|_| random.random_range(0..vocabulary as u32))
-            .collect()
+        (0..random.random_range(0..4)).map(|_| random.random_range(0..vocabulary as u32)).collect()
     };
     FeatureRows {
         dense: samples::matrix([rows, width], 2.0, random),
@@ -173,10 +171,7 @@ fn an_embedding_that_overflows_is_an_error_that_names_the_row() {
     let sparse = Array2::zeros((transform.vocabulary_len(), 4));
     let tower = Tower::new(huge(transform.width(), 4), sparse, vec![huge(4, 2)]).unwrap();
 
-    let error = UserEncoder::new(transform, tower)
-        .unwrap()
-        .encode(&users)
-        .unwrap_err();
+    let error = UserEncoder::new(transform, tower).unwrap().encode(&users).unwrap_err();
 
     assert!(matches!(error, ModelError::Encoding { row: 0, .. }), "{error}");
 }
@@ -185,21 +180,11 @@ fn an_embedding_that_overflows_is_an_error_that_names_the_row() {
 fn refuses_a_tower_that_was_made_for_other_features() {
     let mut random = samples::random(7);
     let transform = UserTransform::fit(&samples::users(20, &mut random), &TransformConfig::default());
-    let tower = samples::tower(
-        transform.width() + 1,
-        transform.vocabulary_len(),
-        &[4, 2],
-        &mut random,
-    );
+    let tower = samples::tower(transform.width() + 1, transform.vocabulary_len(), &[4, 2], &mut random);
 
     let error = UserEncoder::new(transform, tower).unwrap_err();
 
-    assert!(
-        error
-            .to_string()
-            .starts_with("the user tower [width, vocabulary] has shape"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("the user tower [width, vocabulary] has shape"), "{error}");
 }
 
 #[test]
@@ -207,16 +192,8 @@ fn a_tower_refuses_layers_that_do_not_fit_together() {
     let mut random = samples::random(8);
     let input = || samples::dense(3, 5, &mut samples::random(1));
 
-    let other_sparse = Tower::new(
-        input(),
-        Array2::zeros((2, 4)),
-        samples::layers(&[5, 2], &mut random),
-    );
-    let other_hidden = Tower::new(
-        input(),
-        Array2::zeros((2, 5)),
-        samples::layers(&[4, 2], &mut random),
-    );
+    let other_sparse = Tower::new(input(), Array2::zeros((2, 4)), samples::layers(&[5, 2], &mut random));
+    let other_hidden = Tower::new(input(), Array2::zeros((2, 5)), samples::layers(&[4, 2], &mut random));
     let no_hidden = Tower::new(input(), Array2::zeros((2, 5)), Vec::new());
 
     assert!(matches!(other_sparse, Err(ModelError::Shape { .. })));

@@ -45,10 +45,7 @@ fn check_against_the_plain_formula(
     prop_assert_eq!(scores.len(), candidates.len());
     for (&candidate, score) in candidates.iter().zip(scores) {
         let expected = plain.score(&user, &products[candidate]);
-        prop_assert!(
-            (score.get() - expected.get()).abs() <= 1e-5,
-            "{score} instead of {expected}"
-        );
+        prop_assert!((score.get() - expected.get()).abs() <= 1e-5, "{score} instead of {expected}");
     }
     Ok(())
 }
@@ -67,17 +64,11 @@ fn is_ready_for_an_empty_catalogue() {
 #[test]
 fn refuses_products_of_another_dimension_and_names_the_first() {
     let plain = samples::scorer(&[8, 4, 1], &mut samples::random(1));
-    let products = [
-        Embedding::new([0.5; 4], 4).unwrap(),
-        Embedding::new([0.5; 3], 3).unwrap(),
-    ];
+    let products = [Embedding::new([0.5; 4], 4).unwrap(), Embedding::new([0.5; 3], 3).unwrap()];
 
     let error = SplitScorer::new(&plain, &products).unwrap_err();
 
-    assert_eq!(
-        error.to_string(),
-        "product embedding 1 has shape [3], expected [4]"
-    );
+    assert_eq!(error.to_string(), "product embedding 1 has shape [3], expected [4]");
 }
 
 #[test]

@@ -41,11 +41,7 @@ pub(crate) struct AdmissionLayer {
 impl AdmissionLayer {
     /// Takes on `at_once` requests at a time, and gives up a unary one after `limit`.
     pub(crate) fn new(at_once: usize, limit: Duration) -> Self {
-        Self {
-            streaming: Arc::new(streaming_paths()),
-            permits: Arc::new(Semaphore::new(at_once)),
-            limit,
-        }
+        Self { streaming: Arc::new(streaming_paths()), permits: Arc::new(Semaphore::new(at_once)), limit }
     }
 }
 
@@ -53,10 +49,7 @@ impl<S> Layer<S> for AdmissionLayer {
     type Service = Admission<S>;
 
     fn layer(&self, inner: S) -> Admission<S> {
-        Admission {
-            inner,
-            rules: self.clone(),
-        }
+        Admission { inner, rules: self.clone() }
     }
 }
 
@@ -108,10 +101,7 @@ where
 
 /// A moment less than the caller allows: when that has passed, tonic answers CANCELLED, which tells nobody why.
 fn allowed_by_caller(request: &http::Request<Body>) -> Duration {
-    let allowed = request
-        .headers()
-        .get(TIMEOUT_HEADER)
-        .and_then(|raw| parse_timeout(raw.to_str().ok()?));
+    let allowed = request.headers().get(TIMEOUT_HEADER).and_then(|raw| parse_timeout(raw.to_str().ok()?));
     allowed.map_or(Duration::MAX, |allowed| allowed.saturating_sub(MOMENT))
 }
 
@@ -122,10 +112,8 @@ fn streaming_paths() -> HashSet<String> {
     let mut paths = HashSet::new();
     for file in &descriptors.file {
         for service in &file.service {
-            let streaming = service
-                .method
-                .iter()
-                .filter(|rpc| rpc.client_streaming() || rpc.server_streaming());
+            let streaming =
+                service.method.iter().filter(|rpc| rpc.client_streaming() || rpc.server_streaming());
             paths.extend(
                 streaming.map(|rpc| format!("/{}.{}/{}", file.package(), service.name(), rpc.name())),
             );

@@ -29,9 +29,7 @@ pub fn load_over<T: Serialize + DeserializeOwned>(defaults: &T, file: Option<&Pa
     if let Some(file) = file {
         sources = sources.add_source(File::from(file).format(FileFormat::Toml));
     }
-    let environment = Environment::with_prefix(PREFIX)
-        .prefix_separator(SEPARATOR)
-        .separator(SEPARATOR);
+    let environment = Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR);
     let settings = sources.add_source(environment.try_parsing(true)).build()?;
     Ok(settings.try_deserialize()?)
 }
@@ -55,11 +53,7 @@ mod tests {
 
     impl Default for Settings {
         fn default() -> Self {
-            Self {
-                name: "default".to_owned(),
-                limit: 3,
-                wait: Duration::from_secs(2),
-            }
+            Self { name: "default".to_owned(), limit: 3, wait: Duration::from_secs(2) }
         }
     }
 
@@ -76,11 +70,7 @@ mod tests {
 
         let settings: Settings = load(Some(&path)).unwrap();
 
-        let expected = Settings {
-            name: "default".to_owned(),
-            limit: 9,
-            wait: Duration::from_millis(150),
-        };
+        let expected = Settings { name: "default".to_owned(), limit: 9, wait: Duration::from_millis(150) };
         assert_eq!(settings, expected);
     }
 
@@ -99,10 +89,7 @@ mod tests {
 
         let error = load::<Settings>(Some(&path)).unwrap_err().to_string();
 
-        assert!(
-            error.contains("limit") && error.contains("finrank.toml"),
-            "{error}"
-        );
+        assert!(error.contains("limit") && error.contains("finrank.toml"), "{error}");
     }
 
     #[test]

@@ -32,17 +32,7 @@ mod tests {
     fn every_unit_is_read() {
         let read = ["2H", "2M", "2S", "2m", "2u", "2n"].map(|raw| parse_timeout(raw).unwrap().as_nanos());
 
-        assert_eq!(
-            read,
-            [
-                7_200_000_000_000,
-                120_000_000_000,
-                2_000_000_000,
-                2_000_000,
-                2_000,
-                2
-            ]
-        );
+        assert_eq!(read, [7_200_000_000_000, 120_000_000_000, 2_000_000_000, 2_000_000, 2_000, 2]);
     }
 
     #[test]

@@ -90,19 +90,12 @@ impl Server {
     /// # Errors
     /// [`ServingError::AddressInUse`] when another process does, [`ServingError::Bind`] for any other reason.
     pub async fn bind(config: ServerConfig) -> Result<Self> {
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|source| match source.kind() {
-                ErrorKind::AddrInUse => ServingError::AddressInUse(config.listen),
-                _ => ServingError::Bind {
-                    address: config.listen,
-                    source,
-                },
-            })?;
-        let address = listener.local_addr().map_err(|source| ServingError::Bind {
-            address: config.listen,
-            source,
+        let listener = TcpListener::bind(config.listen).await.map_err(|source| match source.kind() {
+            ErrorKind::AddrInUse => ServingError::AddressInUse(config.listen),
+            _ => ServingError::Bind { address: config.listen, source },
         })?;
+        let address =
+            listener.local_addr().map_err(|source| ServingError::Bind { address: config.listen, source })?;
 
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_service_status("", ServingStatus::NotServing).await;
@@ -117,14 +110,7 @@ impl Server {
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
-        Ok(Self {
-            config,
-            listener,
-            address,
-            routes,
-            reporter,
-            names: Vec::new(),
-        })
+        Ok(Self { config, listener, address, routes, reporter, names: Vec::new() })
     }
 
     /// Where it listens, with the port that was taken.
@@ -145,19 +131,14 @@ impl Server {
         S::Future: Send + 'static,
     {
         self.routes.add_service(service);
-        self.reporter
-            .set_service_status(S::NAME, ServingStatus::NotServing)
-            .await;
+        self.reporter.set_service_status(S::NAME, ServingStatus::NotServing).await;
         self.names.push(S::NAME);
         self
     }
 
     /// The handle that says whether the services added so far serve.
     pub fn health(&self) -> Health {
-        Health {
-            reporter: self.reporter.clone(),
-            names: self.names.clone(),
-        }
+        Health { reporter: self.reporter.clone(), names: self.names.clone() }
     }
 
     /// Serves until `shutdown` is cancelled, then drains: health says NOT_SERVING, no connection is taken on,
@@ -166,14 +147,7 @@ impl Server {
     /// # Errors
     /// When the transport fails.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<()> {
-        let Self {
-            config,
-            listener,
-            address,
-            routes,
-            reporter,
-            names,
-        } = self;
+        let Self { config, listener, address, routes, reporter, names } = self;
         let health = Health { reporter, names };
         let services = health.names.join(", ");
         info!(%address, services, "listening");
@@ -240,9 +214,7 @@ async fn drain(health: Health, shutdown: CancellationToken) {
 #[allow(clippy::needless_pass_by_value, reason = "the signature is the layer's")]
 fn panicked(panic: Box<dyn Any + Send>) -> http::Response<Body> {
     let message = panic.downcast_ref::<String>().map(String::as_str);
-    let message = message
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
+    let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
     error!(message, "a request panicked");
     Status::internal("internal error; the server's log says more").into_http()
 }

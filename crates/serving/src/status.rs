@@ -17,15 +17,9 @@ pub fn invalid_field(invalid: &InvalidField) -> Status {
 
 /// INVALID_ARGUMENT for several fields, each with its path.
 pub fn invalid_fields(invalid: &[InvalidField]) -> Status {
-    let message = invalid
-        .iter()
-        .map(InvalidField::to_string)
-        .collect::<Vec<_>>()
-        .join("; ");
-    let violations: Vec<FieldViolation> = invalid
-        .iter()
-        .map(|invalid| FieldViolation::new(&invalid.field, &invalid.reason))
-        .collect();
+    let message = invalid.iter().map(InvalidField::to_string).collect::<Vec<_>>().join("; ");
+    let violations: Vec<FieldViolation> =
+        invalid.iter().map(|invalid| FieldViolation::new(&invalid.field, &invalid.reason)).collect();
     let mut details = reason("INVALID_FIELD");
     details.set_bad_request(violations);
     Status::with_error_details(Code::InvalidArgument, message, details)
@@ -55,11 +49,7 @@ pub fn unavailable(reason_code: &str, message: impl Into<String>, retry_after: D
 pub fn overloaded(retry_after: Duration) -> Status {
     let mut details = reason("OVERLOADED");
     details.set_retry_info(Some(retry_after));
-    Status::with_error_details(
-        Code::ResourceExhausted,
-        "the server sheds load; try again",
-        details,
-    )
+    Status::with_error_details(Code::ResourceExhausted, "the server sheds load; try again", details)
 }
 
 /// DEADLINE_EXCEEDED: the answer took longer than the caller, or the server, allows.
@@ -88,10 +78,8 @@ mod tests {
 
     #[test]
     fn names_every_invalid_field_in_message_and_details() {
-        let status = invalid_fields(&[
-            InvalidField::new("k", "is 0"),
-            InvalidField::new("user_id", "is empty"),
-        ]);
+        let status =
+            invalid_fields(&[InvalidField::new("k", "is 0"), InvalidField::new("user_id", "is empty")]);
 
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(status.message(), "k is 0; user_id is empty");
@@ -120,9 +108,6 @@ mod tests {
     fn says_when_to_come_back() {
         let status = unavailable("NO_CATALOGUE", "not yet", Duration::from_secs(2));
 
-        assert_eq!(
-            status.get_details_retry_info().unwrap().retry_delay,
-            Some(Duration::from_secs(2))
-        );
+        assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_secs(2)));
     }
 }

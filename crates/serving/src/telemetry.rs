@@ -29,10 +29,7 @@ pub enum LogFormat {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "warn,finrank=info,rpc=info".to_owned(),
-        }
+        Self { format: LogFormat::Text, filter: "warn,finrank=info,rpc=info".to_owned() }
     }
 }
 

@@ -49,10 +49,7 @@ pub fn product(message: v1::Product) -> Result<Product, InvalidField> {
 pub fn event(message: v1::Event) -> Result<Event, InvalidField> {
     let quantity = message.quantity.unwrap_or(1);
     if quantity == 0 || i32::try_from(quantity).is_err() {
-        return Err(InvalidField::new(
-            "quantity",
-            format!("is {quantity}, not 1 to {}", i32::MAX),
-        ));
+        return Err(InvalidField::new("quantity", format!("is {quantity}, not 1 to {}", i32::MAX)));
     }
     Ok(Event {
         event_id: EventId::parse(message.event_id)?,
@@ -61,19 +58,14 @@ pub fn event(message: v1::Event) -> Result<Event, InvalidField> {
         kind: event_kind(message.kind)?,
         event_time: event_time(message.event_time)?,
         quantity,
-        amount: message
-            .amount
-            .map(|money| Money::new(money.currency_code, money.minor_units))
-            .transpose()?,
+        amount: message.amount.map(|money| Money::new(money.currency_code, money.minor_units)).transpose()?,
     })
 }
 
 /// A product as a message.
 pub fn product_to_wire(product: &Product) -> v1::Product {
-    let attributes = product
-        .attributes
-        .iter()
-        .map(|(name, value)| (name.to_string(), attribute_to_wire(value)));
+    let attributes =
+        product.attributes.iter().map(|(name, value)| (name.to_string(), attribute_to_wire(value)));
     v1::Product {
         product_id: product.product_id.to_string(),
         product_class: product_class_to_wire(product.product_class).into(),
@@ -101,19 +93,14 @@ pub fn product_class_to_wire(class: ProductClass) -> v1::ProductClass {
 pub fn timestamp(time: DateTime<Utc>) -> Timestamp {
     // chrono counts a leap second as nanoseconds beyond the second, which a Timestamp may not.
     let nanos = time.timestamp_subsec_nanos().min(999_999_999);
-    Timestamp {
-        seconds: time.timestamp(),
-        nanos: nanos.try_into().unwrap_or(i32::MAX),
-    }
+    Timestamp { seconds: time.timestamp(), nanos: nanos.try_into().unwrap_or(i32::MAX) }
 }
 
 fn event_time(message: Option<Timestamp>) -> Result<DateTime<Utc>, InvalidField> {
     let Some(message) = message else {
         return Err(InvalidField::new("event_time", "is missing"));
     };
-    let nanos = u32::try_from(message.nanos)
-        .ok()
-        .filter(|nanos| *nanos < 1_000_000_000);
+    let nanos = u32::try_from(message.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
     let time = nanos.and_then(|nanos| DateTime::from_timestamp(message.seconds, nanos));
     let time = time.ok_or_else(|| InvalidField::new("event_time", "is not a time"))?;
     finrank_model::event_time(time)
@@ -128,10 +115,9 @@ fn attributes(
             Some(Kind::Number(number)) => Ok((name, AttributeValue::Number(number))),
             Some(Kind::Text(text)) => Ok((name, AttributeValue::Text(text))),
             Some(Kind::Flag(flag)) => Ok((name, AttributeValue::Flag(flag))),
-            None => Err(InvalidField::new(
-                format!("attributes[{name}]"),
-                "has no value; leave it out if unknown",
-            )),
+            None => {
+                Err(InvalidField::new(format!("attributes[{name}]"), "has no value; leave it out if unknown"))
+            }
         })
         .collect();
     Attributes::new(entries?)
@@ -153,10 +139,7 @@ fn class(number: i32) -> Result<ProductClass, InvalidField> {
         Ok(v1::ProductClass::Wealth) => Ok(ProductClass::Wealth),
         Ok(v1::ProductClass::Insurance) => Ok(ProductClass::Insurance),
         Ok(v1::ProductClass::Unspecified) => Err(InvalidField::new("product_class", "is missing")),
-        Err(_) => Err(InvalidField::new(
-            "product_class",
-            format!("is {number}, which names no class"),
-        )),
+        Err(_) => Err(InvalidField::new("product_class", format!("is {number}, which names no class"))),
     }
 }
 
@@ -164,10 +147,7 @@ fn product_status(number: i32) -> Result<ProductStatus, InvalidField> {
     match v1::ProductStatus::try_from(number) {
         Ok(v1::ProductStatus::Active | v1::ProductStatus::Unspecified) => Ok(ProductStatus::Active),
         Ok(v1::ProductStatus::Withdrawn) => Ok(ProductStatus::Withdrawn),
-        Err(_) => Err(InvalidField::new(
-            "status",
-            format!("is {number}, which names no status"),
-        )),
+        Err(_) => Err(InvalidField::new("status", format!("is {number}, which names no status"))),
     }
 }
 
@@ -187,10 +167,7 @@ fn event_kind(number: i32) -> Result<EventKind, InvalidField> {
         Ok(v1::EventKind::Closed) => Ok(EventKind::Closed),
         Ok(v1::EventKind::Declined) => Ok(EventKind::Declined),
         Ok(v1::EventKind::Unspecified) => Err(InvalidField::new("kind", "is missing")),
-        Err(_) => Err(InvalidField::new(
-            "kind",
-            format!("is {number}, which names no kind"),
-        )),
+        Err(_) => Err(InvalidField::new("kind", format!("is {number}, which names no kind"))),
     }
 }
 
@@ -199,9 +176,7 @@ mod tests {
     use super::*;
 
     fn a_product() -> v1::Product {
-        let attribute = v1::AttributeValue {
-            kind: Some(Kind::Number(2.5)),
-        };
+        let attribute = v1::AttributeValue { kind: Some(Kind::Number(2.5)) };
         v1::Product {
             product_id: "p-1".into(),
             product_class: v1::ProductClass::Loan.into(),
@@ -211,10 +186,7 @@ mod tests {
             risk_grade: Some(2),
             status: v1::ProductStatus::Withdrawn.into(),
             attributes: [("rate".to_owned(), attribute)].into(),
-            event_time: Some(Timestamp {
-                seconds: 1_700_000_000,
-                nanos: 5,
-            }),
+            event_time: Some(Timestamp { seconds: 1_700_000_000, nanos: 5 }),
         }
     }
 
@@ -224,10 +196,7 @@ mod tests {
             user_id: "u-1".into(),
             product_id: "p-1".into(),
             kind: v1::EventKind::Acquired.into(),
-            event_time: Some(Timestamp {
-                seconds: 1_700_000_000,
-                nanos: 0,
-            }),
+            event_time: Some(Timestamp { seconds: 1_700_000_000, nanos: 0 }),
             quantity: None,
             amount: None,
         }
@@ -245,11 +214,7 @@ mod tests {
     #[test]
     fn an_unspecified_status_is_active_and_a_missing_quantity_is_one() {
         let status = v1::ProductStatus::Unspecified.into();
-        let parsed = product(v1::Product {
-            status,
-            ..a_product()
-        })
-        .unwrap();
+        let parsed = product(v1::Product { status, ..a_product() }).unwrap();
 
         assert_eq!(parsed.status, ProductStatus::Active);
         assert_eq!(event(an_event()).unwrap().quantity, 1);
@@ -260,97 +225,26 @@ mod tests {
         let refused = |message: v1::Product| product(message).unwrap_err().field;
         let nothing = v1::AttributeValue { kind: None };
 
-        assert_eq!(
-            refused(v1::Product {
-                product_id: String::new(),
-                ..a_product()
-            }),
-            "product_id"
-        );
-        assert_eq!(
-            refused(v1::Product {
-                product_class: 0,
-                ..a_product()
-            }),
-            "product_class"
-        );
-        assert_eq!(
-            refused(v1::Product {
-                product_class: 99,
-                ..a_product()
-            }),
-            "product_class"
-        );
-        assert_eq!(
-            refused(v1::Product {
-                risk_grade: Some(6),
-                ..a_product()
-            }),
-            "risk_grade"
-        );
-        assert_eq!(
-            refused(v1::Product {
-                event_time: None,
-                ..a_product()
-            }),
-            "event_time"
-        );
-        assert_eq!(
-            refused(v1::Product {
-                status: 7,
-                ..a_product()
-            }),
-            "status"
-        );
+        assert_eq!(refused(v1::Product { product_id: String::new(), ..a_product() }), "product_id");
+        assert_eq!(refused(v1::Product { product_class: 0, ..a_product() }), "product_class");
+        assert_eq!(refused(v1::Product { product_class: 99, ..a_product() }), "product_class");
+        assert_eq!(refused(v1::Product { risk_grade: Some(6), ..a_product() }), "risk_grade");
+        assert_eq!(refused(v1::Product { event_time: None, ..a_product() }), "event_time");
+        assert_eq!(refused(v1::Product { status: 7, ..a_product() }), "status");
         let attributes = [("rate".to_owned(), nothing)].into();
-        assert_eq!(
-            refused(v1::Product {
-                attributes,
-                ..a_product()
-            }),
-            "attributes[rate]"
-        );
-        assert_eq!(
-            event(v1::Event {
-                quantity: Some(0),
-                ..an_event()
-            })
-            .unwrap_err()
-            .field,
-            "quantity"
-        );
-        assert_eq!(
-            event(v1::Event {
-                kind: 0,
-                ..an_event()
-            })
-            .unwrap_err()
-            .field,
-            "kind"
-        );
-        let amount = Some(v1::Money {
-            currency_code: "eur".into(),
-            minor_units: 1,
-        });
-        assert_eq!(
-            event(v1::Event { amount, ..an_event() }).unwrap_err().field,
-            "amount.currency_code"
-        );
+        assert_eq!(refused(v1::Product { attributes, ..a_product() }), "attributes[rate]");
+        assert_eq!(event(v1::Event { quantity: Some(0), ..an_event() }).unwrap_err().field, "quantity");
+        assert_eq!(event(v1::Event { kind: 0, ..an_event() }).unwrap_err().field, "kind");
+        let amount = Some(v1::Money { currency_code: "eur".into(), minor_units: 1 });
+        assert_eq!(event(v1::Event { amount, ..an_event() }).unwrap_err().field, "amount.currency_code");
     }
 
     #[test]
     fn a_time_that_is_none_is_refused() {
         for (seconds, nanos) in [(0, -1), (0, 1_000_000_000), (i64::MAX, 0), (253_402_300_800, 0)] {
-            let message = v1::Event {
-                event_time: Some(Timestamp { seconds, nanos }),
-                ..an_event()
-            };
+            let message = v1::Event { event_time: Some(Timestamp { seconds, nanos }), ..an_event() };
 
-            assert_eq!(
-                event(message).unwrap_err().field,
-                "event_time",
-                "{seconds} {nanos}"
-            );
+            assert_eq!(event(message).unwrap_err().field, "event_time", "{seconds} {nanos}");
         }
     }
 }

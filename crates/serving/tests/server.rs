@@ -74,18 +74,8 @@ impl Running {
         let url = format!("http://{}", server.address());
         let (health, stop) = (server.health(), CancellationToken::new());
         let server = tokio::spawn(server.serve(stop.clone()));
-        let channel = Endpoint::from_shared(url.clone())
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
-        Self {
-            channel,
-            url,
-            health,
-            stop,
-            server,
-        }
+        let channel = Endpoint::from_shared(url.clone()).unwrap().connect().await.unwrap();
+        Self { channel, url, health, stop, server }
     }
 
     async fn recommend(&self, user_id: &str) -> Result<(), Status> {
@@ -93,13 +83,8 @@ impl Running {
     }
 
     async fn status_of(&self, service: &str) -> ServingStatus {
-        let request = HealthCheckRequest {
-            service: service.to_owned(),
-        };
-        let answer = HealthClient::new(self.channel.clone())
-            .check(request)
-            .await
-            .unwrap();
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = HealthClient::new(self.channel.clone()).check(request).await.unwrap();
         match answer.into_inner().status {
             1 => ServingStatus::Serving,
             2 => ServingStatus::NotServing,
@@ -109,17 +94,11 @@ impl Running {
 }
 
 async fn recommend(channel: Channel, user_id: &str, timeout: Option<Duration>) -> Result<(), Status> {
-    let mut request = Request::new(RecommendRequest {
-        user_id: user_id.to_owned(),
-        ..Default::default()
-    });
+    let mut request = Request::new(RecommendRequest { user_id: user_id.to_owned(), ..Default::default() });
     if let Some(timeout) = timeout {
         request.set_timeout(timeout);
     }
-    RankingServiceClient::new(channel)
-        .recommend(request)
-        .await
-        .map(|_| ())
+    RankingServiceClient::new(channel).recommend(request).await.map(|_| ())
 }
 
 #[tokio::test]
@@ -136,10 +115,7 @@ async fn is_not_serving_until_it_says_so_for_the_service_and_as_a_whole() {
 
 #[tokio::test]
 async fn a_request_that_takes_longer_than_the_servers_limit_is_given_up() {
-    let config = ServerConfig {
-        request_timeout: Duration::from_millis(50),
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig { request_timeout: Duration::from_millis(50), ..ServerConfig::default() };
     let running = Running::start(config).await;
 
     let refusal = running.recommend("sleep").await.unwrap_err();
@@ -152,20 +128,16 @@ async fn a_request_that_takes_longer_than_the_servers_limit_is_given_up() {
 async fn a_clients_own_deadline_counts() {
     let running = Running::start(ServerConfig::default()).await;
 
-    let refusal = recommend(running.channel.clone(), "sleep", Some(Duration::from_millis(50)))
-        .await
-        .unwrap_err();
+    let refusal =
+        recommend(running.channel.clone(), "sleep", Some(Duration::from_millis(50))).await.unwrap_err();
 
     assert_eq!(refusal.code(), Code::DeadlineExceeded, "{refusal:?}");
 }
 
 #[tokio::test]
 async fn what_is_too_much_is_shed_with_a_hint_and_health_still_answers() {
-    let running = Running::start(ServerConfig {
-        max_concurrent_requests: 1,
-        ..ServerConfig::default()
-    })
-    .await;
+    let running =
+        Running::start(ServerConfig { max_concurrent_requests: 1, ..ServerConfig::default() }).await;
     let busy = tokio::spawn(recommend(running.channel.clone(), "sleep", None));
     sleep(Duration::from_millis(150)).await;
 
@@ -191,18 +163,11 @@ async fn a_panic_costs_its_own_request_only() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_is_refused() {
-    let running = Running::start(ServerConfig {
-        max_message_bytes: 1_000,
-        ..ServerConfig::default()
-    })
-    .await;
+    let running = Running::start(ServerConfig { max_message_bytes: 1_000, ..ServerConfig::default() }).await;
 
     let refusal = running.recommend(&"x".repeat(2_000)).await.unwrap_err();
 
-    assert!(
-        matches!(refusal.code(), Code::OutOfRange | Code::ResourceExhausted),
-        "{refusal:?}"
-    );
+    assert!(matches!(refusal.code(), Code::OutOfRange | Code::ResourceExhausted), "{refusal:?}");
     assert!(refusal.message().contains("1000"), "{refusal:?}");
 }
 
@@ -216,21 +181,12 @@ async fn stopping_lets_a_call_in_flight_finish_and_takes_no_new_connection() {
 
     in_flight.await.unwrap().unwrap();
     running.server.await.unwrap().unwrap();
-    assert!(
-        Endpoint::from_shared(running.url)
-            .unwrap()
-            .connect()
-            .await
-            .is_err()
-    );
+    assert!(Endpoint::from_shared(running.url).unwrap().connect().await.is_err());
 }
 
 #[tokio::test]
 async fn stopping_waits_for_a_call_no_longer_than_the_drain_timeout() {
-    let config = ServerConfig {
-        drain_timeout: Duration::from_millis(50),
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig { drain_timeout: Duration::from_millis(50), ..ServerConfig::default() };
     let running = Running::start(config).await;
     let in_flight = tokio::spawn(recommend(running.channel.clone(), "sleep", None));
     sleep(Duration::from_millis(150)).await;
@@ -246,17 +202,10 @@ async fn a_taken_address_is_named() {
     let running = Running::start(ServerConfig::default()).await;
     let listen = running.url.strip_prefix("http://").unwrap().parse().unwrap();
 
-    let taken = Server::bind(ServerConfig {
-        listen,
-        ..ServerConfig::default()
-    })
-    .await;
+    let taken = Server::bind(ServerConfig { listen, ..ServerConfig::default() }).await;
 
     let error = taken.err().unwrap();
-    assert!(
-        matches!(error, ServingError::AddressInUse(address) if address == listen),
-        "{error}"
-    );
+    assert!(matches!(error, ServingError::AddressInUse(address) if address == listen), "{error}");
 }
 
 #[tokio::test]
@@ -267,29 +216,21 @@ async fn reflection_speaks_v1_and_v1alpha() {
 
     let ask = v1::ServerReflectionRequest {
         host: String::new(),
-        message_request: Some(v1::server_reflection_request::MessageRequest::ListServices(
-            String::new(),
-        )),
+        message_request: Some(v1::server_reflection_request::MessageRequest::ListServices(String::new())),
     };
     let mut client = v1::server_reflection_client::ServerReflectionClient::new(running.channel.clone());
-    let answers = client
-        .server_reflection_info(tokio_stream::iter([ask]))
-        .await
-        .unwrap();
+    let answers = client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap();
     let answer = answers.into_inner().message().await.unwrap().unwrap();
     assert!(format!("{answer:?}").contains(SERVICE));
 
     let ask = v1alpha::ServerReflectionRequest {
         host: String::new(),
-        message_request: Some(v1alpha::server_reflection_request::MessageRequest::ListServices(
-            String::new(),
-        )),
+        message_request: Some(
+            v1alpha::server_reflection_request::MessageRequest::ListServices(String::new()),
+        ),
     };
     let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(running.channel.clone());
-    let answers = client
-        .server_reflection_info(tokio_stream::iter([ask]))
-        .await
-        .unwrap();
+    let answers = client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap();
     let answer = answers.into_inner().message().await.unwrap().unwrap();
     assert!(format!("{answer:?}").contains(SERVICE));
 }

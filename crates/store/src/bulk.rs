@@ -12,13 +12,11 @@ use crate::{Result, StoreError};
 /// # Errors
 /// [`StoreError::Unreachable`] when Postgres does not answer.
 pub fn connect(url: &str) -> Result<Client> {
-    let config: postgres::Config = url
-        .parse()
-        .map_err(|error: postgres::Error| StoreError::Url(in_full(&error)))?;
-    config.connect(NoTls).map_err(|error| StoreError::Unreachable {
-        address: address(&config),
-        reason: in_full(&error),
-    })
+    let config: postgres::Config =
+        url.parse().map_err(|error: postgres::Error| StoreError::Url(in_full(&error)))?;
+    config
+        .connect(NoTls)
+        .map_err(|error| StoreError::Unreachable { address: address(&config), reason: in_full(&error) })
 }
 
 /// What went wrong with the reasons behind it: by itself the error says no more than "db error".

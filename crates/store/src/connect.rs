@@ -26,11 +26,7 @@ pub struct DatabaseConfig {
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self {
-            url: String::new(),
-            max_connections: 16,
-            acquire_timeout: Duration::from_secs(5),
-        }
+        Self { url: String::new(), max_connections: 16, acquire_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -50,10 +46,7 @@ impl Store {
     pub async fn connect(config: &DatabaseConfig) -> Result<Self> {
         let options =
             PgConnectOptions::from_str(&config.url).map_err(|error| StoreError::Url(error.to_string()))?;
-        let unreachable = |reason| StoreError::Unreachable {
-            address: address(&options),
-            reason,
-        };
+        let unreachable = |reason| StoreError::Unreachable { address: address(&options), reason };
         let limit = config.acquire_timeout;
         let connection = timeout(limit, PgConnection::connect_with(&options))
             .await
@@ -65,10 +58,7 @@ impl Store {
             .max_connections(config.max_connections)
             .acquire_timeout(limit)
             .connect_lazy_with(options);
-        Ok(Self {
-            pool,
-            url: config.url.clone(),
-        })
+        Ok(Self { pool, url: config.url.clone() })
     }
 
     /// Applies the migrations that the database lacks. Safe to call from several processes at once.
@@ -93,10 +83,5 @@ impl Store {
 
 /// `host:port/database`, for messages.
 fn address(options: &PgConnectOptions) -> String {
-    format!(
-        "{}:{}/{}",
-        options.get_host(),
-        options.get_port(),
-        options.get_database().unwrap_or_default()
-    )
+    format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default())
 }

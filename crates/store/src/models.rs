@@ -97,10 +97,7 @@ struct ModelRow {
 
 impl ModelRow {
     fn parse(self) -> Result<RegisteredModel> {
-        let invalid = |source| StoreError::StoredRow {
-            table: "model_versions",
-            source,
-        };
+        let invalid = |source| StoreError::StoredRow { table: "model_versions", source };
         Ok(RegisteredModel {
             model_version: ModelVersion::parse(self.model_version).map_err(invalid)?,
             embedding_space: EmbeddingSpace::parse(self.embedding_space).map_err(invalid)?,

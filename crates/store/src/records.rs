@@ -51,19 +51,10 @@ pub async fn user_records(
         Ok(UserRecord {
             user_id: UserId::parse(row.user_id)?,
             attributes: row.attributes.0,
-            held: row
-                .held
-                .into_iter()
-                .map(ProductId::parse)
-                .collect::<Result<_, _>>()?,
+            held: row.held.into_iter().map(ProductId::parse).collect::<Result<_, _>>()?,
         })
     });
-    records
-        .collect::<Result<_, _>>()
-        .map_err(|source| StoreError::StoredRow {
-            table: "customers",
-            source,
-        })
+    records.collect::<Result<_, _>>().map_err(|source| StoreError::StoredRow { table: "customers", source })
 }
 
 /// Products with ids from `from` on and below `below`, as [`user_records`].
@@ -91,12 +82,7 @@ pub async fn product_records(
     .fetch_all(store.pool())
     .await?;
     let products = rows.into_iter().map(ProductRow::parse);
-    products
-        .collect::<Result<_, _>>()
-        .map_err(|source| StoreError::StoredRow {
-            table: "products",
-            source,
-        })
+    products.collect::<Result<_, _>>().map_err(|source| StoreError::StoredRow { table: "products", source })
 }
 
 struct ProductRow {

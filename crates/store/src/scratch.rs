@@ -29,24 +29,15 @@ impl ScratchDatabase {
     /// # Panics
     /// When there is no Postgres to make it in; a test cannot go on without.
     pub async fn create() -> Self {
-        let server = tokio::task::spawn_blocking(server)
-            .await
-            .expect("looking for Postgres panicked");
+        let server = tokio::task::spawn_blocking(server).await.expect("looking for Postgres panicked");
         let name = format!("scratch_{}", Uuid::now_v7().simple());
-        let mut connection = PgConnection::connect(&server)
-            .await
-            .expect("the tests' Postgres does not answer");
+        let mut connection =
+            PgConnection::connect(&server).await.expect("the tests' Postgres does not answer");
         execute(&mut connection, &format!("create database {name}")).await;
 
         let url = with_database(&server, &name);
-        let config = DatabaseConfig {
-            url,
-            max_connections: 8,
-            acquire_timeout: Duration::from_secs(30),
-        };
-        let store = Store::connect(&config)
-            .await
-            .expect("the scratch database does not answer");
+        let config = DatabaseConfig { url, max_connections: 8, acquire_timeout: Duration::from_secs(30) };
+        let store = Store::connect(&config).await.expect("the scratch database does not answer");
         store.migrate().await.expect("the migrations do not apply");
         Self { store, server, name }
     }

@@ -28,14 +28,6 @@ pub(crate) fn refusal(status: &Status) -> anyhow::Error {
         .into_iter()
         .map(|violation| format!("\n  {}: {}", violation.field, violation.description))
         .collect();
-    let reason = status
-        .get_details_error_info()
-        .map(|info| format!(" {}", info.reason))
-        .unwrap_or_default();
-    anyhow!(
-        "{:?}{reason}: {}{}",
-        status.code(),
-        status.message(),
-        fields.concat()
-    )
+    let reason = status.get_details_error_info().map(|info| format!(" {}", info.reason)).unwrap_or_default();
+    anyhow!("{:?}{reason}: {}{}", status.code(), status.message(), fields.concat())
 }

@@ -32,10 +32,7 @@ pub(crate) struct TrainingBar {
 
 impl TrainingBar {
     pub(crate) fn new(format: Format) -> Self {
-        Self {
-            format,
-            bar: styled(0, "{spinner} {msg}", format),
-        }
+        Self { format, bar: styled(0, "{spinner} {msg}", format) }
     }
 }
 
@@ -61,12 +58,9 @@ impl TrainObserver for TrainingBar {
 
     fn epoch(&mut self, epoch: &EpochProgress) {
         self.bar.set_position(epoch.epoch as u64);
-        let validation = epoch
-            .validation_loss
-            .map(|loss| format!(", validation {loss:.4}"))
-            .unwrap_or_default();
-        self.bar
-            .set_message(format!("loss {:.4}{validation}", epoch.loss));
+        let validation =
+            epoch.validation_loss.map(|loss| format!(", validation {loss:.4}")).unwrap_or_default();
+        self.bar.set_message(format!("loss {:.4}{validation}", epoch.loss));
     }
 }
 

@@ -70,10 +70,7 @@ impl Settings {
                 models_dir: models_dir.clone(),
                 ..FeatureStoreConfig::default()
             },
-            ranking: RankingConfig {
-                models_dir,
-                ..RankingConfig::default()
-            },
+            ranking: RankingConfig { models_dir, ..RankingConfig::default() },
             transform: TransformConfig::default(),
             learning: LearningConfig::default(),
             state_dir,
@@ -107,11 +104,7 @@ impl Settings {
     /// The private cluster.
     pub(crate) fn cluster(&self) -> ClusterConfig {
         ClusterConfig {
-            data_dir: self
-                .postgres
-                .data_dir
-                .clone()
-                .unwrap_or_else(|| self.state_dir.join("pg")),
+            data_dir: self.postgres.data_dir.clone().unwrap_or_else(|| self.state_dir.join("pg")),
             bin_dir: self.postgres.bin_dir.clone(),
             port: self.postgres.port,
         }
@@ -147,10 +140,7 @@ impl Settings {
 
     /// How to connect to a database.
     pub(crate) fn database_at(&self, url: String) -> DatabaseConfig {
-        DatabaseConfig {
-            url,
-            ..self.feature_store.database.clone()
-        }
+        DatabaseConfig { url, ..self.feature_store.database.clone() }
     }
 
     /// Connects to the database and brings its schema up to date.

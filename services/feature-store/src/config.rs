@@ -34,10 +34,7 @@ impl Default for FeatureStoreConfig {
     fn default() -> Self {
         Self {
             database: DatabaseConfig::default(),
-            server: ServerConfig {
-                listen: DEFAULT_LISTEN,
-                ..ServerConfig::default()
-            },
+            server: ServerConfig { listen: DEFAULT_LISTEN, ..ServerConfig::default() },
             models_dir: PathBuf::from(".finrank/models"),
             refresh: RefreshConfig::default(),
             watch: WatchConfig::default(),

@@ -61,10 +61,7 @@ pub async fn serve(
         failed = prepare_and_watch_health(&store, &health, &stop) => return Err(failed),
         () = listen(&store, &heard) => {}
     }
-    if time::timeout(limits.drain_timeout, refresher.stopped())
-        .await
-        .is_err()
-    {
+    if time::timeout(limits.drain_timeout, refresher.stopped()).await.is_err() {
         warn!("a refresh has not ended its partition in time");
     }
     Ok(())

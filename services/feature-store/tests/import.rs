@@ -27,11 +27,7 @@ impl Place {
     fn new() -> Self {
         let runtime = Runtime::new().unwrap();
         let database = runtime.block_on(ScratchDatabase::create());
-        Self {
-            runtime,
-            database,
-            directory: tempfile::tempdir().unwrap(),
-        }
+        Self { runtime, database, directory: tempfile::tempdir().unwrap() }
     }
 
     fn url(&self) -> &str {
@@ -45,10 +41,7 @@ impl Place {
     }
 
     fn import_customers(&self, path: &Path) -> Counts {
-        let files = CsvFiles {
-            customers: Some(path.to_owned()),
-            ..CsvFiles::default()
-        };
+        let files = CsvFiles { customers: Some(path.to_owned()), ..CsvFiles::default() };
         import_csv(self.url(), &files, &mut ()).unwrap().customers
     }
 
@@ -57,37 +50,23 @@ impl Place {
         let users = records::user_records(&self.database.store, None, None, 1_000);
         let users = self.runtime.block_on(users).unwrap();
         let income = |user: &finrank_model::UserRecord| format!("{:?}", user.attributes.get("income"));
-        users
-            .iter()
-            .map(|user| (user.user_id.to_string(), income(user)))
-            .collect()
+        users.iter().map(|user| (user.user_id.to_string(), income(user))).collect()
     }
 }
 
 fn counts(accepted: u64, duplicate: u64, rejected: u64) -> Counts {
-    Counts {
-        accepted,
-        duplicate,
-        rejected,
-    }
+    Counts { accepted, duplicate, rejected }
 }
 
 #[test]
 fn a_second_import_of_the_same_files_changes_nothing() {
     let place = Place::new();
     let files = CsvFiles {
-        customers: Some(place.file(
-            "c.csv",
-            "user_id,event_time,income\nu1,2026-01-01,10\nu2,2026-01-01,\n",
-        )),
-        products: Some(place.file(
-            "p.csv",
-            "product_id,product_class,name,event_time\np1,loan,Car loan,2026-01-01\n",
-        )),
-        events: Some(place.file(
-            "e.csv",
-            "user_id,product_id,kind,event_time\nu1,p1,acquired,2026-01-02\n",
-        )),
+        customers: Some(place.file("c.csv", "user_id,event_time,income\nu1,2026-01-01,10\nu2,2026-01-01,\n")),
+        products: Some(
+            place.file("p.csv", "product_id,product_class,name,event_time\np1,loan,Car loan,2026-01-01\n"),
+        ),
+        events: Some(place.file("e.csv", "user_id,product_id,kind,event_time\nu1,p1,acquired,2026-01-02\n")),
     };
 
     let first = import_csv(place.url(), &files, &mut ()).unwrap();
@@ -156,11 +135,7 @@ fn a_missing_column_in_the_last_file_stops_the_first_one_too() {
 #[test]
 fn synthetic_customers_are_imported_across_batches_and_only_once() {
     let place = Place::new();
-    let synthetic = Synthetic {
-        users: 10_050,
-        products: 8,
-        seed: 5,
-    };
+    let synthetic = Synthetic { users: 10_050, products: 8, seed: 5 };
 
     let first = import_synthetic(place.url(), synthetic, &mut ()).unwrap();
     let second = import_synthetic(place.url(), synthetic, &mut ()).unwrap();
@@ -176,14 +151,9 @@ fn a_caravan_file_without_its_columns_is_refused() {
     let place = Place::new();
     let file = place.file("Caravan.csv", "MOSTYPE,Purchase\n1,Yes\n");
 
-    let error = import_caravan(place.url(), &file, &mut ())
-        .unwrap_err()
-        .to_string();
+    let error = import_caravan(place.url(), &file, &mut ()).unwrap_err().to_string();
 
-    assert!(
-        error.contains("MAANTHUI") && error.contains("Nothing was loaded"),
-        "{error}"
-    );
+    assert!(error.contains("MAANTHUI") && error.contains("Nothing was loaded"), "{error}");
 }
 
 proptest! {

@@ -51,17 +51,10 @@ impl Dataset {
         acquisitions: &Acquisitions,
     ) -> Result<Self> {
         let mut report = DatasetReport::default();
-        let products = sorted_once(
-            products,
-            |product| product.product_id.clone(),
-            &mut report.duplicates,
-        );
+        let products = sorted_once(products, |product| product.product_id.clone(), &mut report.duplicates);
         let mut users = sorted_once(users, |user| user.user_id.clone(), &mut report.duplicates);
-        let index: HashMap<&ProductId, ProductIndex> = products
-            .iter()
-            .zip(0..)
-            .map(|(product, index)| (&product.product_id, index))
-            .collect();
+        let index: HashMap<&ProductId, ProductIndex> =
+            products.iter().zip(0..).map(|(product, index)| (&product.product_id, index)).collect();
 
         let mut held = Vec::with_capacity(users.len());
         let mut window = DataWindow::default();
@@ -75,13 +68,8 @@ impl Dataset {
             report.duplicates += known - user.held.len();
 
             let holdings = user.held.iter().map(|product| {
-                let acquired_at = acquisitions
-                    .get(&(user.user_id.clone(), product.clone()))
-                    .copied();
-                Holding {
-                    product: index[product],
-                    acquired_at,
-                }
+                let acquired_at = acquisitions.get(&(user.user_id.clone(), product.clone())).copied();
+                Holding { product: index[product], acquired_at }
             });
             let holdings: Vec<Holding> = holdings.collect();
             for time in holdings.iter().filter_map(|holding| holding.acquired_at) {
@@ -95,13 +83,7 @@ impl Dataset {
         report.customers = users.len();
         report.products = products.len();
         check_enough(&report)?;
-        Ok(Self {
-            users,
-            products,
-            held,
-            window,
-            report,
-        })
+        Ok(Self { users, products, held, window, report })
     }
 }
 
@@ -113,10 +95,7 @@ fn sorted_once<E, K: Ord + std::hash::Hash>(
 ) -> Vec<E> {
     let before = entities.len();
     let mut seen = HashSet::with_capacity(before);
-    let mut once: Vec<E> = entities
-        .into_iter()
-        .filter(|entity| seen.insert(id(entity)))
-        .collect();
+    let mut once: Vec<E> = entities.into_iter().filter(|entity| seen.insert(id(entity))).collect();
     once.sort_by_cached_key(&id);
     *duplicates += before - once.len();
     once
@@ -126,10 +105,7 @@ fn check_enough(report: &DatasetReport) -> Result<()> {
     let problem = if report.customers == 0 {
         "there are no customers; import some first (`finrank import`)".to_owned()
     } else if report.products < 2 {
-        format!(
-            "the catalogue has {} products, and a ranking needs two",
-            report.products
-        )
+        format!("the catalogue has {} products, and a ranking needs two", report.products)
     } else if report.holdings == 0 {
         "no customer holds a product of the catalogue".to_owned()
     } else {
@@ -145,11 +121,8 @@ mod tests {
 
     #[test]
     fn leaves_out_what_is_there_twice_and_products_that_do_not_exist() {
-        let users = vec![
-            user("b", &["loan", "card", "loan"]),
-            user("a", &["card", "ghost"]),
-            user("b", &["card"]),
-        ];
+        let users =
+            vec![user("b", &["loan", "card", "loan"]), user("a", &["card", "ghost"]), user("b", &["card"])];
         let products = vec![product("loan"), product("card"), product("loan")];
 
         let dataset = Dataset::clean(users, products, &Acquisitions::new()).unwrap();
@@ -182,11 +155,8 @@ mod tests {
 
     #[test]
     fn says_what_is_missing_to_learn_from() {
-        let message = |users, products| {
-            Dataset::clean(users, products, &Acquisitions::new())
-                .unwrap_err()
-                .to_string()
-        };
+        let message =
+            |users, products| Dataset::clean(users, products, &Acquisitions::new()).unwrap_err().to_string();
 
         assert!(message(vec![], vec![]).contains("no customers"));
         assert!(message(vec![user("a", &["x"])], vec![product("x")]).contains("1 products"));

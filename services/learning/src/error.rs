@@ -89,10 +89,7 @@ pub enum LearningError {
         columns: Vec<String>,
     },
     /// The label does not take two values.
-    #[error(
-        "column {label:?} must hold two distinct values, it holds {}",
-        describe_values(values)
-    )]
+    #[error("column {label:?} must hold two distinct values, it holds {}", describe_values(values))]
     NotBinary {
         /// The column.
         label: String,

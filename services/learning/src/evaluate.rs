@@ -38,12 +38,7 @@ pub async fn evaluate(
             .iter()
             .map(|&seed| measure_seed(&dataset, &config, seed, &mut observer))
             .collect::<Result<Vec<_>>>()?;
-        Ok(EvaluateReport {
-            split: config.split,
-            dataset: dataset.report,
-            summary: summary(&seeds),
-            seeds,
-        })
+        Ok(EvaluateReport { split: config.split, dataset: dataset.report, summary: summary(&seeds), seeds })
     })
     .await?
 }
@@ -55,14 +50,7 @@ fn measure_seed(
     observer: &mut dyn TrainObserver,
 ) -> Result<SeedReport> {
     let split = Split::new(dataset, config.split, seed)?;
-    let trained = trainer::fit(
-        dataset,
-        &split,
-        &config.transform,
-        &config.learning,
-        seed,
-        observer,
-    )?;
+    let trained = trainer::fit(dataset, &split, &config.transform, &config.learning, seed, observer)?;
     observer.stage(Stage::Evaluating);
     Ok(SeedReport {
         seed,

@@ -91,22 +91,13 @@ pub(crate) fn measure(dataset: &Dataset, split: &Split, model: &Trained, seed: u
     let users = encode_users(dataset, split, &questions, model)?;
     let scorer = SplitScorer::new(&model.scorer, &products)?;
 
-    let mut tables = [
-        RankedBy::Ranker,
-        RankedBy::Towers,
-        RankedBy::Popularity,
-        RankedBy::ItemKnn,
-    ]
-    .map(|model| (model, Vec::with_capacity(questions.len())));
+    let mut tables = [RankedBy::Ranker, RankedBy::Towers, RankedBy::Popularity, RankedBy::ItemKnn]
+        .map(|model| (model, Vec::with_capacity(questions.len())));
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
     for (&(user, hidden), embedding) in questions.iter().zip(&users) {
         let seen = &split.seen[user];
         let candidates = candidates(&dataset.products, seen);
-        let ranked: Vec<f32> = scorer
-            .score(embedding, &candidates)
-            .iter()
-            .map(|score| score.get())
-            .collect();
+        let ranked: Vec<f32> = scorer.score(embedding, &candidates).iter().map(|score| score.get()).collect();
         let neighbours = knn.scores(seen);
         let of_hidden = |score: &dyn Fn(usize) -> f32| {
             let others = candidates.iter().filter(|&&product| product != hidden as usize);
@@ -123,10 +114,8 @@ pub(crate) fn measure(dataset: &Dataset, split: &Split, model: &Trained, seed: u
         labels.extend(candidates.iter().map(|&product| product == hidden as usize));
         scores.extend(ranked);
     }
-    let models = tables.into_iter().map(|(model, ranks)| ModelQuality {
-        model,
-        ranking: RankingQuality::of(&ranks),
-    });
+    let models =
+        tables.into_iter().map(|(model, ranks)| ModelQuality { model, ranking: RankingQuality::of(&ranks) });
     Ok(Evaluation {
         hidden: split.questions().count(),
         asked: questions.len(),
@@ -162,18 +151,14 @@ fn encode_users(
 
 /// Positions of the products that are not seen to be held; `seen` is in order.
 fn candidates(products: &[Product], seen: &[ProductIndex]) -> Vec<usize> {
-    (0..products.len())
-        .filter(|&product| seen.binary_search(&(product as u32)).is_err())
-        .collect()
+    (0..products.len()).filter(|&product| seen.binary_search(&(product as u32)).is_err()).collect()
 }
 
 fn rank_of_hidden(candidates: &[usize], scores: &[f32], hidden: ProductIndex) -> f64 {
     let pairs = || candidates.iter().zip(scores);
     let is_hidden = |product: usize| product == hidden as usize;
     let answer = pairs().find(|&(&product, _)| is_hidden(product));
-    let others = pairs()
-        .filter(|&(&product, _)| !is_hidden(product))
-        .map(|(_, &score)| score);
+    let others = pairs().filter(|&(&product, _)| !is_hidden(product)).map(|(_, &score)| score);
     mean_rank(answer.map_or(f32::NEG_INFINITY, |(_, &score)| score), others)
 }
 

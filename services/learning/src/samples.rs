@@ -35,11 +35,7 @@ pub(crate) fn product(id: &str) -> Product {
 
 /// A data set of customers `u000`, `u001`, … who hold products of the catalogue `a`, `b`, ….
 pub(crate) fn dataset(catalogue: &[&str], held: &[&[&str]]) -> Dataset {
-    let users = held
-        .iter()
-        .enumerate()
-        .map(|(index, held)| user(&format!("u{index:03}"), held))
-        .collect();
+    let users = held.iter().enumerate().map(|(index, held)| user(&format!("u{index:03}"), held)).collect();
     let products = catalogue.iter().map(|id| product(id)).collect();
     Dataset::clean(users, products, &Acquisitions::new()).unwrap()
 }

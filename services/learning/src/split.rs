@@ -41,31 +41,18 @@ impl Split {
             }));
         }
         let seen = dataset.held.iter().zip(&hidden).map(|(held, hidden)| {
-            held.iter()
-                .map(|holding| holding.product)
-                .filter(|&product| Some(product) != *hidden)
-                .collect()
+            held.iter().map(|holding| holding.product).filter(|&product| Some(product) != *hidden).collect()
         });
-        Ok(Self {
-            seen: seen.collect(),
-            hidden,
-        })
+        Ok(Self { seen: seen.collect(), hidden })
     }
 
     /// The customers as training may see them: without what is hidden.
     pub fn seen_records(&self, dataset: &Dataset) -> Vec<UserRecord> {
-        let records = dataset
-            .users
-            .iter()
-            .zip(&self.seen)
-            .map(|(user, seen)| UserRecord {
-                user_id: user.user_id.clone(),
-                attributes: user.attributes.clone(),
-                held: seen
-                    .iter()
-                    .map(|&product| dataset.products[product as usize].product_id.clone())
-                    .collect(),
-            });
+        let records = dataset.users.iter().zip(&self.seen).map(|(user, seen)| UserRecord {
+            user_id: user.user_id.clone(),
+            attributes: user.attributes.clone(),
+            held: seen.iter().map(|&product| dataset.products[product as usize].product_id.clone()).collect(),
+        });
         records.collect()
     }
 
@@ -82,10 +69,8 @@ fn any_one(held: &[Holding], rng: &mut ChaCha8Rng) -> Option<ProductIndex> {
 
 /// The holding acquired strictly after every other one. A holding without a time might be later than any.
 fn latest(held: &[Holding]) -> Option<ProductIndex> {
-    let mut timed: Vec<(DateTime<Utc>, ProductIndex)> = held
-        .iter()
-        .map(|holding| Some((holding.acquired_at?, holding.product)))
-        .collect::<Option<_>>()?;
+    let mut timed: Vec<(DateTime<Utc>, ProductIndex)> =
+        held.iter().map(|holding| Some((holding.acquired_at?, holding.product))).collect::<Option<_>>()?;
     timed.sort_unstable();
     match timed.as_slice() {
         [.., (before, _), (last, product)] if before < last => Some(*product),
@@ -145,13 +130,7 @@ mod tests {
         let users = vec![user("u", &["a", "b", "c"]), user("v", &["a", "b"])];
         let products = vec![product("a"), product("b"), product("c")];
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
-        let acquired = [
-            ("u", "a", 3),
-            ("u", "b", 9),
-            ("u", "c", 5),
-            ("v", "a", 4),
-            ("v", "b", 4),
-        ];
+        let acquired = [("u", "a", 3), ("u", "b", 9), ("u", "c", 5), ("v", "a", 4), ("v", "b", 4)];
         let acquisitions: Acquisitions = acquired
             .iter()
             .map(|&(who, what, seconds)| {
@@ -175,10 +154,7 @@ mod tests {
         let any = Split::new(&dataset, SplitMethod::LeaveOneOut, 0).unwrap_err();
         let timed = Split::new(&dataset, SplitMethod::Time, 0).unwrap_err();
 
-        assert_eq!(
-            any.to_string(),
-            "no holding can be hidden: no customer holds two products"
-        );
+        assert_eq!(any.to_string(), "no holding can be hidden: no customer holds two products");
         assert!(timed.to_string().contains("after all others"), "{timed}");
     }
 }

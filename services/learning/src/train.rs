@@ -50,14 +50,7 @@ fn train_on(
     observer: &mut dyn TrainObserver,
 ) -> Result<(TrainReport, Bundle)> {
     let split = Split::new(dataset, config.split, config.seed)?;
-    let trained = trainer::fit(
-        dataset,
-        &split,
-        &config.transform,
-        &config.learning,
-        config.seed,
-        observer,
-    )?;
+    let trained = trainer::fit(dataset, &split, &config.transform, &config.learning, config.seed, observer)?;
     observer.stage(Stage::Evaluating);
     let evaluation = evaluation::measure(dataset, &split, &trained, config.seed)?;
 
@@ -77,10 +70,7 @@ fn train_on(
     };
     let bundle = Bundle::new(provenance, trained.user, trained.product, trained.scorer)?;
     let digest = bundle.write(&directory)?;
-    let report = TrainReport {
-        bundle_sha256: digest.to_string(),
-        ..report
-    };
+    let report = TrainReport { bundle_sha256: digest.to_string(), ..report };
     Ok((report, bundle))
 }
 
@@ -113,10 +103,7 @@ fn provenance(
         created_at,
         seed: config.seed,
         data_window: dataset.window,
-        training_rows: rows
-            .into_iter()
-            .map(|(name, rows)| (name.to_owned(), rows as u64))
-            .collect(),
+        training_rows: rows.into_iter().map(|(name, rows)| (name.to_owned(), rows as u64)).collect(),
         metrics: metrics(evaluation),
     })
 }
@@ -160,8 +147,5 @@ async fn register(store: &Store, report: &TrainReport, bundle: &Bundle) -> Resul
 
 /// The reader may stand in another directory.
 fn absolute(path: &std::path::Path) -> String {
-    std::path::absolute(path)
-        .unwrap_or_else(|_| path.to_owned())
-        .display()
-        .to_string()
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

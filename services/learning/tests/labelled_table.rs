@@ -16,11 +16,7 @@ fn customers() -> (TempDir, PathBuf) {
     for id in 0..600 {
         let age = rng.random_range(18..75);
         let city = ["Rome", "Oslo", "Bonn", "Lyon"][rng.random_range(0..4)];
-        let noise = if rng.random_bool(0.1) {
-            "NA".to_owned()
-        } else {
-            rng.random_range(0..100).to_string()
-        };
+        let noise = if rng.random_bool(0.1) { "NA".to_owned() } else { rng.random_range(0..100).to_string() };
         let bought = if age > 45 || city == "Rome" { "yes" } else { "no" };
         writeln!(csv, "{id},{age},{city},{noise},{bought}").unwrap();
     }
@@ -47,10 +43,7 @@ fn learns_a_label_that_numbers_and_categories_decide() {
 
     let held_out = &report.held_out;
     assert_eq!((report.training_rows, held_out.rows), (480, 120));
-    assert_eq!(
-        (report.positive.as_str(), report.negative.as_str()),
-        ("yes", "no")
-    );
+    assert_eq!((report.positive.as_str(), report.negative.as_str()), ("yes", "no"));
     assert_eq!(report.columns, 4);
     assert!(held_out.auc.unwrap() > 0.97, "{held_out:?}");
     assert!(held_out.average_precision.unwrap() > 0.97, "{held_out:?}");

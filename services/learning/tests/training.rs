@@ -20,9 +20,7 @@ async fn finds_a_planted_preference_that_popularity_does_not() {
     let database = market(&purchases()).await;
     let models_dir = tempdir().unwrap();
 
-    let report = train(&database.store, &short_training(models_dir.path(), 0), ())
-        .await
-        .unwrap();
+    let report = train(&database.store, &short_training(models_dir.path(), 0), ()).await.unwrap();
 
     let mrr = |model| report.evaluation.of(model).unwrap().mrr;
     let [ranker, popularity] = [RankedBy::Ranker, RankedBy::Popularity].map(mrr);
@@ -39,22 +37,14 @@ async fn the_registered_model_is_the_bundle_on_disk() {
     let database = market(&purchases()).await;
     let models_dir = tempdir().unwrap();
 
-    let report = train(&database.store, &short_training(models_dir.path(), 0), ())
-        .await
-        .unwrap();
+    let report = train(&database.store, &short_training(models_dir.path(), 0), ()).await.unwrap();
 
     let registered = models::newest(&database.store).await.unwrap().unwrap();
     let digest = BundleDigest::parse(&registered.bundle_sha256).unwrap();
     let bundle = Bundle::read_registered(registered.bundle_path.as_ref(), digest).unwrap();
     assert_eq!(bundle.manifest.model_version, report.model_version);
-    assert_eq!(
-        bundle.manifest.metrics["mrr"],
-        report.evaluation.of(RankedBy::Ranker).unwrap().mrr
-    );
-    assert_eq!(
-        registered.manifest,
-        serde_json::to_value(&bundle.manifest).unwrap()
-    );
+    assert_eq!(bundle.manifest.metrics["mrr"], report.evaluation.of(RankedBy::Ranker).unwrap().mrr);
+    assert_eq!(registered.manifest, serde_json::to_value(&bundle.manifest).unwrap());
     assert_eq!(bundle.manifest.training_rows["hidden_holdings"], CUSTOMERS as u64);
 }
 
@@ -86,10 +76,7 @@ async fn what_is_hidden_has_no_part_in_the_model() {
     let exchanged: Vec<Purchase> = as_bought
         .iter()
         .map(|purchase| match purchase.day {
-            LAST_DAY => Purchase {
-                product: one_further(&purchase.product),
-                ..purchase.clone()
-            },
+            LAST_DAY => Purchase { product: one_further(&purchase.product), ..purchase.clone() },
             _ => purchase.clone(),
         })
         .collect();
@@ -113,10 +100,7 @@ fn one_further(product: &str) -> String {
 
 async fn time_split_model(database: &ScratchDatabase) -> Bundle {
     let models_dir = tempdir().unwrap();
-    let config = TrainConfig {
-        split: SplitMethod::Time,
-        ..short_training(models_dir.path(), 0)
-    };
+    let config = TrainConfig { split: SplitMethod::Time, ..short_training(models_dir.path(), 0) };
     let report = train(&database.store, &config, ()).await.unwrap();
     Bundle::read(&report.bundle_path).unwrap()
 }
@@ -124,11 +108,7 @@ async fn time_split_model(database: &ScratchDatabase) -> Bundle {
 #[tokio::test]
 async fn evaluating_measures_every_seed_and_registers_nothing() {
     let database = market(&purchases()).await;
-    let config = EvaluateConfig {
-        seeds: vec![3, 4],
-        learning: short_learning(),
-        ..Default::default()
-    };
+    let config = EvaluateConfig { seeds: vec![3, 4], learning: short_learning(), ..Default::default() };
 
     let report = evaluate(&database.store, &config, ()).await.unwrap();
 
@@ -159,13 +139,7 @@ async fn an_observer_hears_every_stage_and_epoch() {
     let models_dir = tempdir().unwrap();
     let (sender, mut receiver) = unbounded_channel();
 
-    let report = train(
-        &database.store,
-        &short_training(models_dir.path(), 0),
-        Told(sender),
-    )
-    .await
-    .unwrap();
+    let report = train(&database.store, &short_training(models_dir.path(), 0), Told(sender)).await.unwrap();
 
     let mut told = Vec::new();
     receiver.recv_many(&mut told, 1_000).await;
@@ -187,10 +161,7 @@ async fn an_observer_hears_every_stage_and_epoch() {
 #[tokio::test]
 async fn says_what_is_missing_before_it_trains() {
     let empty = ScratchDatabase::create().await;
-    let singles: Vec<Purchase> = purchases()
-        .into_iter()
-        .filter(|purchase| purchase.day == 0)
-        .collect();
+    let singles: Vec<Purchase> = purchases().into_iter().filter(|purchase| purchase.day == 0).collect();
     let nothing_to_hide = market(&singles).await;
     let models_dir = tempdir().unwrap();
     let config = short_training(models_dir.path(), 0);
@@ -202,10 +173,7 @@ async fn says_what_is_missing_before_it_trains() {
         no_customers.to_string(),
         "there is nothing to learn from: there are no customers; import some first (`finrank import`)"
     );
-    assert_eq!(
-        no_pair.to_string(),
-        "no holding can be hidden: no customer holds two products"
-    );
+    assert_eq!(no_pair.to_string(), "no holding can be hidden: no customer holds two products");
     assert_eq!(std::fs::read_dir(models_dir.path()).unwrap().count(), 0);
 }
 
@@ -232,8 +200,5 @@ async fn a_setting_that_makes_no_sense_is_named() {
 
     let error = train(&database.store, &config, ()).await.unwrap_err();
 
-    assert_eq!(
-        error.to_string(),
-        "validation_share is 1: it must be from 0 to below 1"
-    );
+    assert_eq!(error.to_string(), "validation_share is 1: it must be from 0 to below 1");
 }

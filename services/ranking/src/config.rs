@@ -33,10 +33,7 @@ impl Default for RankingConfig {
     fn default() -> Self {
         Self {
             feature_store: "http://127.0.0.1:50051".to_owned(),
-            server: ServerConfig {
-                listen: DEFAULT_LISTEN,
-                ..ServerConfig::default()
-            },
+            server: ServerConfig { listen: DEFAULT_LISTEN, ..ServerConfig::default() },
             models_dir: PathBuf::from(".finrank/models"),
             retrieval: RetrievalConfig::default(),
             subscription: SubscriptionConfig::default(),
@@ -77,9 +74,6 @@ pub struct SubscriptionConfig {
 
 impl Default for SubscriptionConfig {
     fn default() -> Self {
-        Self {
-            silence: Duration::from_secs(30),
-            longest_wait: Duration::from_secs(10),
-        }
+        Self { silence: Duration::from_secs(30), longest_wait: Duration::from_secs(10) }
     }
 }

@@ -36,9 +36,7 @@ mod tests {
 
     fn asked(timeout: &str) -> Request<()> {
         let mut request = Request::new(());
-        request
-            .metadata_mut()
-            .insert("grpc-timeout", timeout.parse().unwrap());
+        request.metadata_mut().insert("grpc-timeout", timeout.parse().unwrap());
         request
     }
 
@@ -48,21 +46,12 @@ mod tests {
 
         let passed_on = grpc_timeout(deadline.within(()).metadata()).unwrap();
 
-        assert!(
-            passed_on > Duration::from_secs(30) && passed_on <= Duration::from_secs(90),
-            "{passed_on:?}"
-        );
+        assert!(passed_on > Duration::from_secs(30) && passed_on <= Duration::from_secs(90), "{passed_on:?}");
     }
 
     #[test]
     fn no_deadline_or_a_malformed_one_is_not_passed_on() {
-        for request in [
-            Request::new(()),
-            asked("S"),
-            asked("5"),
-            asked("-1S"),
-            asked("123456789S"),
-        ] {
+        for request in [Request::new(()), asked("S"), asked("5"), asked("-1S"), asked("123456789S")] {
             let deadline = Deadline::of(&request);
 
             assert_eq!(deadline.within(()).metadata().get("grpc-timeout"), None);

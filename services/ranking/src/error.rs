@@ -138,31 +138,14 @@ mod tests {
     #[test]
     fn a_refusal_says_what_to_do_in_a_code_a_reason_and_words() {
         let space = |raw| EmbeddingSpace::parse(raw).unwrap();
-        let elsewhere = IndexError::OtherSpace {
-            query: space("mine"),
-            index: space("theirs"),
-        };
-        let outdated = RankingError::CatalogueOutdated {
-            model_version: ModelVersion::parse("m-1").unwrap(),
-        };
+        let elsewhere = IndexError::OtherSpace { query: space("mine"), index: space("theirs") };
+        let outdated = RankingError::CatalogueOutdated { model_version: ModelVersion::parse("m-1").unwrap() };
         let product_id = ProductId::parse("p-9").unwrap();
-        let unknown_product = RankingError::ProductNotFound {
-            product_id,
-            field: "product_ids[2]".to_owned(),
-        };
+        let unknown_product =
+            RankingError::ProductNotFound { product_id, field: "product_ids[2]".to_owned() };
         let cases = [
-            (
-                InvalidField::new("k", "is 0").into(),
-                Code::InvalidArgument,
-                "INVALID_FIELD",
-                "k",
-            ),
-            (
-                RankingError::UserNotFound(user()),
-                Code::NotFound,
-                "USER_NOT_FOUND",
-                "u-7",
-            ),
+            (InvalidField::new("k", "is 0").into(), Code::InvalidArgument, "INVALID_FIELD", "k"),
+            (RankingError::UserNotFound(user()), Code::NotFound, "USER_NOT_FOUND", "u-7"),
             (
                 RankingError::UserNotMaterialised(user()),
                 Code::FailedPrecondition,
@@ -170,19 +153,9 @@ mod tests {
                 "refresh",
             ),
             (unknown_product, Code::NotFound, "PRODUCT_NOT_FOUND", "p-9"),
-            (
-                RankingError::NoCatalogue,
-                Code::Unavailable,
-                "NO_CATALOGUE",
-                "no catalogue yet",
-            ),
+            (RankingError::NoCatalogue, Code::Unavailable, "NO_CATALOGUE", "no catalogue yet"),
             (outdated, Code::Unavailable, "CATALOGUE_OUTDATED", "m-1"),
-            (
-                elsewhere.into(),
-                Code::FailedPrecondition,
-                "EMBEDDING_SPACE_MISMATCH",
-                "mine",
-            ),
+            (elsewhere.into(), Code::FailedPrecondition, "EMBEDDING_SPACE_MISMATCH", "mine"),
         ];
 
         for (error, code, reason, word) in cases {
@@ -197,10 +170,8 @@ mod tests {
     fn a_product_that_is_not_found_is_named_by_its_place_in_the_request() {
         let product_id = ProductId::parse("p-9").unwrap();
 
-        let status = Status::from(RankingError::ProductNotFound {
-            product_id,
-            field: "product_ids[2]".to_owned(),
-        });
+        let status =
+            Status::from(RankingError::ProductNotFound { product_id, field: "product_ids[2]".to_owned() });
 
         let violations = status.get_details_bad_request().unwrap().field_violations;
         assert_eq!(violations[0].field, "product_ids[2]");

@@ -58,9 +58,7 @@ impl FeatureStore {
 
     /// The product embeddings that are served, whatever their model.
     pub(crate) async fn watch(&self) -> Result<Streaming<WatchProductEmbeddingsResponse>, Status> {
-        let request = WatchProductEmbeddingsRequest {
-            model_version: String::new(),
-        };
+        let request = WatchProductEmbeddingsRequest { model_version: String::new() };
         let response = self.client.clone().watch_product_embeddings(request).await?;
         Ok(response.into_inner())
     }
@@ -78,39 +76,23 @@ impl FeatureStore {
             ids: vec![user_id.to_string()],
             model_version: catalogue.model_version.to_string(),
         };
-        let response = self
-            .client
-            .clone()
-            .batch_get_embeddings(deadline.within(request))
-            .await;
+        let response = self.client.clone().batch_get_embeddings(deadline.within(request)).await;
         let response = response.map_err(|status| match status.code() {
-            Code::FailedPrecondition => RankingError::CatalogueOutdated {
-                model_version: catalogue.model_version.clone(),
-            },
+            Code::FailedPrecondition => {
+                RankingError::CatalogueOutdated { model_version: catalogue.model_version.clone() }
+            }
             _ => RankingError::FeatureStore(status),
         })?;
         let response = response.into_inner();
-        let run_id = response
-            .generation
-            .map(|generation| generation.run_id)
-            .unwrap_or_default();
+        let run_id = response.generation.map(|generation| generation.run_id).unwrap_or_default();
         let result = single(response.results, "embeddings")?;
-        Ok(UserEmbedding {
-            embedding: user_embedding(user_id, catalogue, result)?,
-            run_id,
-        })
+        Ok(UserEmbedding { embedding: user_embedding(user_id, catalogue, result)?, run_id })
     }
 
     /// What a user holds.
     pub(crate) async fn holdings(&self, user_id: &UserId, deadline: Deadline) -> Result<Vec<ProductId>> {
-        let request = BatchGetHoldingsRequest {
-            user_ids: vec![user_id.to_string()],
-        };
-        let response = self
-            .client
-            .clone()
-            .batch_get_holdings(deadline.within(request))
-            .await;
+        let request = BatchGetHoldingsRequest { user_ids: vec![user_id.to_string()] };
+        let response = self.client.clone().batch_get_holdings(deadline.within(request)).await;
         let results = response.map_err(RankingError::FeatureStore)?.into_inner().results;
         let product_ids = single(results, "holdings")?.product_ids;
         product_ids
@@ -128,9 +110,7 @@ fn single<T>(results: Vec<T>, of_what: &str) -> Result<T> {
     let mut results = results.into_iter();
     match (results.next(), results.next()) {
         (Some(result), None) => Ok(result),
-        _ => Err(RankingError::BadAnswer(format!(
-            "{count} {of_what} for one customer"
-        ))),
+        _ => Err(RankingError::BadAnswer(format!("{count} {of_what} for one customer"))),
     }
 }
 
@@ -148,9 +128,9 @@ fn user_embedding(
         }
         EmbeddingStatus::UnknownEntity => Err(RankingError::UserNotFound(user_id.clone())),
         EmbeddingStatus::NotMaterialised => Err(RankingError::UserNotMaterialised(user_id.clone())),
-        EmbeddingStatus::Unspecified => Err(RankingError::BadAnswer(
-            "an embedding without a status".to_owned(),
-        )),
+        EmbeddingStatus::Unspecified => {
+            Err(RankingError::BadAnswer("an embedding without a status".to_owned()))
+        }
     }
 }
 
@@ -183,21 +163,14 @@ mod tests {
     }
 
     fn read(status: EmbeddingStatus, values: Option<Vec<f32>>) -> Result<SpacedEmbedding> {
-        user_embedding(
-            &UserId::parse("u").unwrap(),
-            &generation(1),
-            result(status, values),
-        )
+        user_embedding(&UserId::parse("u").unwrap(), &generation(1), result(status, values))
     }
 
     #[tokio::test]
     async fn only_an_http_url_names_a_feature_store() {
         assert!(FeatureStore::at("http://store.internal:50051").is_ok());
         for url in ["127.0.0.1:50051", "https://store.internal", "a b", ""] {
-            assert!(
-                matches!(FeatureStore::at(url), Err(RankingError::FeatureStoreUrl(_))),
-                "{url}"
-            );
+            assert!(matches!(FeatureStore::at(url), Err(RankingError::FeatureStoreUrl(_))), "{url}");
         }
     }
 
@@ -230,13 +203,7 @@ mod tests {
         for answer in broken {
             assert!(matches!(answer, Err(RankingError::BadAnswer(_))), "{answer:?}");
         }
-        assert!(matches!(
-            single(Vec::<i32>::new(), "embeddings"),
-            Err(RankingError::BadAnswer(_))
-        ));
-        assert!(matches!(
-            single(vec![1, 2], "embeddings"),
-            Err(RankingError::BadAnswer(_))
-        ));
+        assert!(matches!(single(Vec::<i32>::new(), "embeddings"), Err(RankingError::BadAnswer(_))));
+        assert!(matches!(single(vec![1, 2], "embeddings"), Err(RankingError::BadAnswer(_))));
     }
 }

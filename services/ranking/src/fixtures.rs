@@ -29,18 +29,9 @@ pub(crate) struct Sample {
 /// Any product; components of -2 to 2, so that many inner products tie and all are exact.
 pub(crate) fn sample() -> impl Strategy<Value = Sample> {
     let class = prop::sample::select(&ProductClass::ALL[..]);
-    let status = prop::sample::select(
-        &[
-            ProductStatus::Active,
-            ProductStatus::Active,
-            ProductStatus::Withdrawn,
-        ][..],
-    );
-    (class, status, vector()).prop_map(|(class, status, vector)| Sample {
-        class,
-        status,
-        vector,
-    })
+    let status =
+        prop::sample::select(&[ProductStatus::Active, ProductStatus::Active, ProductStatus::Withdrawn][..]);
+    (class, status, vector()).prop_map(|(class, status, vector)| Sample { class, status, vector })
 }
 
 pub(crate) fn vector() -> impl Strategy<Value = [f32; DIMENSION]> {
@@ -87,12 +78,7 @@ pub(crate) fn bundle(generation: &Generation) -> Bundle {
 
 fn tower(width: usize, vocabulary: usize, dimension: usize, random: &mut ChaCha8Rng) -> Tower {
     let input = dense(width, 8, random);
-    Tower::new(
-        input,
-        matrix(vocabulary, 8, random),
-        vec![dense(8, dimension, random)],
-    )
-    .unwrap()
+    Tower::new(input, matrix(vocabulary, 8, random), vec![dense(8, dimension, random)]).unwrap()
 }
 
 fn dense(inputs: usize, outputs: usize, random: &mut ChaCha8Rng) -> Dense {
@@ -109,10 +95,7 @@ fn matrix(rows: usize, columns: usize, random: &mut ChaCha8Rng) -> Array2<f32> {
 
 /// A catalogue of samples; product `i` is `p<i>`, so that rows and samples are in one order.
 pub(crate) fn catalogue(generation: &Generation, samples: &[Sample]) -> Catalogue {
-    let snapshot = Snapshot {
-        generation: generation.clone(),
-        products: products(samples),
-    };
+    let snapshot = Snapshot { generation: generation.clone(), products: products(samples) };
     Catalogue::build(snapshot, &bundle(generation)).unwrap()
 }
 

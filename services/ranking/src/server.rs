@@ -73,10 +73,7 @@ mod tests {
     fn on(listen: &str) -> RankingConfig {
         RankingConfig {
             feature_store: "http://127.0.0.1:1".to_owned(),
-            server: ServerConfig {
-                listen: listen.parse().unwrap(),
-                ..ServerConfig::default()
-            },
+            server: ServerConfig { listen: listen.parse().unwrap(), ..ServerConfig::default() },
             ..RankingConfig::default()
         }
     }
@@ -94,15 +91,9 @@ mod tests {
     async fn answers_that_there_is_no_catalogue_while_it_waits_for_a_feature_store_and_ends_when_told() {
         let shutdown = CancellationToken::new();
         let (address, server) = started(on("127.0.0.1:0"), &shutdown).await;
-        let mut ranking = RankingServiceClient::connect(format!("http://{address}"))
-            .await
-            .unwrap();
+        let mut ranking = RankingServiceClient::connect(format!("http://{address}")).await.unwrap();
 
-        let request = RecommendRequest {
-            user_id: "u".to_owned(),
-            k: 1,
-            ..Default::default()
-        };
+        let request = RecommendRequest { user_id: "u".to_owned(), k: 1, ..Default::default() };
         let refusal = ranking.recommend(request).await.unwrap_err();
         drop(ranking);
         shutdown.cancel();
@@ -115,17 +106,9 @@ mod tests {
     async fn a_taken_port_and_a_malformed_url_are_said_before_it_serves() {
         let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let taken = holder.local_addr().unwrap();
-        let malformed = RankingConfig {
-            feature_store: "not a url".to_owned(),
-            ..on("127.0.0.1:0")
-        };
+        let malformed = RankingConfig { feature_store: "not a url".to_owned(), ..on("127.0.0.1:0") };
 
-        let on_taken = serve(
-            on(&taken.to_string()),
-            CancellationToken::new(),
-            oneshot::channel().0,
-        )
-        .await;
+        let on_taken = serve(on(&taken.to_string()), CancellationToken::new(), oneshot::channel().0).await;
         let on_malformed = serve(malformed, CancellationToken::new(), oneshot::channel().0).await;
 
         assert!(

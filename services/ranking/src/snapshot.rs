@@ -108,14 +108,8 @@ impl SnapshotReader {
 impl Partial {
     fn start(started: SnapshotStarted) -> Result<Self, SnapshotError> {
         let generation = started.generation.ok_or(SnapshotError::Missing("generation"))?;
-        let snapshot = Snapshot {
-            generation: generation.try_into()?,
-            products: Vec::new(),
-        };
-        Ok(Self {
-            announced: started.product_count,
-            snapshot,
-        })
+        let snapshot = Snapshot { generation: generation.try_into()?, products: Vec::new() };
+        Ok(Self { announced: started.product_count, snapshot })
     }
 
     fn add(&mut self, chunk: SnapshotChunk) -> Result<(), SnapshotError> {
@@ -133,14 +127,9 @@ impl Partial {
                 });
             }
             let embedding = Embedding::new(embedding.values, generation.dimension).map_err(|source| {
-                SnapshotError::Embedding {
-                    product_id: product.product_id.clone(),
-                    source,
-                }
+                SnapshotError::Embedding { product_id: product.product_id.clone(), source }
             })?;
-            self.snapshot
-                .products
-                .push((wire::product(product)?.into(), embedding));
+            self.snapshot.products.push((wire::product(product)?.into(), embedding));
         }
         Ok(())
     }
@@ -148,17 +137,11 @@ impl Partial {
     fn check_complete(&self, complete: &SnapshotComplete) -> Result<(), SnapshotError> {
         let started = self.snapshot.generation.run_id;
         if complete.run_id != started {
-            return Err(SnapshotError::OtherGeneration {
-                started,
-                completed: complete.run_id,
-            });
+            return Err(SnapshotError::OtherGeneration { started, completed: complete.run_id });
         }
         let received = self.snapshot.products.len() as u64;
         if received != self.announced {
-            return Err(SnapshotError::Count {
-                announced: self.announced,
-                received,
-            });
+            return Err(SnapshotError::Count { announced: self.announced, received });
         }
         Ok(())
     }
@@ -191,12 +174,7 @@ mod tests {
     use crate::fixtures::{DIMENSION, generation};
 
     fn started(product_count: u64) -> Step {
-        let Generation {
-            run_id,
-            model_version,
-            embedding_space,
-            dimension,
-        } = generation(7);
+        let Generation { run_id, model_version, embedding_space, dimension } = generation(7);
         Step::SnapshotStarted(SnapshotStarted {
             generation: Some(v1::Generation {
                 run_id,
@@ -237,9 +215,7 @@ mod tests {
 
     fn read(steps: impl IntoIterator<Item = Step>) -> Result<Option<Snapshot>, SnapshotError> {
         let mut reader = SnapshotReader::default();
-        steps
-            .into_iter()
-            .try_fold(None, |_, step| reader.take(Some(step)))
+        steps.into_iter().try_fold(None, |_, step| reader.take(Some(step)))
     }
 
     #[test]
@@ -248,9 +224,7 @@ mod tests {
         let two = chunk(vec![entry("b", vec![2.0; DIMENSION])]);
         let heartbeat = Step::Heartbeat(Heartbeat::default());
 
-        let snapshot = read([started(2), one, heartbeat, two, complete(7)])
-            .unwrap()
-            .unwrap();
+        let snapshot = read([started(2), one, heartbeat, two, complete(7)]).unwrap().unwrap();
 
         assert_eq!(snapshot.generation, generation(7));
         assert_eq!(snapshot.products.len(), 2);
@@ -263,9 +237,7 @@ mod tests {
         let stale = chunk(vec![entry("a", vec![1.0; DIMENSION])]);
         let fresh = chunk(vec![entry("b", vec![2.0; DIMENSION])]);
 
-        let snapshot = read([started(9), stale, started(1), fresh, complete(7)])
-            .unwrap()
-            .unwrap();
+        let snapshot = read([started(9), stale, started(1), fresh, complete(7)]).unwrap().unwrap();
 
         assert_eq!(snapshot.products.len(), 1);
     }
@@ -276,13 +248,7 @@ mod tests {
 
         let error = read([started(2), one, complete(7)]).unwrap_err();
 
-        assert!(matches!(
-            error,
-            SnapshotError::Count {
-                announced: 2,
-                received: 1
-            }
-        ));
+        assert!(matches!(error, SnapshotError::Count { announced: 2, received: 1 }));
     }
 
     #[test]
@@ -291,13 +257,7 @@ mod tests {
         let another = read([started(0), complete(8)]).unwrap_err();
 
         assert!(matches!(without_start, SnapshotError::NotStarted { .. }));
-        assert!(matches!(
-            another,
-            SnapshotError::OtherGeneration {
-                started: 7,
-                completed: 8
-            }
-        ));
+        assert!(matches!(another, SnapshotError::OtherGeneration { started: 7, completed: 8 }));
     }
 
     #[test]
@@ -308,15 +268,10 @@ mod tests {
         elsewhere.embedding.as_mut().unwrap().embedding_space = "s8".to_owned();
         let elsewhere = read([started(1), chunk(vec![elsewhere])]).unwrap_err();
 
-        assert!(
-            short.to_string().contains("product short has 3 components"),
-            "{short}"
-        );
+        assert!(short.to_string().contains("product short has 3 components"), "{short}");
         assert!(nan.to_string().contains("product nan component 0"), "{nan}");
         assert!(
-            elsewhere
-                .to_string()
-                .contains("product elsewhere is of model m7 in space s8"),
+            elsewhere.to_string().contains("product elsewhere is of model m7 in space s8"),
             "{elsewhere}"
         );
     }

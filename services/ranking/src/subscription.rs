@@ -77,10 +77,7 @@ impl Subscription {
         let mut steps = self.unless_silent(self.feature_store.watch()).await?;
         let mut reader = SnapshotReader::default();
         loop {
-            let message = self
-                .unless_silent(steps.message())
-                .await?
-                .ok_or(Interruption::Ended)?;
+            let message = self.unless_silent(steps.message()).await?.ok_or(Interruption::Ended)?;
             if let Some(snapshot) = reader.take(message.step)? {
                 self.publish(snapshot).await?;
                 *waits = self.waits();
@@ -110,9 +107,7 @@ impl Subscription {
         step: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Interruption> {
         let silence = self.config.silence;
-        Ok(timeout(silence, step)
-            .await
-            .map_err(|_| Interruption::Silent(silence))??)
+        Ok(timeout(silence, step).await.map_err(|_| Interruption::Silent(silence))??)
     }
 
     fn waits(&self) -> ExponentialBackoff {
@@ -141,24 +136,16 @@ mod tests {
     use crate::fixtures::{DIMENSION, Sample, bundle, generation, products};
 
     fn snapshot() -> Snapshot {
-        let sample = Sample {
-            class: ProductClass::Loan,
-            status: ProductStatus::Active,
-            vector: [1.0; DIMENSION],
-        };
-        Snapshot {
-            generation: generation(1),
-            products: products(&[sample]),
-        }
+        let sample =
+            Sample { class: ProductClass::Loan, status: ProductStatus::Active, vector: [1.0; DIMENSION] };
+        Snapshot { generation: generation(1), products: products(&[sample]) }
     }
 
     #[test]
     fn a_catalogue_is_built_with_the_bundle_of_the_snapshots_model() {
         let models = tempfile::tempdir().unwrap();
         for model in 1..=2 {
-            bundle(&generation(model))
-                .write(&models.path().join(format!("m{model}")))
-                .unwrap();
+            bundle(&generation(model)).write(&models.path().join(format!("m{model}"))).unwrap();
         }
 
         let catalogue = build(models.path(), snapshot()).unwrap();
@@ -179,13 +166,7 @@ mod tests {
 
         let damaged = build(models.path(), snapshot()).unwrap_err();
 
-        assert!(
-            matches!(missing, CatalogueError::Bundle(ModelError::FileMissing { .. })),
-            "{missing}"
-        );
-        assert!(
-            matches!(damaged, CatalogueError::Bundle(ModelError::Damaged { .. })),
-            "{damaged}"
-        );
+        assert!(matches!(missing, CatalogueError::Bundle(ModelError::FileMissing { .. })), "{missing}");
+        assert!(matches!(damaged, CatalogueError::Bundle(ModelError::Damaged { .. })), "{damaged}");
     }
 }

@@ -122,10 +122,7 @@ impl Manifest {
             training_rows: provenance.training_rows,
             metrics: provenance.metrics,
             architecture,
-            files: payload
-                .iter()
-                .map(|(name, content)| BundleFile::of(name, content))
-                .collect(),
+            files: payload.iter().map(|(name, content)| BundleFile::of(name, content)).collect(),
         }
     }
 
@@ -163,11 +160,7 @@ impl TowerSizes {
 
 impl BundleFile {
     fn of(name: &str, content: &[u8]) -> Self {
-        Self {
-            name: name.to_owned(),
-            bytes: content.len() as u64,
-            sha256: BundleDigest::of(content),
-        }
+        Self { name: name.to_owned(), bytes: content.len() as u64, sha256: BundleDigest::of(content) }
     }
 }
 

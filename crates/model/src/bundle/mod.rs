@@ -62,13 +62,7 @@ impl Bundle {
         let files = write::payload(&user, &product, &scorer)?;
         let manifest = Manifest::new(provenance, Architecture::of(&user, &product, &scorer), &files);
         let digest = BundleDigest::of(&manifest.to_json()?);
-        Ok(Self {
-            manifest,
-            user,
-            product,
-            scorer,
-            digest,
-        })
+        Ok(Self { manifest, user, product, scorer, digest })
     }
 
     /// Writes the bundle to `directory`, which must not exist yet; its parents are created. Nothing is left
@@ -98,10 +92,7 @@ impl Bundle {
         if bundle.digest == registered {
             Ok(bundle)
         } else {
-            Err(ModelError::NotTheRegistered {
-                expected: registered,
-                found: bundle.digest,
-            })
+            Err(ModelError::NotTheRegistered { expected: registered, found: bundle.digest })
         }
     }
 
@@ -124,9 +115,7 @@ fn check_version(version: &ModelVersion) -> Result<(), ModelError> {
     if is_plain_file_name(version.as_str()) {
         Ok(())
     } else {
-        Err(ModelError::UnusableVersion {
-            version: version.to_string(),
-        })
+        Err(ModelError::UnusableVersion { version: version.to_string() })
     }
 }
 
@@ -140,9 +129,7 @@ fn is_plain_file_name(name: &str) -> bool {
 fn check_metrics(metrics: &BTreeMap<String, f64>) -> Result<(), ModelError> {
     match metrics.iter().find(|(_, value)| !value.is_finite()) {
         None => Ok(()),
-        Some((name, _)) => Err(ModelError::NotFinite {
-            what: format!("metric {name}"),
-        }),
+        Some((name, _)) => Err(ModelError::NotFinite { what: format!("metric {name}") }),
     }
 }
 
@@ -150,18 +137,10 @@ fn check_fit(user: &UserEncoder, product: &ProductEncoder, scorer: &MlpScorer) -
     let dimension = user.tower.dimension();
     if product.tower.dimension() != dimension {
         let found = [product.tower.dimension()];
-        return Err(ModelError::shape(
-            "the product tower's embedding",
-            &[dimension],
-            &found,
-        ));
+        return Err(ModelError::shape("the product tower's embedding", &[dimension], &found));
     }
     if scorer.inputs() != 2 * dimension {
-        return Err(ModelError::shape(
-            "the scorer's input",
-            &[2 * dimension],
-            &[scorer.inputs()],
-        ));
+        return Err(ModelError::shape("the scorer's input", &[2 * dimension], &[scorer.inputs()]));
     }
     Ok(())
 }

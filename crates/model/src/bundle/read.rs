@@ -34,11 +34,7 @@ pub(super) fn read(directory: &Path) -> Result<Bundle, ModelError> {
 
     let transforms: Transforms = serde_json::from_slice(&files[TRANSFORMS_FILE])
         .map_err(|error| ModelError::malformed(TRANSFORMS_FILE, error))?;
-    let Architecture {
-        user,
-        product,
-        scorer,
-    } = &manifest.architecture;
+    let Architecture { user, product, scorer } = &manifest.architecture;
     let mut towers = TensorReader::new(TOWERS_FILE, &files[TOWERS_FILE])?;
     let user_tower = towers.tower("user", user.vocabulary, &user.layers)?;
     let product_tower = towers.tower("product", product.vocabulary, &product.layers)?;
@@ -51,13 +47,7 @@ pub(super) fn read(directory: &Path) -> Result<Bundle, ModelError> {
     let product = ProductEncoder::new(transforms.product, product_tower)?;
     check_fit(&user, &product, &scorer)?;
     check_architecture(&manifest, &Architecture::of(&user, &product, &scorer))?;
-    Ok(Bundle {
-        digest: BundleDigest::of(&json),
-        manifest,
-        user,
-        product,
-        scorer,
-    })
+    Ok(Bundle { digest: BundleDigest::of(&json), manifest, user, product, scorer })
 }
 
 fn read_manifest(path: &Path) -> Result<Vec<u8>, ModelError> {
@@ -77,14 +67,9 @@ fn parse_manifest(json: &[u8]) -> Result<Manifest, ModelError> {
     }
 
     let malformed = |error| ModelError::malformed(MANIFEST_FILE, error);
-    let Format {
-        format_version: found,
-    } = serde_json::from_slice(json).map_err(malformed)?;
+    let Format { format_version: found } = serde_json::from_slice(json).map_err(malformed)?;
     if found != FORMAT_VERSION {
-        return Err(ModelError::FormatVersion {
-            found,
-            supported: FORMAT_VERSION,
-        });
+        return Err(ModelError::FormatVersion { found, supported: FORMAT_VERSION });
     }
     let manifest: Manifest = serde_json::from_slice(json).map_err(malformed)?;
     check_version(&manifest.model_version)?;
@@ -94,9 +79,7 @@ fn parse_manifest(json: &[u8]) -> Result<Manifest, ModelError> {
 
 fn check_file_names(files: &[BundleFile]) -> Result<(), ModelError> {
     if let Some(file) = files.iter().find(|file| !is_plain_file_name(&file.name)) {
-        return Err(ModelError::UnsafeFileName {
-            name: file.name.clone(),
-        });
+        return Err(ModelError::UnsafeFileName { name: file.name.clone() });
     }
     let found: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     if found != PAYLOAD_FILES {
@@ -115,12 +98,7 @@ fn read_payload<'a>(
 ) -> Result<BTreeMap<&'a str, Vec<u8>>, ModelError> {
     files
         .iter()
-        .map(|file| {
-            Ok((
-                file.name.as_str(),
-                read_checked(directory.join(&file.name), file)?,
-            ))
-        })
+        .map(|file| Ok((file.name.as_str(), read_checked(directory.join(&file.name), file)?)))
         .collect()
 }
 
@@ -142,21 +120,13 @@ fn read_checked(path: PathBuf, file: &BundleFile) -> Result<Vec<u8>, ModelError>
 /// The length of a file that is no link, directory or device.
 fn regular_file_length(path: &Path) -> Result<u64, ModelError> {
     let metadata = fs::symlink_metadata(path).map_err(|source| match source.kind() {
-        ErrorKind::NotFound => ModelError::FileMissing {
-            path: path.to_owned(),
-        },
-        _ => ModelError::Io {
-            path: path.to_owned(),
-            source,
-        },
+        ErrorKind::NotFound => ModelError::FileMissing { path: path.to_owned() },
+        _ => ModelError::Io { path: path.to_owned(), source },
     })?;
     if metadata.is_file() {
         Ok(metadata.len())
     } else {
-        Err(ModelError::Damaged {
-            path: path.to_owned(),
-            reason: "it is not a regular file".to_owned(),
-        })
+        Err(ModelError::Damaged { path: path.to_owned(), reason: "it is not a regular file".to_owned() })
     }
 }
 

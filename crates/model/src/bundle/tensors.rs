@@ -57,10 +57,7 @@ pub(super) struct TensorReader<'a> {
 impl<'a> TensorReader<'a> {
     pub(super) fn new(file: &'static str, bytes: &'a [u8]) -> Result<Self, ModelError> {
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| ModelError::malformed(file, error))?;
-        Ok(Self {
-            file,
-            tensors: tensors.tensors().into_iter().collect(),
-        })
+        Ok(Self { file, tensors: tensors.tensors().into_iter().collect() })
     }
 
     /// A tower of the widths `[features, h, …, dimension]`.
@@ -71,10 +68,7 @@ impl<'a> TensorReader<'a> {
         widths: &[usize],
     ) -> Result<Tower, ModelError> {
         let [features, first, ..] = *widths else {
-            return Err(ModelError::malformed(
-                self.file,
-                format!("the {name} tower has no layers"),
-            ));
+            return Err(ModelError::malformed(self.file, format!("the {name} tower has no layers")));
         };
         let input = self.dense(&format!("{name}.input"), features, first)?;
         let sparse = self.tensor(format!("{name}.sparse"), [vocabulary, first])?;
@@ -85,9 +79,7 @@ impl<'a> TensorReader<'a> {
     /// Layers from each width to the next.
     pub(super) fn layers(&mut self, name: &str, widths: &[usize]) -> Result<Vec<Dense>, ModelError> {
         let steps = widths.windows(2).enumerate();
-        steps
-            .map(|(index, step)| self.dense(&format!("{name}.{index}"), step[0], step[1]))
-            .collect()
+        steps.map(|(index, step)| self.dense(&format!("{name}.{index}"), step[0], step[1])).collect()
     }
 
     fn dense(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Dense, ModelError> {
@@ -99,29 +91,18 @@ impl<'a> TensorReader<'a> {
     fn tensor<S: IntoDimension>(&mut self, name: String, shape: S) -> Result<Array<f32, S::Dim>, ModelError> {
         let shape = shape.into_dimension();
         let Some(tensor) = self.tensors.remove(&name) else {
-            return Err(ModelError::malformed(
-                self.file,
-                format!("there is no tensor {name}"),
-            ));
+            return Err(ModelError::malformed(self.file, format!("there is no tensor {name}")));
         };
         if tensor.dtype() != Dtype::F32 {
-            return Err(ModelError::malformed(
-                self.file,
-                format!("{name} is of type {:?}", tensor.dtype()),
-            ));
+            return Err(ModelError::malformed(self.file, format!("{name} is of type {:?}", tensor.dtype())));
         }
         if tensor.shape() != shape.slice() {
             return Err(ModelError::shape(name, shape.slice(), tensor.shape()));
         }
         let (components, _) = tensor.data().as_chunks::<4>();
-        let values: Vec<f32> = components
-            .iter()
-            .map(|&bytes| f32::from_le_bytes(bytes))
-            .collect();
+        let values: Vec<f32> = components.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
         if values.iter().any(|value| !value.is_finite()) {
-            return Err(ModelError::NotFinite {
-                what: format!("{}: {name}", self.file),
-            });
+            return Err(ModelError::NotFinite { what: format!("{}: {name}", self.file) });
         }
         Array::from_shape_vec(shape, values).map_err(|error| ModelError::malformed(self.file, error))
     }
@@ -130,10 +111,7 @@ impl<'a> TensorReader<'a> {
     pub(super) fn finish(self) -> Result<(), ModelError> {
         match self.tensors.into_keys().next() {
             None => Ok(()),
-            Some(name) => Err(ModelError::malformed(
-                self.file,
-                format!("{name} is not part of the model"),
-            )),
+            Some(name) => Err(ModelError::malformed(self.file, format!("{name} is not part of the model"))),
         }
     }
 }

@@ -27,10 +27,7 @@ pub(super) fn payload(
     product: &ProductEncoder,
     scorer: &MlpScorer,
 ) -> Result<Payload, ModelError> {
-    let transforms = Transforms {
-        user: &user.transform,
-        product: &product.transform,
-    };
+    let transforms = Transforms { user: &user.transform, product: &product.transform };
     let transforms = serde_json::to_vec_pretty(&transforms)
         .map_err(|error| ModelError::malformed(TRANSFORMS_FILE, error))?;
 
@@ -48,10 +45,7 @@ pub(super) fn payload(
 }
 
 pub(super) fn write(bundle: &Bundle, directory: &Path) -> Result<(), ModelError> {
-    let parent = directory
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(ModelError::io(parent))?;
     // Beside its place, since only a rename within one file system is atomic; removed when dropped.
     let aside = tempfile::Builder::new()
@@ -72,15 +66,11 @@ pub(super) fn write(bundle: &Bundle, directory: &Path) -> Result<(), ModelError>
 
 fn write_durably(path: &Path, content: &[u8]) -> Result<(), ModelError> {
     let mut file = File::create_new(path).map_err(ModelError::io(path))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(ModelError::io(path))
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(ModelError::io(path))
 }
 
 fn sync_directory(path: &Path) -> Result<(), ModelError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(ModelError::io(path))
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(ModelError::io(path))
 }
 
 /// A rename replaces an empty directory and fails on one that holds anything, so that of two writers of one
@@ -88,13 +78,8 @@ fn sync_directory(path: &Path) -> Result<(), ModelError> {
 fn move_into_place(aside: &Path, directory: &Path) -> Result<(), ModelError> {
     fs::rename(aside, directory).map_err(|source| match source.kind() {
         ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
-            ModelError::BundleExists {
-                path: directory.to_owned(),
-            }
+            ModelError::BundleExists { path: directory.to_owned() }
         }
-        _ => ModelError::Io {
-            path: directory.to_owned(),
-            source,
-        },
+        _ => ModelError::Io { path: directory.to_owned(), source },
     })
 }

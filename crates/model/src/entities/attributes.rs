@@ -24,9 +24,7 @@ impl AttributeName {
     pub fn parse(raw: impl Into<String>) -> Result<Self, InvalidField> {
         let raw = raw.into();
         let starts_right = raw.starts_with(|c: char| c.is_ascii_lowercase());
-        let goes_on_right = raw
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let goes_on_right = raw.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if starts_right && goes_on_right && raw.len() <= 63 {
             Ok(Self(raw))
         } else {
@@ -100,10 +98,7 @@ impl Attributes {
             attributes.insert(name, value);
         }
         if attributes.len() > MAX_ATTRIBUTES {
-            let reason = format!(
-                "has {} entries, at most {MAX_ATTRIBUTES} are allowed",
-                attributes.len()
-            );
+            let reason = format!("has {} entries, at most {MAX_ATTRIBUTES} are allowed", attributes.len());
             return Err(InvalidField::new("attributes", reason));
         }
         Ok(Self(attributes))
@@ -158,14 +153,8 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_stored_is_refused_with_its_path() {
         let cases = [
-            (
-                AttributeValue::Number(f64::NAN),
-                "attributes[x] is not a finite number",
-            ),
-            (
-                AttributeValue::Text("a\0b".to_owned()),
-                "attributes[x] holds a NUL character",
-            ),
+            (AttributeValue::Number(f64::NAN), "attributes[x] is not a finite number"),
+            (AttributeValue::Text("a\0b".to_owned()), "attributes[x] holds a NUL character"),
             (
                 AttributeValue::Text("a".repeat(1025)),
                 "attributes[x] has 1025 bytes, at most 1024 are allowed",

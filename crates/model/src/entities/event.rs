@@ -14,10 +14,7 @@ pub fn event_time(time: DateTime<Utc>) -> Result<DateTime<Utc>, InvalidField> {
     if (1..=9999).contains(&time.year()) {
         Ok(time)
     } else {
-        Err(InvalidField::new(
-            "event_time",
-            "is not between the years 1 and 9999",
-        ))
+        Err(InvalidField::new("event_time", "is not between the years 1 and 9999"))
     }
 }
 
@@ -41,14 +38,8 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
-        Self::Viewed,
-        Self::Clicked,
-        Self::Applied,
-        Self::Acquired,
-        Self::Closed,
-        Self::Declined,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Viewed, Self::Clicked, Self::Applied, Self::Acquired, Self::Closed, Self::Declined];
 
     /// The stored form, for example `acquired`.
     pub fn as_str(self) -> &'static str {
@@ -67,14 +58,10 @@ impl EventKind {
     /// # Errors
     /// When it names no kind.
     pub fn parse(raw: &str) -> Result<Self, InvalidField> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == raw)
-            .ok_or_else(|| {
-                let reason =
-                    format!("is {raw:?}, not viewed, clicked, applied, acquired, closed or declined");
-                InvalidField::new("kind", reason)
-            })
+        Self::ALL.into_iter().find(|kind| kind.as_str() == raw).ok_or_else(|| {
+            let reason = format!("is {raw:?}, not viewed, clicked, applied, acquired, closed or declined");
+            InvalidField::new("kind", reason)
+        })
     }
 }
 
@@ -93,10 +80,7 @@ impl Money {
     pub fn new(currency_code: impl Into<String>, minor_units: i64) -> Result<Self, InvalidField> {
         let currency_code = currency_code.into();
         if currency_code.len() == 3 && currency_code.bytes().all(|b| b.is_ascii_uppercase()) {
-            Ok(Self {
-                currency_code,
-                minor_units,
-            })
+            Ok(Self { currency_code, minor_units })
         } else {
             let reason = format!("is {currency_code:?}, not three upper-case letters (ISO 4217)");
             Err(InvalidField::new("amount.currency_code", reason))

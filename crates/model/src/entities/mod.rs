@@ -26,20 +26,14 @@ pub struct InvalidField {
 impl InvalidField {
     /// Names a field and what is wrong with it.
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            reason: reason.into(),
-        }
+        Self { field: field.into(), reason: reason.into() }
     }
 }
 
 /// Text that Postgres can store and that is not too long.
 fn check_text(text: &str, max_bytes: usize) -> Result<(), String> {
     if text.len() > max_bytes {
-        return Err(format!(
-            "has {} bytes, at most {max_bytes} are allowed",
-            text.len()
-        ));
+        return Err(format!("has {} bytes, at most {max_bytes} are allowed", text.len()));
     }
     if text.contains('\0') {
         return Err("holds a NUL character".to_owned());

@@ -79,10 +79,7 @@ impl ProductStatus {
         match raw {
             "active" => Ok(Self::Active),
             "withdrawn" => Ok(Self::Withdrawn),
-            _ => Err(InvalidField::new(
-                "status",
-                format!("is {raw:?}, not active or withdrawn"),
-            )),
+            _ => Err(InvalidField::new("status", format!("is {raw:?}, not active or withdrawn"))),
         }
     }
 }
@@ -220,34 +217,16 @@ mod tests {
     #[test]
     fn a_text_that_is_empty_or_too_long_is_refused_with_its_name() {
         let cases = [
+            (ProductDraft { name: "  ".to_owned(), ..draft() }, "name is empty"),
             (
-                ProductDraft {
-                    name: "  ".to_owned(),
-                    ..draft()
-                },
-                "name is empty",
-            ),
-            (
-                ProductDraft {
-                    name: "n".repeat(257),
-                    ..draft()
-                },
+                ProductDraft { name: "n".repeat(257), ..draft() },
                 "name has 257 bytes, at most 256 are allowed",
             ),
             (
-                ProductDraft {
-                    description: "d".repeat(8193),
-                    ..draft()
-                },
+                ProductDraft { description: "d".repeat(8193), ..draft() },
                 "description has 8193 bytes, at most 8192 are allowed",
             ),
-            (
-                ProductDraft {
-                    issuer: "a\0".to_owned(),
-                    ..draft()
-                },
-                "issuer holds a NUL character",
-            ),
+            (ProductDraft { issuer: "a\0".to_owned(), ..draft() }, "issuer holds a NUL character"),
         ];
         for (draft, expected) in cases {
             assert_eq!(draft.check().unwrap_err().to_string(), expected);

@@ -27,16 +27,11 @@ impl CategoricalTransform {
                 None => missing_bucket = true,
             }
         }
-        let mut frequent: Vec<(&str, usize)> = rows_of
-            .into_iter()
-            .filter(|&(_, rows)| rows >= config.min_category_rows)
-            .collect();
+        let mut frequent: Vec<(&str, usize)> =
+            rows_of.into_iter().filter(|&(_, rows)| rows >= config.min_category_rows).collect();
         frequent.sort_by_key(|&(category, rows)| (Reverse(rows), category));
         let kept = frequent.into_iter().take(config.max_categories);
-        Self {
-            categories: kept.map(|(category, _)| category.to_owned()).collect(),
-            missing_bucket,
-        }
+        Self { categories: kept.map(|(category, _)| category.to_owned()).collect(), missing_bucket }
     }
 
     /// How many features it gives.
@@ -74,14 +69,8 @@ mod tests {
         features
     }
 
-    const REGIONS: [Option<&str>; 6] = [
-        Some("north"),
-        Some("south"),
-        Some("north"),
-        Some("south"),
-        Some("north"),
-        Some("atlantis"),
-    ];
+    const REGIONS: [Option<&str>; 6] =
+        [Some("north"), Some("south"), Some("north"), Some("south"), Some("north"), Some("atlantis")];
 
     #[test]
     fn each_known_category_has_a_feature() {
@@ -106,20 +95,13 @@ mod tests {
         let column = fit(&with_gaps, &TransformConfig::default());
 
         assert_eq!(features(&column, None), [0.0, 0.0, 0.0, 1.0]);
-        assert_eq!(
-            features(&fit(&REGIONS, &TransformConfig::default()), None),
-            [0.0, 0.0, 1.0]
-        );
+        assert_eq!(features(&fit(&REGIONS, &TransformConfig::default()), None), [0.0, 0.0, 1.0]);
     }
 
     #[test]
     fn keeps_the_most_frequent_categories_and_of_equals_the_first_by_name() {
         let values = ["d", "c", "b", "a", "d"].map(Some);
-        let config = TransformConfig {
-            max_categories: 2,
-            min_category_rows: 1,
-            ..Default::default()
-        };
+        let config = TransformConfig { max_categories: 2, min_category_rows: 1, ..Default::default() };
 
         let column = fit(&values, &config);
 

@@ -50,15 +50,7 @@ impl NumericTransform {
             }
         }
         let (mean, std) = mean_and_std(&values);
-        Self {
-            low,
-            high,
-            log1p,
-            median,
-            mean,
-            std,
-            missing_indicator,
-        }
+        Self { low, high, log1p, median, mean, std, missing_indicator }
     }
 
     /// How many features it gives.
@@ -181,9 +173,7 @@ mod tests {
     fn standardises_to_mean_0_and_deviation_1() {
         let column = present(hundred());
 
-        let values: Vec<f32> = (1..99)
-            .map(|value| features(&column, Some(f64::from(value)))[0])
-            .collect();
+        let values: Vec<f32> = (1..99).map(|value| features(&column, Some(f64::from(value)))[0]).collect();
 
         let mean = values.iter().sum::<f32>() / 98.0;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / 98.0;
@@ -212,10 +202,7 @@ mod tests {
         let incomes = || (0..1000).map(|row| (f64::from(row) / 80.0).exp());
 
         assert!(present(incomes()).log1p);
-        assert!(
-            !present(incomes().map(|income| income - 2.0)).log1p,
-            "negative values have no logarithm"
-        );
+        assert!(!present(incomes().map(|income| income - 2.0)).log1p, "negative values have no logarithm");
         assert!(!present(hundred()).log1p, "an even spread has no tail");
     }
 

@@ -27,19 +27,14 @@ impl ProductTransform {
         let attributes: Vec<&Attributes> = products.iter().map(|product| &product.attributes).collect();
         Self {
             product_class: CategoricalTransform::fit(
-                products
-                    .iter()
-                    .map(|product| Some(product.product_class.as_str())),
+                products.iter().map(|product| Some(product.product_class.as_str())),
                 config,
             ),
             issuer: CategoricalTransform::fit(products.iter().map(issuer), config),
             risk_grade: NumericTransform::fit(products.iter().map(risk_grade), config),
             attributes: TableTransform::fit(&attributes, config),
             text: TextTransform::new(config),
-            identity: products
-                .iter()
-                .map(|product| product.product_id.clone())
-                .collect(),
+            identity: products.iter().map(|product| product.product_id.clone()).collect(),
         }
     }
 
@@ -58,16 +53,11 @@ impl ProductTransform {
 
     fn write(&self, product: &Product, features: &mut [f32]) {
         let mut rest = features;
-        self.product_class.write(
-            Some(product.product_class.as_str()),
-            take(&mut rest, self.product_class.width()),
-        );
-        self.issuer
-            .write(issuer(product), take(&mut rest, self.issuer.width()));
-        self.risk_grade
-            .write(risk_grade(product), take(&mut rest, self.risk_grade.width()));
-        self.attributes
-            .write(&product.attributes, take(&mut rest, self.attributes.width()));
+        self.product_class
+            .write(Some(product.product_class.as_str()), take(&mut rest, self.product_class.width()));
+        self.issuer.write(issuer(product), take(&mut rest, self.issuer.width()));
+        self.risk_grade.write(risk_grade(product), take(&mut rest, self.risk_grade.width()));
+        self.attributes.write(&product.attributes, take(&mut rest, self.attributes.width()));
         let text = format!("{} {}", product.name, product.description);
         self.text.write(&text, take(&mut rest, self.text.width()));
     }
@@ -131,14 +121,7 @@ mod tests {
         let products: Vec<Product> = ["a", "b", "c", "d", "e"]
             .into_iter()
             .zip(grades)
-            .map(|(id, grade)| {
-                ProductDraft {
-                    risk_grade: Some(grade),
-                    ..draft(id)
-                }
-                .check()
-                .unwrap()
-            })
+            .map(|(id, grade)| ProductDraft { risk_grade: Some(grade), ..draft(id) }.check().unwrap())
             .collect();
         ProductTransform::fit(&products, &TransformConfig::default())
     }
@@ -156,26 +139,11 @@ mod tests {
         let card = ProductClass::CreditCard;
         let grade = Some(RiskGrade::new(5).unwrap());
         let others = [
-            ProductDraft {
-                product_class: card,
-                ..draft("b")
-            },
-            ProductDraft {
-                issuer: "Birch".to_owned(),
-                ..draft("b")
-            },
-            ProductDraft {
-                risk_grade: grade,
-                ..draft("b")
-            },
-            ProductDraft {
-                name: "Share fund".to_owned(),
-                ..draft("b")
-            },
-            ProductDraft {
-                description: "Owns companies.".to_owned(),
-                ..draft("b")
-            },
+            ProductDraft { product_class: card, ..draft("b") },
+            ProductDraft { issuer: "Birch".to_owned(), ..draft("b") },
+            ProductDraft { risk_grade: grade, ..draft("b") },
+            ProductDraft { name: "Share fund".to_owned(), ..draft("b") },
+            ProductDraft { description: "Owns companies.".to_owned(), ..draft("b") },
         ];
         let transform = fitted();
         let base = transform.rows(&[draft("b").check().unwrap()]).dense;
@@ -183,20 +151,13 @@ mod tests {
         for other in others {
             let other = other.check().unwrap();
 
-            assert_ne!(
-                transform.rows(std::slice::from_ref(&other)).dense,
-                base,
-                "{other:?}"
-            );
+            assert_ne!(transform.rows(std::slice::from_ref(&other)).dense, base, "{other:?}");
         }
     }
 
     #[test]
     fn whether_it_may_be_sold_is_no_feature() {
-        let withdrawn = ProductDraft {
-            status: ProductStatus::Withdrawn,
-            ..draft("b")
-        };
+        let withdrawn = ProductDraft { status: ProductStatus::Withdrawn, ..draft("b") };
 
         let rows = fitted().rows(&[draft("b").check().unwrap(), withdrawn.check().unwrap()]);
 

@@ -36,20 +36,13 @@ impl TableTransform {
     /// Fits a column for each attribute that any training row has. A column is categorical when most of its
     /// values are text, else numeric; a value of the other kind is converted, or missing where it cannot be.
     pub fn fit<R: Borrow<Attributes>>(rows: &[R], config: &TransformConfig) -> Self {
-        let names: BTreeSet<&AttributeName> = rows
-            .iter()
-            .flat_map(|row| row.borrow().iter().map(|(name, _)| name))
-            .collect();
+        let names: BTreeSet<&AttributeName> =
+            rows.iter().flat_map(|row| row.borrow().iter().map(|(name, _)| name)).collect();
         let columns = names.into_iter().map(|name| {
             let values: Vec<_> = rows.iter().map(|row| row.borrow().get(name.as_str())).collect();
-            Column {
-                name: name.clone(),
-                kind: ColumnKind::fit(&values, config),
-            }
+            Column { name: name.clone(), kind: ColumnKind::fit(&values, config) }
         });
-        Self {
-            columns: columns.collect(),
-        }
+        Self { columns: columns.collect() }
     }
 
     /// Features `[n, width]`.
@@ -83,10 +76,7 @@ impl TableTransform {
 pub(super) fn filled<E>(entities: &[E], width: usize, write: impl Fn(&E, &mut [f32])) -> Array2<f32> {
     let mut matrix = Array2::zeros((entities.len(), width));
     for (entity, mut row) in entities.iter().zip(matrix.rows_mut()) {
-        write(
-            entity,
-            row.as_slice_mut().expect("a row of a fresh matrix is contiguous"),
-        );
+        write(entity, row.as_slice_mut().expect("a row of a fresh matrix is contiguous"));
     }
     matrix
 }
@@ -94,17 +84,10 @@ pub(super) fn filled<E>(entities: &[E], width: usize, write: impl Fn(&E, &mut [f
 impl ColumnKind {
     fn fit(values: &[Option<&AttributeValue>], config: &TransformConfig) -> Self {
         let known = values.iter().flatten().count();
-        let texts = values
-            .iter()
-            .flatten()
-            .filter(|value| matches!(value, AttributeValue::Text(_)))
-            .count();
+        let texts = values.iter().flatten().filter(|value| matches!(value, AttributeValue::Text(_))).count();
         if 2 * texts > known {
             let categories: Vec<_> = values.iter().map(|value| value.and_then(category)).collect();
-            Self::Categorical(CategoricalTransform::fit(
-                categories.iter().map(Option::as_deref),
-                config,
-            ))
+            Self::Categorical(CategoricalTransform::fit(categories.iter().map(Option::as_deref), config))
         } else {
             let numbers = values.iter().map(|value| value.and_then(number));
             Self::Numeric(NumericTransform::fit(numbers, config))
@@ -139,9 +122,7 @@ fn category(value: &AttributeValue) -> Option<Cow<'_, str>> {
     match value {
         AttributeValue::Flag(flag) => Some(Cow::Owned(flag.to_string())),
         AttributeValue::Number(number) => Some(Cow::Owned(number.to_string())),
-        AttributeValue::Text(text) => Some(text.trim())
-            .filter(|text| !text.is_empty())
-            .map(Cow::Borrowed),
+        AttributeValue::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()).map(Cow::Borrowed),
     }
 }
 
@@ -150,12 +131,7 @@ mod tests {
     use super::*;
 
     fn row(entries: &[(&str, AttributeValue)]) -> Attributes {
-        Attributes::new(
-            entries
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone())),
-        )
-        .unwrap()
+        Attributes::new(entries.iter().map(|(name, value)| ((*name).to_owned(), value.clone()))).unwrap()
     }
 
     fn number(value: f64) -> AttributeValue {
@@ -213,10 +189,7 @@ mod tests {
     fn attributes_that_training_did_not_see_are_ignored() {
         let table = fit(&people());
         let known = people().remove(0);
-        let mut entries: Vec<_> = known
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
+        let mut entries: Vec<_> = known.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         entries.push(("shoe_size", number(44.0)));
 
         let features = table.rows(&[row(&entries), known]);
@@ -242,11 +215,7 @@ mod tests {
 
         let features = table.rows(&[held_out, row(&[("age", number(39.0)), ("city", text("Kyiv"))])]);
 
-        assert_eq!(
-            features.row(0),
-            features.row(1),
-            "clipped at the oldest in training, city unknown"
-        );
+        assert_eq!(features.row(0), features.row(1), "clipped at the oldest in training, city unknown");
     }
 
     #[test]

@@ -19,9 +19,7 @@ pub struct TextTransform {
 impl TextTransform {
     /// Takes the number of buckets; there is nothing to fit.
     pub fn new(config: &TransformConfig) -> Self {
-        Self {
-            buckets: config.text_buckets,
-        }
+        Self { buckets: config.text_buckets }
     }
 
     /// How many features it gives.
@@ -48,10 +46,8 @@ impl TextTransform {
 /// Hashes every n-gram. The kind goes first, so that the word "car" and the trigram "car" are two things.
 fn for_each_ngram(text: &str, mut visit: impl FnMut(u64)) {
     let text = text.to_lowercase();
-    let words: Vec<&str> = text
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words: Vec<&str> =
+        text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     for word in &words {
         visit(fnv1a(&["w", word]));
         let padded: Vec<char> = "<".chars().chain(word.chars()).chain(">".chars()).collect();
@@ -71,9 +67,7 @@ fn fnv1a(parts: &[&str]) -> u64 {
     parts
         .iter()
         .flat_map(|part| part.bytes())
-        .fold(OFFSET_BASIS, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-        })
+        .fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
 #[cfg(test)]
@@ -88,11 +82,7 @@ mod tests {
     }
 
     fn likeness(one: &str, other: &str) -> f32 {
-        features(one)
-            .iter()
-            .zip(features(other))
-            .map(|(a, b)| a * b)
-            .sum()
+        features(one).iter().zip(features(other)).map(|(a, b)| a * b).sum()
     }
 
     #[test]
@@ -106,9 +96,7 @@ mod tests {
     #[test]
     fn the_features_of_a_text_never_change() {
         // Bundles in use were trained on these positions: another answer here breaks them all.
-        let filled: Vec<usize> = (0..256)
-            .filter(|&bucket| features("Gold Card")[bucket] > 0.0)
-            .collect();
+        let filled: Vec<usize> = (0..256).filter(|&bucket| features("Gold Card")[bucket] > 0.0).collect();
 
         // Computed by a Python program from the definition of FNV-1a.
         assert_eq!(filled, [12, 49, 68, 79, 86, 95, 136, 148, 196, 252, 254]);
@@ -116,10 +104,7 @@ mod tests {
 
     #[test]
     fn has_length_1() {
-        let length: f32 = features("A credit card that pays back")
-            .iter()
-            .map(|value| value * value)
-            .sum();
+        let length: f32 = features("A credit card that pays back").iter().map(|value| value * value).sum();
 
         assert!((length - 1.0).abs() < 1e-5, "{length}");
     }

@@ -32,12 +32,7 @@ impl UserTransform {
             }),
             sparse: users
                 .iter()
-                .map(|user| {
-                    user.held
-                        .iter()
-                        .filter_map(|product| self.held.id(product))
-                        .collect()
-                })
+                .map(|user| user.held.iter().filter_map(|product| self.held.id(product)).collect())
                 .collect(),
         }
     }
@@ -55,11 +50,7 @@ impl UserTransform {
     /// What it reads, in order: the attributes' names, then `held`.
     pub fn feature_names(&self) -> Vec<String> {
         let history = std::iter::once("held");
-        self.attributes
-            .feature_names()
-            .chain(history)
-            .map(str::to_owned)
-            .collect()
+        self.attributes.feature_names().chain(history).map(str::to_owned).collect()
     }
 }
 

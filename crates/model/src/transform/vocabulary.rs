@@ -69,10 +69,7 @@ mod tests {
     #[test]
     fn a_list_in_another_order_or_with_duplicates_is_refused() {
         for json in [r#"["b", "a"]"#, r#"["a", "a"]"#] {
-            assert!(
-                serde_json::from_str::<Vocabulary<String>>(json).is_err(),
-                "{json}"
-            );
+            assert!(serde_json::from_str::<Vocabulary<String>>(json).is_err(), "{json}");
         }
     }
 }

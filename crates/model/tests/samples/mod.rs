@@ -1,10 +1,6 @@
 //! Random but reproducible models, customers and products for the tests.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file includes this and uses its part"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file includes this and uses its part")]
 
 pub mod written;
 
@@ -39,10 +35,7 @@ pub fn dense(inputs: usize, outputs: usize, random: &mut ChaCha8Rng) -> Dense {
 
 /// Layers from each width to the next.
 pub fn layers(widths: &[usize], random: &mut ChaCha8Rng) -> Vec<Dense> {
-    widths
-        .windows(2)
-        .map(|step| dense(step[0], step[1], random))
-        .collect()
+    widths.windows(2).map(|step| dense(step[0], step[1], random)).collect()
 }
 
 pub fn tower(width: usize, vocabulary: usize, layer_widths: &[usize], random: &mut ChaCha8Rng) -> Tower {
@@ -106,12 +99,7 @@ fn product(index: usize) -> Product {
 
 pub fn user_encoder(users: &[UserRecord], layer_widths: &[usize], random: &mut ChaCha8Rng) -> UserEncoder {
     let transform = UserTransform::fit(users, &TransformConfig::default());
-    let tower = tower(
-        transform.width(),
-        transform.vocabulary_len(),
-        layer_widths,
-        random,
-    );
+    let tower = tower(transform.width(), transform.vocabulary_len(), layer_widths, random);
     UserEncoder::new(transform, tower).unwrap()
 }
 
@@ -121,12 +109,7 @@ pub fn product_encoder(
     random: &mut ChaCha8Rng,
 ) -> ProductEncoder {
     let transform = ProductTransform::fit(products, &TransformConfig::default());
-    let tower = tower(
-        transform.width(),
-        transform.vocabulary_len(),
-        layer_widths,
-        random,
-    );
+    let tower = tower(transform.width(), transform.vocabulary_len(), layer_widths, random);
     ProductEncoder::new(transform, tower).unwrap()
 }
 
@@ -136,10 +119,7 @@ pub fn provenance() -> Provenance {
         embedding_space: EmbeddingSpace::parse("space-1").unwrap(),
         created_at: DateTime::UNIX_EPOCH,
         seed: 7,
-        data_window: DataWindow {
-            first: Some(DateTime::UNIX_EPOCH),
-            last: None,
-        },
+        data_window: DataWindow { first: Some(DateTime::UNIX_EPOCH), last: None },
         training_rows: [("users".to_owned(), 40), ("products".to_owned(), 6)].into(),
         metrics: [("mrr".to_owned(), 0.1 + 0.2), ("auc".to_owned(), 1.0 / 3.0)].into(),
     }

@@ -9,12 +9,7 @@ use tempfile::TempDir;
 use super::bundle;
 
 /// The files of a bundle, the manifest first.
-pub const FILES: [&str; 4] = [
-    "manifest.json",
-    "scorer.safetensors",
-    "towers.safetensors",
-    "transforms.json",
-];
+pub const FILES: [&str; 4] = ["manifest.json", "scorer.safetensors", "towers.safetensors", "transforms.json"];
 
 /// A written bundle that tests may damage.
 pub struct Written {

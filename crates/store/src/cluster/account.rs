@@ -28,9 +28,7 @@ impl Account {
         if !geteuid().is_root() {
             return Ok(Self::Ourselves);
         }
-        let known = UNPRIVILEGED
-            .iter()
-            .find_map(|name| User::from_name(name).ok().flatten());
+        let known = UNPRIVILEGED.iter().find_map(|name| User::from_name(name).ok().flatten());
         known.map(Self::Other).ok_or_else(|| StoreError::Program {
             program: "initdb".to_owned(),
             output: format!("refuses root, and there is no user {}", UNPRIVILEGED.join(" or ")),
@@ -53,10 +51,7 @@ impl Account {
                 0o001
             };
             if metadata.permissions().mode() & passable == 0 {
-                return Err(StoreError::NotTraversable {
-                    user: user.name.clone(),
-                    path: parent.to_owned(),
-                });
+                return Err(StoreError::NotTraversable { user: user.name.clone(), path: parent.to_owned() });
             }
         }
         Ok(())

@@ -19,9 +19,7 @@ pub(super) fn unless_it_exists(data_dir: &Path, programs: &Programs, account: &A
     }
     let mut entries = fs::read_dir(data_dir).map_err(file_error(data_dir))?;
     if entries.next().is_some() {
-        return Err(StoreError::NotACluster {
-            path: data_dir.to_owned(),
-        });
+        return Err(StoreError::NotACluster { path: data_dir.to_owned() });
     }
     let unfinished = beside(data_dir, "unfinished");
     remove(&unfinished).map_err(file_error(&unfinished))?;

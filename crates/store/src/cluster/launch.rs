@@ -56,10 +56,7 @@ impl Launched {
             .process_group(0);
         account.run_as(&mut postgres);
         let server = postgres.spawn().map_err(file_error(&programs.postgres()))?;
-        Ok(Self {
-            data_dir: data_dir.to_owned(),
-            server,
-        })
+        Ok(Self { data_dir: data_dir.to_owned(), server })
     }
 
     /// Waits until the server answers, or says why it ended.

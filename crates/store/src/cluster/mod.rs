@@ -59,10 +59,7 @@ pub struct Cluster {
 impl Cluster {
     /// The URL of one of its databases.
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://{SUPERUSER}@127.0.0.1:{}/{database}",
-            self.running.port
-        )
+        format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.running.port)
     }
 
     /// The port on 127.0.0.1.
@@ -171,11 +168,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 fn stuck(data_dir: &Path, what: &'static str) -> StoreError {
-    StoreError::Stuck {
-        data_dir: data_dir.to_owned(),
-        what,
-        log: beside(data_dir, "log"),
-    }
+    StoreError::Stuck { data_dir: data_dir.to_owned(), what, log: beside(data_dir, "log") }
 }
 
 fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {

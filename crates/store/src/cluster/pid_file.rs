@@ -43,9 +43,7 @@ fn serves(pid: i32, data_dir: &Path) -> bool {
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let arguments: Vec<&[u8]> = arguments.split(|&byte| byte == 0).collect();
     let program = Path::new(OsStr::from_bytes(arguments[0]));
-    let names_directory = arguments
-        .windows(2)
-        .any(|pair| pair == [b"-D", data_dir.as_os_str().as_bytes()]);
+    let names_directory = arguments.windows(2).any(|pair| pair == [b"-D", data_dir.as_os_str().as_bytes()]);
     program.file_name() == Some(OsStr::new("postgres")) && names_directory
 }
 
@@ -57,13 +55,7 @@ mod tests {
     fn reads_pid_and_port() {
         let running = parse("4711\n/var/lib/pg\n1790000000\n5433\n\n127.0.0.1\n").unwrap();
 
-        assert_eq!(
-            running,
-            Running {
-                pid: 4711,
-                port: 5433
-            }
-        );
+        assert_eq!(running, Running { pid: 4711, port: 5433 });
     }
 
     #[test]
@@ -76,11 +68,7 @@ mod tests {
     fn the_pid_of_a_stranger_is_no_server() {
         let directory = tempfile::tempdir().unwrap();
         let own_pid = std::process::id();
-        fs::write(
-            directory.path().join("postmaster.pid"),
-            format!("{own_pid}\n/x\n1\n5433\n"),
-        )
-        .unwrap();
+        fs::write(directory.path().join("postmaster.pid"), format!("{own_pid}\n/x\n1\n5433\n")).unwrap();
 
         assert_eq!(Running::read(directory.path()).unwrap(), None);
     }

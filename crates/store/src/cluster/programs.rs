@@ -43,29 +43,19 @@ impl Programs {
 fn usable(directory: &Path) -> Option<Programs> {
     let initdb = fs::canonicalize(directory.join("initdb")).ok()?;
     let directory = initdb.parent()?;
-    directory
-        .join("postgres")
-        .is_file()
-        .then(|| Programs(directory.to_owned()))
+    directory.join("postgres").is_file().then(|| Programs(directory.to_owned()))
 }
 
 fn on_path() -> Vec<PathBuf> {
-    env::var_os("PATH")
-        .map(|path| env::split_paths(&path).collect())
-        .unwrap_or_default()
+    env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()
 }
 
 /// The newest major version first.
 fn debian(root: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
-    let mut majors: Vec<u32> = entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
+    let mut majors: Vec<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     majors.sort_unstable_by(|a, b| b.cmp(a));
-    majors
-        .into_iter()
-        .map(|major| root.join(major.to_string()).join("bin"))
-        .collect()
+    majors.into_iter().map(|major| root.join(major.to_string()).join("bin")).collect()
 }
 
 #[cfg(test)]
@@ -101,10 +91,6 @@ mod tests {
 
         let error = Programs::find(Some(directory.path())).unwrap_err();
 
-        assert!(
-            error
-                .to_string()
-                .contains(&directory.path().display().to_string())
-        );
+        assert!(error.to_string().contains(&directory.path().display().to_string()));
     }
 }

@@ -30,11 +30,7 @@ impl Place {
     }
 
     fn config(&self) -> ClusterConfig {
-        ClusterConfig {
-            data_dir: self.data_dir(),
-            bin_dir: None,
-            port: None,
-        }
+        ClusterConfig { data_dir: self.data_dir(), bin_dir: None, port: None }
     }
 }
 
@@ -68,13 +64,9 @@ fn starts_at_the_same_time_share_one_server() {
     let place = Place::new();
 
     let clusters = thread::scope(|scope| {
-        let starts: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| cluster::start(&place.config()).unwrap()))
-            .collect();
-        starts
-            .into_iter()
-            .map(|start| start.join().unwrap())
-            .collect::<Vec<_>>()
+        let starts: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| cluster::start(&place.config()).unwrap())).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
     });
 
     assert_eq!(clusters[1], clusters[0]);
@@ -106,11 +98,7 @@ fn the_server_of_another_directory_is_never_stopped() {
     let place = Place::new();
     let server = cluster::start(&place.config()).unwrap();
     let other = tempfile::tempdir().unwrap();
-    fs::copy(
-        place.data_dir().join("postmaster.pid"),
-        other.path().join("postmaster.pid"),
-    )
-    .unwrap();
+    fs::copy(place.data_dir().join("postmaster.pid"), other.path().join("postmaster.pid")).unwrap();
 
     let stopped = cluster::stop(other.path()).unwrap();
 
@@ -123,19 +111,13 @@ fn a_port_that_is_taken_is_refused_by_its_number() {
     let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let config = ClusterConfig {
-        port: Some(port),
-        ..place.config()
-    };
+    let config = ClusterConfig { port: Some(port), ..place.config() };
 
     let refused = cluster::start(&config).unwrap_err();
     drop(taken);
     let started = cluster::start(&config).unwrap();
 
-    assert_eq!(
-        refused.to_string(),
-        format!("port {port} is in use; choose another, or none for a free one")
-    );
+    assert_eq!(refused.to_string(), format!("port {port} is in use; choose another, or none for a free one"));
     assert_eq!(started.port(), port);
 }
 
@@ -181,10 +163,7 @@ fn a_directory_that_bars_the_way_is_named() {
     let barred = place.0.path().join("barred");
     fs::create_dir(&barred).unwrap();
     fs::set_permissions(&barred, fs::Permissions::from_mode(0o700)).unwrap();
-    let config = ClusterConfig {
-        data_dir: barred.join("pg"),
-        ..place.config()
-    };
+    let config = ClusterConfig { data_dir: barred.join("pg"), ..place.config() };
 
     let started = cluster::start(&config);
     let _ = cluster::stop(&config.data_dir);

@@ -5,11 +5,8 @@ use std::{net::TcpListener, time::Duration};
 use finrank_store::{DatabaseConfig, Store, StoreError, bulk, scratch::ScratchDatabase};
 
 async fn refusal(url: String) -> StoreError {
-    let config = DatabaseConfig {
-        url,
-        acquire_timeout: Duration::from_millis(500),
-        ..DatabaseConfig::default()
-    };
+    let config =
+        DatabaseConfig { url, acquire_timeout: Duration::from_millis(500), ..DatabaseConfig::default() };
     Store::connect(&config).await.unwrap_err()
 }
 
@@ -65,10 +62,7 @@ async fn a_database_that_does_not_exist_is_named() {
 
     let error = refusal(format!("{server}/nowhere")).await;
 
-    assert!(
-        error.to_string().contains(r#"database "nowhere" does not exist"#),
-        "{error}"
-    );
+    assert!(error.to_string().contains(r#"database "nowhere" does not exist"#), "{error}");
 }
 
 #[tokio::test]
@@ -84,14 +78,9 @@ async fn a_refused_statement_of_a_bulk_connection_says_why() {
     let url = database.store.url().to_owned();
 
     let refused = tokio::task::spawn_blocking(move || {
-        bulk::connect(&url)?
-            .batch_execute("copy nothing to stdout")
-            .map_err(StoreError::from)
+        bulk::connect(&url)?.batch_execute("copy nothing to stdout").map_err(StoreError::from)
     });
     let error = refused.await.unwrap().unwrap_err();
 
-    assert!(
-        error.to_string().contains(r#"relation "nothing" does not exist"#),
-        "{error}"
-    );
+    assert!(error.to_string().contains(r#"relation "nothing" does not exist"#), "{error}");
 }

@@ -46,15 +46,8 @@ fn histories() -> impl Strategy<Value = History> {
         EventKind::Closed,
         EventKind::Applied,
     ]);
-    let event =
-        (select(&USERS), select(&PRODUCTS), kinds, 0..3i64).prop_map(|(user, product, kind, minute)| {
-            Happened {
-                user,
-                product,
-                kind,
-                minute,
-            }
-        });
+    let event = (select(&USERS), select(&PRODUCTS), kinds, 0..3i64)
+        .prop_map(|(user, product, kind, minute)| Happened { user, product, kind, minute });
     (btree_set(select(&USERS), 0..=USERS.len()), vec(event, 0..40))
         .prop_map(|(customers, events)| History { customers, events })
 }
@@ -74,9 +67,7 @@ impl History {
             }
         }
         let holds = |user, product| {
-            latest
-                .get(&(user, product))
-                .is_some_and(|event| event.kind == EventKind::Acquired)
+            latest.get(&(user, product)).is_some_and(|event| event.kind == EventKind::Acquired)
         };
         let record = |user: &&'static str| UserRecord {
             user_id: UserId::parse(user).unwrap(),
@@ -141,9 +132,7 @@ async fn paged(
     let mut page_is_full = records.len() == limit;
     while page_is_full {
         let last = records.last().map(|record| record.user_id.clone());
-        let page = records::user_records(store, last.as_ref(), below, limit)
-            .await
-            .unwrap();
+        let page = records::user_records(store, last.as_ref(), below, limit).await.unwrap();
         page_is_full = page.len() == limit;
         records.extend(page.into_iter().skip(1));
     }
@@ -157,11 +146,7 @@ fn agree_with_a_brute_force_reading_of_any_history() {
     let store = &database.store;
     let end = proptest::option::of(select(&USERS).prop_map(|user| UserId::parse(user).unwrap()));
     let cases = (histories(), end.clone(), end, 2..4usize);
-    let config = Config {
-        cases: 200,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { cases: 200, failure_persistence: None, ..Config::default() };
 
     let outcome = TestRunner::new(config).run(&cases, |(history, from, below, limit)| {
         let read = runtime.block_on(async {
@@ -210,18 +195,10 @@ async fn a_product_comes_back_with_all_that_was_stored() {
         write_product(&database.store, product).await;
     }
 
-    let all = records::product_records(&database.store, None, None, 10)
-        .await
-        .unwrap();
-    let from = records::product_records(&database.store, Some(&full.product_id), None, 10)
-        .await
-        .unwrap();
-    let below = records::product_records(&database.store, None, Some(&full.product_id), 10)
-        .await
-        .unwrap();
-    let first = records::product_records(&database.store, None, None, 1)
-        .await
-        .unwrap();
+    let all = records::product_records(&database.store, None, None, 10).await.unwrap();
+    let from = records::product_records(&database.store, Some(&full.product_id), None, 10).await.unwrap();
+    let below = records::product_records(&database.store, None, Some(&full.product_id), 10).await.unwrap();
+    let first = records::product_records(&database.store, None, None, 1).await.unwrap();
 
     assert_eq!(from, all[1..]);
     assert_eq!(below, all[..1]);
@@ -237,20 +214,9 @@ async fn a_row_that_no_writer_of_ours_wrote_is_an_error_that_names_its_table() {
         .await
         .unwrap();
 
-    let error = records::user_records(&database.store, None, None, 10)
-        .await
-        .unwrap_err();
+    let error = records::user_records(&database.store, None, None, 10).await.unwrap_err();
 
-    assert!(
-        matches!(
-            error,
-            StoreError::StoredRow {
-                table: "customers",
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::StoredRow { table: "customers", .. }), "{error}");
 }
 
 async fn write_product(store: &Store, product: &Product) {

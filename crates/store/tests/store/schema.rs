@@ -53,20 +53,9 @@ impl Fresh {
     async fn create(beside: &Store, options: &str) -> Self {
         let (authority, name) = beside.url().rsplit_once('/').unwrap();
         let name = format!("{name}_fresh");
-        execute(
-            beside.url().to_owned(),
-            format!("create database {name} {options}"),
-        )
-        .await;
-        let config = DatabaseConfig {
-            url: format!("{authority}/{name}"),
-            ..DatabaseConfig::default()
-        };
-        Self {
-            store: Store::connect(&config).await.unwrap(),
-            name,
-            server: beside.url().to_owned(),
-        }
+        execute(beside.url().to_owned(), format!("create database {name} {options}")).await;
+        let config = DatabaseConfig { url: format!("{authority}/{name}"), ..DatabaseConfig::default() };
+        Self { store: Store::connect(&config).await.unwrap(), name, server: beside.url().to_owned() }
     }
 
     async fn drop(self) {
@@ -76,9 +65,7 @@ impl Fresh {
 }
 
 async fn execute(url: String, statement: String) {
-    spawn_blocking(move || bulk::connect(&url).unwrap().batch_execute(&statement).unwrap())
-        .await
-        .unwrap();
+    spawn_blocking(move || bulk::connect(&url).unwrap().batch_execute(&statement).unwrap()).await.unwrap();
 }
 
 async fn add_customer(store: &Store, user_id: &str) {
@@ -92,8 +79,5 @@ async fn add_customer(store: &Store, user_id: &str) {
 
 async fn user_ids(store: &Store) -> Vec<String> {
     let records = records::user_records(store, None, None, 100).await.unwrap();
-    records
-        .into_iter()
-        .map(|record| record.user_id.to_string())
-        .collect()
+    records.into_iter().map(|record| record.user_id.to_string()).collect()
 }

@@ -86,32 +86,14 @@ fn text(report: &EvaluateReport) -> String {
             by_seed(report, model.model),
         ]
     });
-    let heads = [
-        "ranked by",
-        "MRR",
-        "sd",
-        "hit@1",
-        "hit@3",
-        "hit@5",
-        "NDCG@5",
-        "MRR by seed",
-    ];
+    let heads = ["ranked by", "MRR", "sd", "hit@1", "hit@3", "hit@5", "NDCG@5", "MRR by seed"];
     output::table(heads, 1, summary).to_string()
 }
 
 fn by_seed(report: &EvaluateReport, model: RankedBy) -> String {
     let mrr = |seed: &finrank_learning::SeedReport| seed.evaluation.of(model).map(|ranking| ranking.mrr);
-    let figures: Vec<String> = report
-        .seeds
-        .iter()
-        .filter_map(mrr)
-        .take(5)
-        .map(|mrr| format!("{mrr:.3}"))
-        .collect();
-    let more = if report.seeds.len() > figures.len() {
-        " …"
-    } else {
-        ""
-    };
+    let figures: Vec<String> =
+        report.seeds.iter().filter_map(mrr).take(5).map(|mrr| format!("{mrr:.3}")).collect();
+    let more = if report.seeds.len() > figures.len() { " …" } else { "" };
     format!("{}{more}", figures.join(" "))
 }

@@ -59,21 +59,14 @@ Examples:
 
 impl Import {
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let files = CsvFiles {
-            customers: self.customers,
-            products: self.products,
-            events: self.events,
-        };
+        let files = CsvFiles { customers: self.customers, products: self.products, events: self.events };
         let has_files = files.customers.is_some() || files.products.is_some() || files.events.is_some();
         if !has_files && self.caravan.is_none() && self.synthetic.is_none() {
             bail!("nothing to import; give --customers, --products, --events, --caravan or --synthetic");
         }
 
         let url = prepare(settings)?;
-        let mut bar = Bar {
-            format: self.format,
-            bar: ProgressBar::hidden(),
-        };
+        let mut bar = Bar { format: self.format, bar: ProgressBar::hidden() };
         let report = match (&self.caravan, self.synthetic) {
             (Some(file), _) => import_caravan(&url, file, &mut bar)?,
             (None, Some(synthetic)) => import_synthetic(&url, synthetic, &mut bar)?,
@@ -86,10 +79,7 @@ impl Import {
 
 /// Imports ISLP's Caravan.csv.
 pub(crate) fn caravan(settings: &Settings, file: &Path) -> anyhow::Result<ImportReport> {
-    let mut bar = Bar {
-        format: Format::for_a_person(),
-        bar: ProgressBar::hidden(),
-    };
+    let mut bar = Bar { format: Format::for_a_person(), bar: ProgressBar::hidden() };
     let report = import_caravan(&prepare(settings)?, file, &mut bar)?;
     bar.bar.finish_and_clear();
     Ok(report)
@@ -110,11 +100,8 @@ pub(crate) fn table(report: &ImportReport) -> String {
             counts.rejected.to_string(),
         ]
     };
-    let rows = [
-        row("customers", report.customers),
-        row("products", report.products),
-        row("events", report.events),
-    ];
+    let rows =
+        [row("customers", report.customers), row("products", report.products), row("events", report.events)];
     output::table(["", "accepted", "duplicate", "rejected"], 1, rows).to_string()
 }
 

@@ -72,13 +72,8 @@ impl Recommend {
             }
             anyhow::Ok(answers)
         })?;
-        self.format.print(&answers, |answers| {
-            answers
-                .iter()
-                .map(Answer::to_string)
-                .collect::<Vec<_>>()
-                .join("\n\n")
-        })
+        self.format
+            .print(&answers, |answers| answers.iter().map(Answer::to_string).collect::<Vec<_>>().join("\n\n"))
     }
 
     async fn ask(
@@ -92,10 +87,7 @@ impl Recommend {
             scenario: Scenario::from(self.scenario).into(),
             exclude_product_ids: self.exclude.clone(),
         };
-        let response = ranking
-            .recommend(request)
-            .await
-            .map_err(|status| client::refusal(&status))?;
+        let response = ranking.recommend(request).await.map_err(|status| client::refusal(&status))?;
         Ok(response.into_inner().into())
     }
 }
@@ -146,9 +138,7 @@ impl From<RecommendResponse> for Answer {
 /// `PRODUCT_CLASS_CREDIT_CARD` as "credit card".
 fn class_name(class: ProductClass) -> String {
     let name = class.as_str_name();
-    name.trim_start_matches("PRODUCT_CLASS_")
-        .to_lowercase()
-        .replace('_', " ")
+    name.trim_start_matches("PRODUCT_CLASS_").to_lowercase().replace('_', " ")
 }
 
 impl std::fmt::Display for Answer {
@@ -164,13 +154,7 @@ impl std::fmt::Display for Answer {
             ]
         });
         let heads = ["#", "product", "class", "product_id", "score", "retrieval"];
-        writeln!(
-            f,
-            "{} · {} of {} eligible",
-            self.user_id,
-            self.items.len(),
-            self.eligible_count
-        )?;
+        writeln!(f, "{} · {} of {} eligible", self.user_id, self.items.len(), self.eligible_count)?;
         writeln!(f, "{}", table(heads, 4, rows))?;
         write!(
             f,

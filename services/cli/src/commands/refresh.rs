@@ -74,15 +74,9 @@ pub(crate) async fn follow(url: &str, model_version: String, format: Format) -> 
 
     let resumed = run.resumed;
     let bar = progress::bar(run.rows_total, "embeddings", format);
-    let watched = store
-        .watch_refresh(WatchRefreshRequest { run_id: run.run_id })
-        .await;
+    let watched = store.watch_refresh(WatchRefreshRequest { run_id: run.run_id }).await;
     let mut states = watched.map_err(|status| client::refusal(&status))?.into_inner();
-    while let Some(state) = states
-        .message()
-        .await
-        .map_err(|status| client::refusal(&status))?
-    {
+    while let Some(state) = states.message().await.map_err(|status| client::refusal(&status))? {
         run = state.run.context("the feature store sent no run")?;
         bar.set_length(run.rows_total);
         bar.set_position(run.rows_done);
@@ -92,10 +86,9 @@ pub(crate) async fn follow(url: &str, model_version: String, format: Format) -> 
     match run.state() {
         RefreshState::Complete => Ok(RefreshRun { resumed, ..run }),
         RefreshState::Failed => bail!("refresh run {} failed: {}", run.run_id, run.error),
-        _ => bail!(
-            "the feature store stopped following run {}; `finrank refresh` goes on with it",
-            run.run_id
-        ),
+        _ => {
+            bail!("the feature store stopped following run {}; `finrank refresh` goes on with it", run.run_id)
+        }
     }
 }
 

@@ -61,10 +61,7 @@ impl Serve {
                 settings.feature_store.server.listen =
                     listen.listen.unwrap_or(settings.feature_store.server.listen);
             }
-            Server::Ranking {
-                listen,
-                feature_store,
-            } => {
+            Server::Ranking { listen, feature_store } => {
                 settings.ranking.server.listen = listen.listen.unwrap_or(settings.ranking.server.listen);
                 if let Some(url) = feature_store {
                     settings.ranking.feature_store.clone_from(url);
@@ -82,10 +79,7 @@ impl Serve {
                 Server::FeatureStore { .. } => feature_store(settings, stop).await,
                 Server::Ranking { .. } => ranking(settings, stop).await,
                 Server::All => {
-                    let both = (
-                        feature_store(settings.clone(), stop.clone()),
-                        ranking(settings, stop),
-                    );
+                    let both = (feature_store(settings.clone(), stop.clone()), ranking(settings, stop));
                     tokio::try_join!(both.0, both.1).map(|_| ())
                 }
             }

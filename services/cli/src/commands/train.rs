@@ -83,10 +83,7 @@ pub(crate) fn newest_or_train(settings: &Settings, data_changed: bool) -> anyhow
     block_on(async {
         let store = settings.store().await?;
         if let (Some(model), false) = (models::newest(&store).await?, data_changed) {
-            return Ok(format!(
-                "{} is trained already, on the same data",
-                model.model_version
-            ));
+            return Ok(format!("{} is trained already, on the same data", model.model_version));
         }
         let config = TrainConfig {
             transform: settings.transform.clone(),
@@ -99,15 +96,8 @@ pub(crate) fn newest_or_train(settings: &Settings, data_changed: bool) -> anyhow
 }
 
 fn text(report: &TrainReport) -> String {
-    let TrainReport {
-        model_version,
-        dataset,
-        epochs,
-        best_epoch,
-        learning_seconds,
-        bundle_path,
-        ..
-    } = report;
+    let TrainReport { model_version, dataset, epochs, best_epoch, learning_seconds, bundle_path, .. } =
+        report;
     format!(
         "{model_version}\n\
          learned from {} customers, {} products and {} holdings in {epochs} epochs ({best_epoch} was best), \
@@ -135,14 +125,7 @@ fn quality(evaluation: &Evaluation) -> String {
             share(at(5).map(|at| at.ndcg)),
         ]
     });
-    let heads = [
-        "ranked by",
-        "MRR",
-        "hit@1",
-        "hit@5 = recall@5",
-        "precision@5",
-        "NDCG@5",
-    ];
+    let heads = ["ranked by", "MRR", "hit@1", "hit@5 = recall@5", "precision@5", "NDCG@5"];
     let scores = &evaluation.classification;
     format!(
         "{}\nscores as probabilities of {} pairs: accuracy {:.3} (always no: {:.3}), AUC {}, log loss {:.4}",
@@ -150,9 +133,7 @@ fn quality(evaluation: &Evaluation) -> String {
         scores.rows,
         scores.accuracy,
         scores.majority,
-        scores
-            .auc
-            .map_or_else(|| "–".to_owned(), |auc| format!("{auc:.3}")),
+        scores.auc.map_or_else(|| "–".to_owned(), |auc| format!("{auc:.3}")),
         scores.log_loss,
     )
 }

@@ -64,11 +64,7 @@ fn text(report: &ScorerReport) -> String {
         held_out.rows,
         held_out.positives,
         held_out.accuracy,
-        if 2 * held_out.positives > held_out.rows {
-            &report.positive
-        } else {
-            &report.negative
-        },
+        if 2 * held_out.positives > held_out.rows { &report.positive } else { &report.negative },
         held_out.majority,
         figure(held_out.auc),
         figure(held_out.average_precision),

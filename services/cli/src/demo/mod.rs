@@ -69,11 +69,7 @@ impl Demo {
             return report::how_to_go_on(settings);
         }
         let servers_stopped = stop_servers(settings);
-        let postgres_stopped = if postgres_ran {
-            Ok(())
-        } else {
-            stop_postgres(settings)
-        };
+        let postgres_stopped = if postgres_ran { Ok(()) } else { stop_postgres(settings) };
         shown.and(servers_stopped).and(postgres_stopped)
     }
 
@@ -92,10 +88,7 @@ impl Demo {
         println!("{model}");
 
         step("Evaluating: one held product hidden per customer, beside simpler recommenders");
-        println!(
-            "{}",
-            commands::evaluate::once(settings, self.seeds, import.is_news())?
-        );
+        println!("{}", commands::evaluate::once(settings, self.seeds, import.is_news())?);
 
         step("Starting the servers");
         let [feature_store, ranking] = servers::both(settings);
@@ -103,34 +96,20 @@ impl Demo {
         let mut ranking_process = ranking.start(settings.file.as_deref(), &database_url)?;
         let store_url = settings.feature_store_url();
         let store_service = "finrank.feature.v1.FeatureStoreService";
-        wait_until(&feature_store, &mut store_process, || {
-            is_serving(&store_url, store_service)
-        })?;
+        wait_until(&feature_store, &mut store_process, || is_serving(&store_url, store_service))?;
         println!("feature-store at {store_url}");
 
         step("Computing every embedding");
-        let run = block_on(commands::refresh::follow(
-            &store_url,
-            String::new(),
-            Format::for_a_person(),
-        ))?;
-        println!(
-            "generation {}: {} embeddings of {}",
-            run.run_id, run.rows_done, run.model_version
-        );
+        let run = block_on(commands::refresh::follow(&store_url, String::new(), Format::for_a_person()))?;
+        println!("generation {}: {} embeddings of {}", run.run_id, run.rows_done, run.model_version);
 
         let ranking_url = settings.ranking_url();
-        wait_until(&ranking, &mut ranking_process, || {
-            serves_generation(&ranking_url, run.run_id)
-        })?;
+        wait_until(&ranking, &mut ranking_process, || serves_generation(&ranking_url, run.run_id))?;
         println!("ranking at {ranking_url}");
 
         step("Recommending");
         for user_id in SHOWN {
-            println!(
-                "{}\n",
-                block_on(report::recommendation(&store_url, &ranking_url, user_id))?
-            );
+            println!("{}\n", block_on(report::recommendation(&store_url, &ranking_url, user_id))?);
         }
         Ok(())
     }
@@ -179,11 +158,8 @@ fn is_serving(url: &str, service: &str) -> anyhow::Result<bool> {
         let Ok(channel) = Endpoint::from_shared(url.to_owned())?.connect().await else {
             return Ok(false);
         };
-        let answer = HealthClient::new(channel)
-            .check(HealthCheckRequest {
-                service: service.to_owned(),
-            })
-            .await;
+        let answer =
+            HealthClient::new(channel).check(HealthCheckRequest { service: service.to_owned() }).await;
         Ok(answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving))
     })
 }
@@ -194,18 +170,11 @@ fn serves_generation(url: &str, run_id: i64) -> anyhow::Result<bool> {
         let Ok(mut ranking) = RankingServiceClient::connect(url.to_owned()).await else {
             return Ok(false);
         };
-        let request = RecommendRequest {
-            user_id: SHOWN[0].to_owned(),
-            k: 1,
-            ..Default::default()
-        };
+        let request = RecommendRequest { user_id: SHOWN[0].to_owned(), k: 1, ..Default::default() };
         let Ok(answer) = ranking.recommend(request).await else {
             return Ok(false);
         };
-        let versions = answer
-            .into_inner()
-            .versions
-            .context("ranking names no versions")?;
+        let versions = answer.into_inner().versions.context("ranking names no versions")?;
         Ok(versions.index_generation == run_id)
     })
 }

@@ -19,29 +19,13 @@ pub(super) async fn recommendation(
 ) -> anyhow::Result<String> {
     let mut store =
         FeatureStoreServiceClient::new(client::connect(feature_store_url, "feature-store").await?);
-    let request = BatchGetHoldingsRequest {
-        user_ids: vec![user_id.to_owned()],
-    };
-    let held = store
-        .batch_get_holdings(request)
-        .await
-        .map_err(|status| client::refusal(&status))?;
-    let held = held
-        .into_inner()
-        .results
-        .pop()
-        .context("the feature store left a customer out")?;
+    let request = BatchGetHoldingsRequest { user_ids: vec![user_id.to_owned()] };
+    let held = store.batch_get_holdings(request).await.map_err(|status| client::refusal(&status))?;
+    let held = held.into_inner().results.pop().context("the feature store left a customer out")?;
 
     let mut ranking = RankingServiceClient::new(client::connect(ranking_url, "ranking").await?);
-    let request = RecommendRequest {
-        user_id: user_id.to_owned(),
-        k: 5,
-        ..Default::default()
-    };
-    let answer = ranking
-        .recommend(request)
-        .await
-        .map_err(|status| client::refusal(&status))?;
+    let request = RecommendRequest { user_id: user_id.to_owned(), k: 5, ..Default::default() };
+    let answer = ranking.recommend(request).await.map_err(|status| client::refusal(&status))?;
     let answer = Answer::from(answer.into_inner());
     Ok(format!("holds {}\n{answer}", held.product_ids.join(", ")))
 }
@@ -75,9 +59,5 @@ Stop everything:
 /// The grpcurl that scripts/setup unpacks, or else whichever is on PATH.
 fn grpcurl(settings: &Settings) -> String {
     let unpacked = settings.state_dir.join("tools/grpcurl");
-    if unpacked.is_file() {
-        unpacked.display().to_string()
-    } else {
-        "grpcurl".to_owned()
-    }
+    if unpacked.is_file() { unpacked.display().to_string() } else { "grpcurl".to_owned() }
 }

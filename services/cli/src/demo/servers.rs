@@ -75,10 +75,7 @@ impl Server {
         let give_up = Instant::now() + STOP_LIMIT;
         while is_finrank(pid) {
             if Instant::now() > give_up {
-                bail!(
-                    "the {} server (pid {pid}) has not ended after {STOP_LIMIT:?}",
-                    self.name
-                );
+                bail!("the {} server (pid {pid}) has not ended after {STOP_LIMIT:?}", self.name);
             }
             thread::sleep(POLL);
         }
@@ -91,12 +88,7 @@ impl Server {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let from = lines.len().saturating_sub(5);
-        format!(
-            "the {} server ended; {} says:\n{}",
-            self.name,
-            self.log.display(),
-            lines[from..].join("\n")
-        )
+        format!("the {} server ended; {} says:\n{}", self.name, self.log.display(), lines[from..].join("\n"))
     }
 
     fn running_pid(&self) -> anyhow::Result<Option<Pid>> {
@@ -105,10 +97,7 @@ impl Server {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).context(self.pid_file.display().to_string()),
         };
-        let pid = raw
-            .trim()
-            .parse()
-            .with_context(|| format!("{} holds no pid", self.pid_file.display()))?;
+        let pid = raw.trim().parse().with_context(|| format!("{} holds no pid", self.pid_file.display()))?;
         let pid = Pid::from_raw(pid);
         Ok(is_finrank(pid).then_some(pid))
     }
@@ -122,7 +111,5 @@ fn is_finrank(pid: Pid) -> bool {
     // The link cannot be read once the process has ended, even if its parent has not collected it yet;
     // after a rebuild it reads "finrank (deleted)".
     let executable = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    executable
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with("finrank"))
+    executable.file_name().is_some_and(|name| name.to_string_lossy().starts_with("finrank"))
 }

@@ -84,8 +84,5 @@ pub(super) async fn refusal(store: &Store, version: Option<&ModelVersion>) -> Re
     )
     .fetch_all(store.pool())
     .await?;
-    Ok(FeatureStoreError::NotWhole {
-        version: version.clone(),
-        whole,
-    })
+    Ok(FeatureStoreError::NotWhole { version: version.clone(), whole })
 }

@@ -103,20 +103,13 @@ const EVENTS: Target = Target {
 impl Loader {
     /// Connects.
     pub(super) fn connect(database_url: &str) -> Result<Self> {
-        Ok(Self {
-            client: bulk::connect(database_url)?,
-        })
+        Ok(Self { client: bulk::connect(database_url)? })
     }
 
     /// Loads customers.
     pub(super) fn customers(&mut self, rows: &[Customer]) -> Result<Counts> {
         self.load(&CUSTOMERS, rows, |customer, place, write| {
-            write(&[
-                &place,
-                &customer.user_id.as_str(),
-                &Json(&customer.attributes),
-                &customer.event_time,
-            ])
+            write(&[&place, &customer.user_id.as_str(), &Json(&customer.attributes), &customer.event_time])
         })
     }
 
@@ -176,10 +169,6 @@ impl Loader {
         copy.finish()?;
         let accepted = transaction.execute(target.merge, &[])?;
         transaction.commit()?;
-        Ok(Counts {
-            accepted,
-            duplicate: rows.len() as u64 - accepted,
-            rejected: 0,
-        })
+        Ok(Counts { accepted, duplicate: rows.len() as u64 - accepted, rejected: 0 })
     }
 }

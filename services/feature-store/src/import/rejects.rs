@@ -41,15 +41,8 @@ impl Rejects {
             }
         };
         let raw: Vec<_> = row.iter().map(String::from_utf8_lossy).collect();
-        let record = [
-            line.to_string(),
-            invalid.field.clone(),
-            invalid.reason.clone(),
-            raw.join(","),
-        ];
-        writer
-            .write_record(&record)
-            .map_err(|source| not_csv(&self.path, source))
+        let record = [line.to_string(), invalid.field.clone(), invalid.reason.clone(), raw.join(",")];
+        writer.write_record(&record).map_err(|source| not_csv(&self.path, source))
     }
 
     /// Writes out what is buffered.
@@ -57,16 +50,10 @@ impl Rejects {
         let Some(mut writer) = self.writer else {
             return Ok(());
         };
-        writer.flush().map_err(|source| ImportError::File {
-            path: self.path,
-            source,
-        })
+        writer.flush().map_err(|source| ImportError::File { path: self.path, source })
     }
 }
 
 fn not_csv(path: &Path, source: ::csv::Error) -> ImportError {
-    ImportError::NotCsv {
-        path: path.to_owned(),
-        source,
-    }
+    ImportError::NotCsv { path: path.to_owned(), source }
 }

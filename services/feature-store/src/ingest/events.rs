@@ -24,10 +24,7 @@ impl Ingested for Event {
         let event = wire::event(row)?;
         match i32::try_from(event.quantity) {
             Ok(_) => Ok(event),
-            Err(_) => Err(InvalidField::new(
-                "quantity",
-                format!("is {}, over {}", event.quantity, i32::MAX),
-            )),
+            Err(_) => Err(InvalidField::new("quantity", format!("is {}, over {}", event.quantity, i32::MAX))),
         }
     }
 
@@ -36,14 +33,10 @@ impl Ingested for Event {
         let text = |field: fn(&Self) -> &str| -> Vec<&str> { rows.iter().map(field).collect() };
         let event_times: Vec<_> = rows.iter().map(|row| row.event_time).collect();
         let quantities: Vec<i64> = rows.iter().map(|row| row.quantity.into()).collect();
-        let amounts: Vec<Option<i64>> = rows
-            .iter()
-            .map(|row| row.amount.as_ref().map(Money::minor_units))
-            .collect();
-        let currencies: Vec<Option<&str>> = rows
-            .iter()
-            .map(|row| row.amount.as_ref().map(Money::currency_code))
-            .collect();
+        let amounts: Vec<Option<i64>> =
+            rows.iter().map(|row| row.amount.as_ref().map(Money::minor_units)).collect();
+        let currencies: Vec<Option<&str>> =
+            rows.iter().map(|row| row.amount.as_ref().map(Money::currency_code)).collect();
         let written = sqlx::query!(
             "insert into events
                  (user_id, event_id, product_id, kind, event_time, quantity, amount_minor, currency_code)

@@ -28,10 +28,8 @@ impl Ingested for Product {
     /// In the order of their ids, and one row per product, as for customers.
     async fn write(store: &Store, rows: &[Self]) -> Result<u64, sqlx::Error> {
         let text = |field: fn(&Self) -> &str| -> Vec<&str> { rows.iter().map(field).collect() };
-        let risk_grades: Vec<Option<i16>> = rows
-            .iter()
-            .map(|row| row.risk_grade.map(|grade| grade.get().into()))
-            .collect();
+        let risk_grades: Vec<Option<i16>> =
+            rows.iter().map(|row| row.risk_grade.map(|grade| grade.get().into())).collect();
         let attributes: Vec<Json<&Attributes>> = rows.iter().map(|row| Json(&row.attributes)).collect();
         let event_times: Vec<_> = rows.iter().map(|row| row.event_time).collect();
         let written = sqlx::query!(

@@ -22,10 +22,7 @@ pub(super) fn complete(mut transaction: Transaction<'_>, run_id: RunId) -> Resul
     if completed == 0 {
         return Err(FeatureStoreError::NotToBeCompleted { run_id });
     }
-    transaction.execute(
-        "select pg_notify($1, $2)",
-        &[&GENERATION_CHANNEL, &run_id.to_string()],
-    )?;
+    transaction.execute("select pg_notify($1, $2)", &[&GENERATION_CHANNEL, &run_id.to_string()])?;
     transaction.commit()?;
     Ok(())
 }

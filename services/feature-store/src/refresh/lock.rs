@@ -25,9 +25,7 @@ impl WorkerConnection {
     /// Connects and takes the lock, or returns nothing when another worker has it.
     pub(super) fn open(url: &str) -> Result<Option<Self>> {
         let mut client = bulk::connect(url)?;
-        let taken: bool = client
-            .query_one("select pg_try_advisory_lock($1)", &[&KEY])?
-            .get(0);
+        let taken: bool = client.query_one("select pg_try_advisory_lock($1)", &[&KEY])?.get(0);
         Ok(taken.then_some(Self(client)))
     }
 

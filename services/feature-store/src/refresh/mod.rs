@@ -59,13 +59,7 @@ impl Refresher {
         config: RefreshConfig,
         stop: CancellationToken,
     ) -> Self {
-        Self {
-            store,
-            models_dir: models_dir.into(),
-            config,
-            stop,
-            workers: TaskTracker::new(),
-        }
+        Self { store, models_dir: models_dir.into(), config, stop, workers: TaskTracker::new() }
     }
 
     /// Starts a run of a model version, the newest registered one if none is named; goes on with its
@@ -121,8 +115,7 @@ impl Refresher {
         let (planned, answer) = oneshot::channel();
         let refresher = self.clone();
         let (version, bundle) = (version.clone(), bundle.clone());
-        self.workers
-            .spawn_blocking(move || refresher.work(&version, bundle, planned));
+        self.workers.spawn_blocking(move || refresher.work(&version, bundle, planned));
         let Some(Planned { run_id, resumed }) = answer.await.map_err(|_| FeatureStoreError::Stopped)?? else {
             return Ok(None);
         };
@@ -147,13 +140,7 @@ impl Refresher {
             Ok(plan) => plan,
             Err(error) => return answer(planned, Err(error)),
         };
-        answer(
-            planned,
-            Ok(Some(Planned {
-                run_id: plan.run_id,
-                resumed: plan.resumed,
-            })),
-        );
+        answer(planned, Ok(Some(Planned { run_id: plan.run_id, resumed: plan.resumed })));
         let worker = Worker {
             connection,
             store: self.store,
@@ -169,10 +156,9 @@ impl Refresher {
     async fn join(&self, version: &ModelVersion) -> Result<StartedRun> {
         match run::under_way(&self.store).await? {
             Some(run) if run.model_version == *version => Ok(StartedRun { run, resumed: true }),
-            Some(run) => Err(FeatureStoreError::RefreshUnderWay {
-                run_id: run.run_id,
-                version: run.model_version,
-            }),
+            Some(run) => {
+                Err(FeatureStoreError::RefreshUnderWay { run_id: run.run_id, version: run.model_version })
+            }
             None => Err(FeatureStoreError::RefreshChanging),
         }
     }

@@ -42,17 +42,10 @@ pub(super) fn write(
     transaction.execute(
         "update refresh_partitions set finished_at = now(), row_count = $4
          where run_id = $1 and entity = $2 and partition = $3",
-        &[
-            &run_id.get(),
-            &partition.entity.as_str(),
-            &partition.number,
-            &(rows.len() as i64),
-        ],
+        &[&run_id.get(), &partition.entity.as_str(), &partition.number, &(rows.len() as i64)],
     )?;
-    transaction.execute(
-        "update refresh_runs set features_as_of = now() where run_id = $1",
-        &[&run_id.get()],
-    )?;
+    transaction
+        .execute("update refresh_runs set features_as_of = now() where run_id = $1", &[&run_id.get()])?;
     transaction.commit()?;
     Ok(())
 }

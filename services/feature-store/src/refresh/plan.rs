@@ -70,11 +70,7 @@ pub(super) async fn plan(store: &Store, version: &ModelVersion, partition_rows: 
     };
     let pending = pending(&mut transaction, run_id).await?;
     transaction.commit().await?;
-    Ok(Plan {
-        run_id,
-        resumed: unfinished.is_some(),
-        pending,
-    })
+    Ok(Plan { run_id, resumed: unfinished.is_some(), pending })
 }
 
 /// Whoever holds the lock knows that no other worker lives.
@@ -164,11 +160,7 @@ async fn pending(transaction: &mut Transaction<'_, Postgres>, run_id: RunId) -> 
     .fetch_all(&mut **transaction)
     .await?;
     let partitions = rows.into_iter().map(|row| Partition {
-        entity: if row.entity == "user" {
-            Entity::User
-        } else {
-            Entity::Product
-        },
+        entity: if row.entity == "user" { Entity::User } else { Entity::Product },
         number: row.partition,
         first_id: Some(row.first_id).filter(|first_id| !first_id.is_empty()),
         below: row.below,

@@ -32,11 +32,7 @@ pub(super) struct Worker {
 impl Worker {
     /// Works until the run is complete or failed, and says which before the lock goes.
     pub(super) fn work(mut self, plan: Plan) {
-        let Plan {
-            run_id,
-            resumed,
-            pending,
-        } = plan;
+        let Plan { run_id, resumed, pending } = plan;
         info!(%run_id, resumed, partitions = pending.len(), "refresh begins");
         let written = pending
             .into_iter()
@@ -58,26 +54,13 @@ impl Worker {
         let rows = match partition.entity {
             Entity::User => {
                 let users = self.runtime.block_on(partition::users(&self.store, partition))?;
-                let embeddings = self
-                    .bundle
-                    .user
-                    .encode(&users)
-                    .map_err(FeatureStoreError::Encode)?;
+                let embeddings = self.bundle.user.encode(&users).map_err(FeatureStoreError::Encode)?;
                 rows(users.into_iter().map(|user| user.user_id.into()), embeddings)
             }
             Entity::Product => {
-                let products = self
-                    .runtime
-                    .block_on(partition::products(&self.store, partition))?;
-                let embeddings = self
-                    .bundle
-                    .product
-                    .encode(&products)
-                    .map_err(FeatureStoreError::Encode)?;
-                rows(
-                    products.into_iter().map(|product| product.product_id.into()),
-                    embeddings,
-                )
+                let products = self.runtime.block_on(partition::products(&self.store, partition))?;
+                let embeddings = self.bundle.product.encode(&products).map_err(FeatureStoreError::Encode)?;
+                rows(products.into_iter().map(|product| product.product_id.into()), embeddings)
             }
         };
         partition::write(self.connection.transaction()?, run_id, partition, &rows)?;
@@ -102,10 +85,8 @@ impl Worker {
     /// If not even that can be stored, the run is found abandoned later.
     fn fail(&mut self, run_id: RunId, reason: &FeatureStoreError) {
         error!(%run_id, error = %reason, "refresh failed");
-        let stored = self
-            .connection
-            .transaction()
-            .and_then(|transaction| finish::fail(transaction, run_id, reason));
+        let stored =
+            self.connection.transaction().and_then(|transaction| finish::fail(transaction, run_id, reason));
         if let Err(error) = stored {
             error!(%run_id, %error, "the failure could not be stored");
         }
@@ -113,7 +94,5 @@ impl Worker {
 }
 
 fn rows(ids: impl Iterator<Item = String>, embeddings: Vec<Embedding>) -> Vec<EmbeddingRow> {
-    ids.zip(embeddings)
-        .map(|(id, embedding)| EmbeddingRow { id, embedding })
-        .collect()
+    ids.zip(embeddings).map(|(id, embedding)| EmbeddingRow { id, embedding }).collect()
 }

@@ -36,9 +36,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         request: Request<Streaming<v1::WriteCustomersRequest>>,
     ) -> Result<Response<v1::WriteCustomersResponse>, Status> {
         let summary = ingest::<Customer>(&self.store, request.into_inner()).await?;
-        Ok(Response::new(v1::WriteCustomersResponse {
-            summary: Some(summary),
-        }))
+        Ok(Response::new(v1::WriteCustomersResponse { summary: Some(summary) }))
     }
 
     async fn write_products(
@@ -46,9 +44,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         request: Request<Streaming<v1::WriteProductsRequest>>,
     ) -> Result<Response<v1::WriteProductsResponse>, Status> {
         let summary = ingest::<Product>(&self.store, request.into_inner()).await?;
-        Ok(Response::new(v1::WriteProductsResponse {
-            summary: Some(summary),
-        }))
+        Ok(Response::new(v1::WriteProductsResponse { summary: Some(summary) }))
     }
 
     async fn write_events(
@@ -56,18 +52,14 @@ impl FeatureStoreRpcs for FeatureStoreService {
         request: Request<Streaming<v1::WriteEventsRequest>>,
     ) -> Result<Response<v1::WriteEventsResponse>, Status> {
         let summary = ingest::<Event>(&self.store, request.into_inner()).await?;
-        Ok(Response::new(v1::WriteEventsResponse {
-            summary: Some(summary),
-        }))
+        Ok(Response::new(v1::WriteEventsResponse { summary: Some(summary) }))
     }
 
     async fn start_refresh(
         &self,
         request: Request<v1::StartRefreshRequest>,
     ) -> Result<Response<v1::StartRefreshResponse>, Status> {
-        Ok(Response::new(
-            refresh::start(&self.refresher, request.into_inner()).await?,
-        ))
+        Ok(Response::new(refresh::start(&self.refresher, request.into_inner()).await?))
     }
 
     async fn watch_refresh(
@@ -75,27 +67,21 @@ impl FeatureStoreRpcs for FeatureStoreService {
         request: Request<v1::WatchRefreshRequest>,
     ) -> Result<Response<Self::WatchRefreshStream>, Status> {
         let stop = self.stop.clone();
-        Ok(Response::new(
-            refresh::watch(self.refresher.clone(), request.into_inner(), stop).await?,
-        ))
+        Ok(Response::new(refresh::watch(self.refresher.clone(), request.into_inner(), stop).await?))
     }
 
     async fn batch_get_embeddings(
         &self,
         request: Request<v1::BatchGetEmbeddingsRequest>,
     ) -> Result<Response<v1::BatchGetEmbeddingsResponse>, Status> {
-        Ok(Response::new(
-            read::embeddings(&self.store, request.into_inner()).await?,
-        ))
+        Ok(Response::new(read::embeddings(&self.store, request.into_inner()).await?))
     }
 
     async fn batch_get_holdings(
         &self,
         request: Request<v1::BatchGetHoldingsRequest>,
     ) -> Result<Response<v1::BatchGetHoldingsResponse>, Status> {
-        Ok(Response::new(
-            read::holdings(&self.store, request.into_inner()).await?,
-        ))
+        Ok(Response::new(read::holdings(&self.store, request.into_inner()).await?))
     }
 
     async fn watch_product_embeddings(
@@ -109,9 +95,5 @@ impl FeatureStoreRpcs for FeatureStoreService {
 
 /// A model version that may be left empty.
 fn optional_version(raw: &str) -> crate::Result<Option<ModelVersion>> {
-    if raw.is_empty() {
-        Ok(None)
-    } else {
-        Ok(Some(ModelVersion::parse(raw)?))
-    }
+    if raw.is_empty() { Ok(None) } else { Ok(Some(ModelVersion::parse(raw)?)) }
 }

@@ -33,14 +33,8 @@ pub(super) async fn embeddings(
         }
     };
     let Found { generation, answers } = found;
-    let results = answers
-        .into_iter()
-        .map(|answer| result(answer, &generation))
-        .collect();
-    Ok(v1::BatchGetEmbeddingsResponse {
-        results,
-        generation: Some((&generation).into()),
-    })
+    let results = answers.into_iter().map(|answer| result(answer, &generation)).collect();
+    Ok(v1::BatchGetEmbeddingsResponse { results, generation: Some((&generation).into()) })
 }
 
 pub(super) async fn holdings(
@@ -54,9 +48,7 @@ pub(super) async fn holdings(
         .into_iter()
         .zip(held)
         .map(|(user_id, product_ids)| v1::HoldingsResult { user_id, product_ids });
-    Ok(v1::BatchGetHoldingsResponse {
-        results: results.collect(),
-    })
+    Ok(v1::BatchGetHoldingsResponse { results: results.collect() })
 }
 
 /// Checks how many ids there are, and each of them; a bad one is named by its place: `ids[3]`.
@@ -77,19 +69,12 @@ fn parse_ids<T>(
 
 fn result(answer: Answer, generation: &Generation) -> v1::EmbeddingResult {
     let (status, embedding) = match answer.lookup {
-        Lookup::Present {
-            embedding,
-            computed_at,
-        } => {
+        Lookup::Present { embedding, computed_at } => {
             let embedding = generation.embedding_on_the_wire(&embedding, computed_at);
             (v1::EmbeddingStatus::Present, Some(embedding))
         }
         Lookup::UnknownEntity => (v1::EmbeddingStatus::UnknownEntity, None),
         Lookup::NotMaterialised => (v1::EmbeddingStatus::NotMaterialised, None),
     };
-    v1::EmbeddingResult {
-        id: answer.id,
-        status: status.into(),
-        embedding,
-    }
+    v1::EmbeddingResult { id: answer.id, status: status.into(), embedding }
 }

@@ -26,10 +26,7 @@ pub(super) async fn start(
     request: v1::StartRefreshRequest,
 ) -> Result<v1::StartRefreshResponse> {
     let started = refresher.start(optional_version(&request.model_version)?).await?;
-    let run = v1::RefreshRun {
-        resumed: started.resumed,
-        ..on_the_wire(started.run)
-    };
+    let run = v1::RefreshRun { resumed: started.resumed, ..on_the_wire(started.run) };
     Ok(v1::StartRefreshResponse { run: Some(run) })
 }
 
@@ -56,11 +53,7 @@ pub(super) async fn watch(
     });
     let states = stream::once(async { Ok(first) })
         .chain(later)
-        .map(|run| {
-            run.map(|run| v1::WatchRefreshResponse {
-                run: Some(on_the_wire(run)),
-            })
-        })
+        .map(|run| run.map(|run| v1::WatchRefreshResponse { run: Some(on_the_wire(run)) }))
         .take_until(stop.cancelled_owned());
     Ok(Box::pin(states))
 }

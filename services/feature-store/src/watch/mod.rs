@@ -70,9 +70,7 @@ impl Watcher {
         let watcher = self.clone();
         self.clients.spawn(async move {
             let stop = watcher.stop.clone();
-            let followed = stop
-                .run_until_cancelled(watcher.follow(version.as_ref(), &client))
-                .await;
+            let followed = stop.run_until_cancelled(watcher.follow(version.as_ref(), &client)).await;
             if let Some(Ended::Failed(error)) = followed {
                 client.fail(error).await;
             }

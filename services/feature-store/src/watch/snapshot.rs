@@ -40,10 +40,7 @@ pub(super) async fn send(
     version: Option<&ModelVersion>,
     client: &Client,
 ) -> Result<Option<Contents>, Ended> {
-    let mut view = store
-        .pool()
-        .begin_with("begin isolation level repeatable read, read only")
-        .await?;
+    let mut view = store.pool().begin_with("begin isolation level repeatable read, read only").await?;
     let Some(contents) = contents(&mut view, version).await? else {
         return Ok(None);
     };
@@ -62,14 +59,10 @@ pub(super) async fn send(
         };
         after.clone_from(&last.product_id);
         for products in messages(rows, generation)? {
-            client
-                .send(Step::SnapshotChunk(v1::SnapshotChunk { products }))
-                .await?;
+            client.send(Step::SnapshotChunk(v1::SnapshotChunk { products })).await?;
         }
     }
-    let complete = v1::SnapshotComplete {
-        run_id: generation.run_id.get(),
-    };
+    let complete = v1::SnapshotComplete { run_id: generation.run_id.get() };
     client.send(Step::SnapshotComplete(complete)).await?;
     Ok(Some(contents))
 }
@@ -94,10 +87,7 @@ async fn contents(view: &mut PgConnection, version: Option<&ModelVersion>) -> Re
         sqlx::query_scalar!(r#"select coalesce(sum(ingest_seq), 0)::text as "sum!" from products"#)
             .fetch_one(&mut *view)
             .await?;
-    Ok(Some(Contents {
-        generation: row.try_into()?,
-        products,
-    }))
+    Ok(Some(Contents { generation: row.try_into()?, products }))
 }
 
 async fn product_count(view: &mut PgConnection, generation: &Generation) -> Result<u64> {

@@ -21,11 +21,8 @@ fn any_batching_of_any_writes_keeps_what_one_by_one_would_keep() {
     let runtime = Runtime::new().unwrap();
     let store = runtime.block_on(FeatureStore::start());
     let streams = vec(vec((0..5u8, 0..6i64, any::<u32>()), 1..12), 0..4);
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases: 48,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() });
 
     runner
         .run(&streams, |messages| {
@@ -55,16 +52,9 @@ async fn write(store: &FeatureStore, messages: &[Vec<Write>]) -> (BTreeMap<Strin
     store.execute("truncate customers").await;
     let requests: Vec<WriteCustomersRequest> = messages
         .iter()
-        .map(|rows| WriteCustomersRequest {
-            customers: rows.iter().map(customer).collect(),
-        })
+        .map(|rows| WriteCustomersRequest { customers: rows.iter().map(customer).collect() })
         .collect();
-    let response = store
-        .client
-        .clone()
-        .write_customers(stream::iter(requests))
-        .await
-        .unwrap();
+    let response = store.client.clone().write_customers(stream::iter(requests)).await.unwrap();
     let summary = response.into_inner().summary.unwrap();
     let rows: Vec<(String, i64, i64)> = sqlx::query_as(
         "select user_id, extract(epoch from event_time)::bigint, (attributes -> 'value')::bigint from customers",
@@ -72,16 +62,12 @@ async fn write(store: &FeatureStore, messages: &[Vec<Write>]) -> (BTreeMap<Strin
     .fetch_all(store.database.store.pool())
     .await
     .unwrap();
-    let kept = rows
-        .into_iter()
-        .map(|(user, time, value)| (user, (time, u32::try_from(value).unwrap())));
+    let kept = rows.into_iter().map(|(user, time, value)| (user, (time, u32::try_from(value).unwrap())));
     (kept.collect(), summary.accepted + summary.duplicate)
 }
 
 fn customer(&(user, time, value): &Write) -> Customer {
-    let value = AttributeValue {
-        kind: Some(Kind::Number(value.into())),
-    };
+    let value = AttributeValue { kind: Some(Kind::Number(value.into())) };
     Customer {
         user_id: format!("u{user}"),
         attributes: [("value".to_owned(), value)].into(),

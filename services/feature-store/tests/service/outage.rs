@@ -31,9 +31,7 @@ async fn says_that_postgres_is_down_and_serves_again_when_it_is_back() {
     let url = format!("http://{}", address.await.unwrap());
     let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
     let mut client = FeatureStoreServiceClient::new(channel.clone());
-    let question = || BatchGetHoldingsRequest {
-        user_ids: vec!["u1".to_owned()],
-    };
+    let question = || BatchGetHoldingsRequest { user_ids: vec!["u1".to_owned()] };
     become_healthy(&channel, ServingStatus::Serving).await;
 
     postgres.stop().await;
@@ -44,10 +42,7 @@ async fn says_that_postgres_is_down_and_serves_again_when_it_is_back() {
     let answered = client.batch_get_holdings(question()).await;
 
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
-    assert_eq!(
-        refused.get_details_error_info().unwrap().reason,
-        "POSTGRES_UNAVAILABLE"
-    );
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "POSTGRES_UNAVAILABLE");
     assert!(refused.get_details_retry_info().is_some());
     assert!(answered.is_ok(), "{answered:?}");
     shutdown.cancel();
@@ -65,10 +60,7 @@ async fn says_that_its_port_is_taken() {
 
     let refused = serve(config, database.store.clone(), CancellationToken::new(), bound).await;
 
-    assert!(matches!(
-        refused,
-        Err(FeatureStoreError::Serving(ServingError::AddressInUse(_)))
-    ));
+    assert!(matches!(refused, Err(FeatureStoreError::Serving(ServingError::AddressInUse(_)))));
 }
 
 fn free_port() -> FeatureStoreConfig {
@@ -80,18 +72,9 @@ fn free_port() -> FeatureStoreConfig {
 /// Waits until the service says so of itself.
 async fn become_healthy(channel: &Channel, wanted: ServingStatus) {
     let mut health = HealthClient::new(channel.clone());
-    let request = HealthCheckRequest {
-        service: "finrank.feature.v1.FeatureStoreService".to_owned(),
-    };
+    let request = HealthCheckRequest { service: "finrank.feature.v1.FeatureStoreService".to_owned() };
     let mut states = health.watch(request).await.unwrap().into_inner();
-    while states
-        .message()
-        .await
-        .unwrap()
-        .expect("health is watched for ever")
-        .status()
-        != wanted
-    {}
+    while states.message().await.unwrap().expect("health is watched for ever").status() != wanted {}
 }
 
 /// A cluster of one's own, to be stopped.
@@ -107,17 +90,9 @@ impl Postgres {
         // Postgres runs as another user where the tests run as root.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let data_dir: PathBuf = directory.path().join("pg");
-        let config = ClusterConfig {
-            data_dir,
-            bin_dir: None,
-            port: None,
-        };
+        let config = ClusterConfig { data_dir, bin_dir: None, port: None };
         let url = start(config.clone()).await.url("postgres");
-        Self {
-            config,
-            url,
-            _directory: directory,
-        }
+        Self { config, url, _directory: directory }
     }
 
     fn database(&self) -> DatabaseConfig {
@@ -130,19 +105,13 @@ impl Postgres {
 
     async fn stop(&self) {
         let data_dir = self.config.data_dir.clone();
-        task::spawn_blocking(move || cluster::stop(&data_dir))
-            .await
-            .unwrap()
-            .unwrap();
+        task::spawn_blocking(move || cluster::stop(&data_dir)).await.unwrap().unwrap();
     }
 
     /// Starts it again where it was.
     async fn restart(&self) {
         let port = self.url.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap().1;
-        let config = ClusterConfig {
-            port: Some(port.parse().unwrap()),
-            ..self.config.clone()
-        };
+        let config = ClusterConfig { port: Some(port.parse().unwrap()), ..self.config.clone() };
         start(config).await;
     }
 }
@@ -155,8 +124,5 @@ impl Drop for Postgres {
 }
 
 async fn start(config: ClusterConfig) -> cluster::Cluster {
-    task::spawn_blocking(move || cluster::start(&config))
-        .await
-        .unwrap()
-        .unwrap()
+    task::spawn_blocking(move || cluster::start(&config)).await.unwrap().unwrap()
 }

@@ -20,13 +20,8 @@ async fn writes_what_the_towers_compute_bit_for_bit() {
     assert_eq!((run.rows_total, run.rows_done), (31, 31));
     assert_eq!((run.partitions_total, run.partitions_done), (4, 4));
     assert_eq!(stored_users(&store).await, encoded(&bundle, &users(25)));
-    let computed: Vec<Vec<u8>> = bundle
-        .product
-        .encode(&products(6))
-        .unwrap()
-        .iter()
-        .map(Embedding::to_le_bytes)
-        .collect();
+    let computed: Vec<Vec<u8>> =
+        bundle.product.encode(&products(6)).unwrap().iter().map(Embedding::to_le_bytes).collect();
     let stored: Vec<Vec<u8>> =
         sqlx::query_scalar("select vector from product_embeddings order by product_id")
             .fetch_all(store.database.store.pool())
@@ -67,14 +62,8 @@ async fn shows_no_embedding_before_the_generation_is_whole() {
     assert_eq!(run.state(), RefreshState::Failed);
     assert!(run.error.contains("refused by the test"), "{}", run.error);
     assert_eq!((run.partitions_done, run.rows_done), (2, 20));
-    let status = store
-        .embeddings(EntityKind::User, &["u0001"], "")
-        .await
-        .unwrap_err();
-    assert_eq!(
-        reason(&status),
-        (Code::FailedPrecondition, "NO_GENERATION".to_owned())
-    );
+    let status = store.embeddings(EntityKind::User, &["u0001"], "").await.unwrap_err();
+    assert_eq!(reason(&status), (Code::FailedPrecondition, "NO_GENERATION".to_owned()));
 }
 
 #[tokio::test]
@@ -107,9 +96,7 @@ async fn goes_on_with_a_run_whose_worker_was_killed() {
     store.refuse_embedding_of("u0015").await;
     let killed = store.refresh("m1").await;
     store.refuse_no_more().await;
-    store
-        .execute("update refresh_runs set state = 'running', error = '', finished_at = null")
-        .await;
+    store.execute("update refresh_runs set state = 'running', error = '', finished_at = null").await;
 
     let started = store.start_refresh("m1").await.unwrap();
     let resumed = store.watch_refresh(started.run_id).await.pop().unwrap();
@@ -132,10 +119,7 @@ async fn loses_only_the_partition_at_hand_when_the_workers_connection_is_cut() {
     let resumed = store.refresh("m1").await;
 
     assert_eq!(cut.state(), RefreshState::Failed);
-    assert_eq!(
-        (resumed.run_id, resumed.state()),
-        (started.run_id, RefreshState::Complete)
-    );
+    assert_eq!((resumed.run_id, resumed.state()), (started.run_id, RefreshState::Complete));
     assert_eq!(stored_users(&store).await, encoded(&bundle, &users(25)));
 }
 
@@ -144,9 +128,7 @@ async fn tells_whoever_watches_a_killed_run_that_it_has_failed() {
     let mut store = FeatureStore::start_filled(3, 2).await;
     store.register_model("m1", 1).await;
     let run = store.refresh("m1").await;
-    store
-        .execute("update refresh_runs set state = 'running', finished_at = null")
-        .await;
+    store.execute("update refresh_runs set state = 'running', finished_at = null").await;
 
     let states = store.watch_refresh(run.run_id).await;
 
@@ -163,26 +145,17 @@ async fn takes_over_from_a_killed_run_of_another_model() {
     store.refuse_embedding_of("u0012").await;
     let killed = store.refresh("m1").await;
     store.refuse_no_more().await;
-    store
-        .execute("update refresh_runs set state = 'running', error = '', finished_at = null")
-        .await;
+    store.execute("update refresh_runs set state = 'running', error = '', finished_at = null").await;
 
     let run = store.refresh("m2").await;
 
-    assert_eq!(
-        (run.state(), run.model_version.as_str()),
-        (RefreshState::Complete, "m2")
-    );
+    assert_eq!((run.state(), run.model_version.as_str()), (RefreshState::Complete, "m2"));
     assert!(run.run_id > killed.run_id);
     let left: Vec<i64> = sqlx::query_scalar("select distinct run_id from user_embeddings")
         .fetch_all(store.database.store.pool())
         .await
         .unwrap();
-    assert_eq!(
-        left,
-        [run.run_id],
-        "what the new generation has overtaken is dropped"
-    );
+    assert_eq!(left, [run.run_id], "what the new generation has overtaken is dropped");
 }
 
 #[tokio::test]
@@ -200,10 +173,7 @@ async fn refuses_another_model_while_a_worker_lives_and_joins_its_run_for_the_sa
 
     assert!(!started.resumed);
     assert_eq!((joined.run_id, joined.resumed), (started.run_id, true));
-    assert_eq!(
-        reason(&status),
-        (Code::FailedPrecondition, "REFRESH_UNDER_WAY".to_owned())
-    );
+    assert_eq!(reason(&status), (Code::FailedPrecondition, "REFRESH_UNDER_WAY".to_owned()));
     assert!(status.message().contains("m1"), "{}", status.message());
     assert_eq!(run.state(), RefreshState::Complete);
 }
@@ -254,9 +224,7 @@ async fn brings_a_customer_written_after_one_refresh_with_the_next() {
     let mut store = FeatureStore::start_filled(3, 2).await;
     store.register_model("m1", 1).await;
     store.refresh("m1").await;
-    store
-        .write_customers(vec![customer_message(&user(30), 100)])
-        .await;
+    store.write_customers(vec![customer_message(&user(30), 100)]).await;
     let before = store.embeddings(EntityKind::User, &["u0030"], "").await.unwrap();
 
     store.refresh("m1").await;
@@ -264,10 +232,7 @@ async fn brings_a_customer_written_after_one_refresh_with_the_next() {
     let after = store.embeddings(EntityKind::User, &["u0030"], "").await.unwrap();
     assert_eq!(before.results[0].status(), EmbeddingStatus::NotMaterialised);
     assert_eq!(after.results[0].status(), EmbeddingStatus::Present);
-    assert_eq!(
-        after.results[0].embedding.as_ref().unwrap().values.len(),
-        DIMENSION
-    );
+    assert_eq!(after.results[0].embedding.as_ref().unwrap().values.len(), DIMENSION);
 }
 
 #[tokio::test]
@@ -279,14 +244,8 @@ async fn refuses_a_model_version_that_is_not_registered_and_a_run_that_never_was
     let request = finrank_contracts::feature::v1::WatchRefreshRequest { run_id: 4711 };
     let run = store.client.watch_refresh(request).await.unwrap_err();
 
-    assert_eq!(
-        reason(&version),
-        (Code::NotFound, "MODEL_VERSION_NOT_FOUND".to_owned())
-    );
-    assert_eq!(
-        reason(&newest),
-        (Code::NotFound, "MODEL_VERSION_NOT_FOUND".to_owned())
-    );
+    assert_eq!(reason(&version), (Code::NotFound, "MODEL_VERSION_NOT_FOUND".to_owned()));
+    assert_eq!(reason(&newest), (Code::NotFound, "MODEL_VERSION_NOT_FOUND".to_owned()));
     assert_eq!(reason(&run), (Code::NotFound, "REFRESH_RUN_NOT_FOUND".to_owned()));
 }
 
@@ -298,10 +257,7 @@ async fn refuses_a_bundle_that_is_not_the_registered_one() {
 
     let status = store.start_refresh("m1").await.unwrap_err();
 
-    assert_eq!(
-        reason(&status),
-        (Code::FailedPrecondition, "BUNDLE_UNUSABLE".to_owned())
-    );
+    assert_eq!(reason(&status), (Code::FailedPrecondition, "BUNDLE_UNUSABLE".to_owned()));
 }
 
 fn reason(status: &tonic::Status) -> (Code, String) {

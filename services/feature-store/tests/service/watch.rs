@@ -40,14 +40,7 @@ async fn sends_a_snapshot_then_heartbeats_then_the_next_generation() {
 async fn sends_a_large_catalogue_in_chunks_in_the_order_of_ids() {
     let mut store = FeatureStore::start().await;
     for thousand in products(2100).chunks(1000) {
-        store
-            .write_products(
-                thousand
-                    .iter()
-                    .map(|product| product_message(product, 100))
-                    .collect(),
-            )
-            .await;
+        store.write_products(thousand.iter().map(|product| product_message(product, 100)).collect()).await;
     }
     store.register_model("m1", 1).await;
     store.refresh("m1").await;
@@ -56,11 +49,8 @@ async fn sends_a_large_catalogue_in_chunks_in_the_order_of_ids() {
     let snapshot = snapshot(&mut watched).await;
 
     assert_eq!(snapshot.chunks, [1000, 1000, 100]);
-    let ids: Vec<&str> = snapshot
-        .products
-        .iter()
-        .map(|shown| shown.product.as_ref().unwrap().product_id.as_str())
-        .collect();
+    let ids: Vec<&str> =
+        snapshot.products.iter().map(|shown| shown.product.as_ref().unwrap().product_id.as_str()).collect();
     assert!(ids.is_sorted());
 }
 
@@ -111,10 +101,7 @@ async fn stays_with_the_model_version_that_was_asked_for() {
     let own = store.refresh("m1").await;
 
     let next = snapshot(&mut watched).await;
-    assert_eq!(
-        (next.generation.run_id, next.generation.model_version.as_str()),
-        (own.run_id, "m1")
-    );
+    assert_eq!((next.generation.run_id, next.generation.model_version.as_str()), (own.run_id, "m1"));
 }
 
 #[tokio::test]
@@ -130,11 +117,8 @@ async fn sends_the_snapshot_again_when_a_product_is_withdrawn() {
     store.write_products(vec![withdrawn]).await;
 
     let again = snapshot(&mut watched).await;
-    let statuses: Vec<ProductStatus> = again
-        .products
-        .iter()
-        .map(|shown| shown.product.as_ref().unwrap().status())
-        .collect();
+    let statuses: Vec<ProductStatus> =
+        again.products.iter().map(|shown| shown.product.as_ref().unwrap().status()).collect();
     use ProductStatus::{Active, Withdrawn};
     assert_eq!(statuses, [Active, Active, Withdrawn, Active, Active]);
 }
@@ -142,17 +126,12 @@ async fn sends_the_snapshot_again_when_a_product_is_withdrawn() {
 #[tokio::test]
 async fn refuses_a_model_version_that_is_not_registered() {
     let mut store = FeatureStore::start().await;
-    let request = WatchProductEmbeddingsRequest {
-        model_version: "nope".to_owned(),
-    };
+    let request = WatchProductEmbeddingsRequest { model_version: "nope".to_owned() };
 
     let status = store.client.watch_product_embeddings(request).await.unwrap_err();
 
     assert_eq!(status.code(), Code::NotFound);
-    assert_eq!(
-        status.get_details_error_info().unwrap().reason,
-        "MODEL_VERSION_NOT_FOUND"
-    );
+    assert_eq!(status.get_details_error_info().unwrap().reason, "MODEL_VERSION_NOT_FOUND");
 }
 
 #[tokio::test]
@@ -177,25 +156,12 @@ struct Snapshot {
 }
 
 async fn watch(store: &mut FeatureStore, version: &str) -> Watched {
-    let request = WatchProductEmbeddingsRequest {
-        model_version: version.to_owned(),
-    };
-    store
-        .client
-        .watch_product_embeddings(request)
-        .await
-        .unwrap()
-        .into_inner()
+    let request = WatchProductEmbeddingsRequest { model_version: version.to_owned() };
+    store.client.watch_product_embeddings(request).await.unwrap().into_inner()
 }
 
 async fn step(watched: &mut Watched) -> Step {
-    watched
-        .message()
-        .await
-        .unwrap()
-        .expect("the stream goes on")
-        .step
-        .unwrap()
+    watched.message().await.unwrap().expect("the stream goes on").step.unwrap()
 }
 
 /// Reads past heartbeats to the next whole snapshot.
@@ -223,11 +189,7 @@ async fn snapshot(watched: &mut Watched) -> Snapshot {
     };
     assert_eq!(complete.run_id, generation.run_id);
     assert_eq!(started.product_count, products.len() as u64);
-    Snapshot {
-        generation,
-        products,
-        chunks,
-    }
+    Snapshot { generation, products, chunks }
 }
 
 async fn heartbeat(watched: &mut Watched) {
@@ -238,17 +200,10 @@ async fn heartbeat(watched: &mut Watched) {
 }
 
 fn values(snapshot: &Snapshot) -> Vec<&[f32]> {
-    snapshot
-        .products
-        .iter()
-        .map(|shown| shown.embedding.as_ref().unwrap().values.as_slice())
-        .collect()
+    snapshot.products.iter().map(|shown| shown.embedding.as_ref().unwrap().values.as_slice()).collect()
 }
 
 fn computed(bundle: &finrank_model::Bundle, count: usize) -> Vec<Vec<f32>> {
     let embeddings = bundle.product.encode(&products(count)).unwrap();
-    embeddings
-        .iter()
-        .map(|embedding| embedding.as_slice().to_vec())
-        .collect()
+    embeddings.iter().map(|embedding| embedding.as_slice().to_vec()).collect()
 }

@@ -43,14 +43,7 @@ impl ClassificationQuality {
 
 /// The share of rows on the right side of 0.5.
 pub fn accuracy(scores: &[f32], labels: &[bool]) -> f64 {
-    share(
-        scores
-            .iter()
-            .zip(labels)
-            .filter(|&(&score, &label)| (score >= 0.5) == label)
-            .count(),
-        labels.len(),
-    )
+    share(scores.iter().zip(labels).filter(|&(&score, &label)| (score >= 0.5) == label).count(), labels.len())
 }
 
 /// The share of the larger class.
@@ -101,11 +94,7 @@ pub fn log_loss(scores: &[f32], labels: &[bool]) -> f64 {
             -(if label { score } else { 1.0 - score }).ln()
         })
         .sum();
-    if labels.is_empty() {
-        0.0
-    } else {
-        total / labels.len() as f64
-    }
+    if labels.is_empty() { 0.0 } else { total / labels.len() as f64 }
 }
 
 /// Rows of one score.
@@ -120,20 +109,13 @@ fn ascending_groups(scores: &[f32], labels: &[bool]) -> Vec<Group> {
     rows.chunk_by(|a, b| a.0 == b.0)
         .map(|rows| {
             let positives = rows.iter().filter(|(_, label)| *label).count();
-            Group {
-                positives: positives as f64,
-                negatives: (rows.len() - positives) as f64,
-            }
+            Group { positives: positives as f64, negatives: (rows.len() - positives) as f64 }
         })
         .collect()
 }
 
 fn share(part: usize, whole: usize) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 #[cfg(test)]

@@ -53,13 +53,7 @@ impl AtK {
             hit,
             precision: hit / k as f64,
             recall: hit,
-            ndcg: mean(ranks, |rank| {
-                if within(rank) {
-                    1.0 / (rank + 2.0).log2()
-                } else {
-                    0.0
-                }
-            }),
+            ndcg: mean(ranks, |rank| if within(rank) { 1.0 / (rank + 2.0).log2() } else { 0.0 }),
         }
     }
 }
@@ -102,21 +96,14 @@ mod tests {
         near(three.recall, 2.0 / 3.0);
         near(three.precision, 2.0 / 9.0);
         near(three.ndcg, (1.0 + 1.0 / 3f64.log2()) / 3.0);
-        near(
-            quality.at(5).unwrap().ndcg,
-            (1.0 + 1.0 / 3f64.log2() + 1.0 / 6f64.log2()) / 3.0,
-        );
+        near(quality.at(5).unwrap().ndcg, (1.0 + 1.0 / 3f64.log2() + 1.0 / 6f64.log2()) / 3.0);
         near(quality.at(1).unwrap().hit, 1.0 / 3.0);
     }
 
     #[test]
     fn ties_share_their_mean_rank() {
         assert_eq!(mean_rank(0.5, [0.9, 0.5, 0.5, 0.1]), 2.0);
-        assert_eq!(
-            mean_rank(0.0, [0.0; 21]),
-            10.5,
-            "calling everything equal is the middle"
-        );
+        assert_eq!(mean_rank(0.0, [0.0; 21]), 10.5, "calling everything equal is the middle");
         assert_eq!(mean_rank(1.0, [0.2]), 0.0);
     }
 

@@ -60,10 +60,7 @@ pub(super) fn learn(
     rng: &mut impl Rng,
     observer: &mut dyn TrainObserver,
 ) -> Result<Learned> {
-    observer.stage(Stage::Learning {
-        seed: config.seed,
-        max_epochs: config.max_epochs,
-    });
+    observer.stage(Stage::Learning { seed: config.seed, max_epochs: config.max_epochs });
     let started = Instant::now();
     let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
     let mut vars = Vec::new();
@@ -117,12 +114,7 @@ pub(super) fn learn(
         Some(best) => (best.epoch, best.weights),
         None => (epochs, scorer),
     };
-    Ok(Learned {
-        scorer,
-        epochs,
-        best_epoch,
-        seconds: started.elapsed().as_secs_f64(),
-    })
+    Ok(Learned { scorer, epochs, best_epoch, seconds: started.elapsed().as_secs_f64() })
 }
 
 /// The mean binary cross-entropy: `softplus(x)` for a no, `softplus(x) − x` for a yes.
@@ -134,11 +126,7 @@ fn batch_loss(
 ) -> Result<Tensor> {
     let mut features = rows.features.select(Axis(0), batch);
     features.mapv_inplace(|value| {
-        if rng.random::<f32>() < INPUT_DROPOUT {
-            0.0
-        } else {
-            value / (1.0 - INPUT_DROPOUT)
-        }
+        if rng.random::<f32>() < INPUT_DROPOUT { 0.0 } else { value / (1.0 - INPUT_DROPOUT) }
     });
     let shape = features.dim();
     let (values, _) = features.into_raw_vec_and_offset();
@@ -150,17 +138,11 @@ fn batch_loss(
 
 fn averaged(layers: &[Layer], weights: &Weights) -> Result<MlpScorer> {
     let mut averages = weights.averages();
-    let layers = map_layers(layers, &mut |weight| {
-        Ok(averages.next().unwrap_or_else(|| weight.clone()))
-    })?;
+    let layers = map_layers(layers, &mut |weight| Ok(averages.next().unwrap_or_else(|| weight.clone())))?;
     Ok(MlpScorer::new(export_layers(&layers)?)?)
 }
 
 fn measure(scorer: &MlpScorer, rows: &LabelledRows) -> f64 {
-    let scores: Vec<f32> = scorer
-        .score_rows(rows.features.view())
-        .iter()
-        .map(|score| score.get())
-        .collect();
+    let scores: Vec<f32> = scorer.score_rows(rows.features.view()).iter().map(|score| score.get()).collect();
     log_loss(&scores, &rows.labels)
 }

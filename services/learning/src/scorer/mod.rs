@@ -38,20 +38,13 @@ pub fn train_scorer(config: &TrainScorerConfig, observer: &mut dyn TrainObserver
     let fitted: Vec<&Attributes> = learning.iter().map(|&row| &table.rows[row]).collect();
     let transform = TableTransform::fit(&fitted, &config.transform);
     let part = |rows: &[usize]| LabelledRows::of(&table, &transform, rows);
-    let Learned {
-        scorer,
-        epochs,
-        best_epoch,
-        seconds,
-    } = learn::learn(&part(&learning), &part(&validation), config, &mut rng, observer)?;
+    let Learned { scorer, epochs, best_epoch, seconds } =
+        learn::learn(&part(&learning), &part(&validation), config, &mut rng, observer)?;
 
     observer.stage(Stage::Evaluating);
     let held_out = part(&held_out);
-    let scores: Vec<f32> = scorer
-        .score_rows(held_out.features.view())
-        .iter()
-        .map(|score| score.get())
-        .collect();
+    let scores: Vec<f32> =
+        scorer.score_rows(held_out.features.view()).iter().map(|score| score.get()).collect();
     Ok(ScorerReport {
         label: config.label.clone(),
         positive: table.positive,

@@ -31,14 +31,8 @@ pub(super) struct LabelledTable {
 /// Reads a file with a header. A cell that reads as a number is one; the transform decides what its column
 /// is. A first column without a name numbers the rows, as R and pandas write it, and is left out.
 pub(super) fn read(path: &Path, label: &str) -> Result<LabelledTable> {
-    let file = File::open(path).map_err(|source| LearningError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let in_file = |source| LearningError::Csv {
-        path: path.to_owned(),
-        source,
-    };
+    let file = File::open(path).map_err(|source| LearningError::Read { path: path.to_owned(), source })?;
+    let in_file = |source| LearningError::Csv { path: path.to_owned(), source };
     let mut reader = csv::Reader::from_reader(file);
     let header = reader.headers().map_err(in_file)?.clone();
     let label_column = find_label(path, &header, label)?;
@@ -64,9 +58,7 @@ pub(super) fn read(path: &Path, label: &str) -> Result<LabelledTable> {
         rows.push(cells(&record, &columns)?);
     }
     if rows.is_empty() {
-        return Err(LearningError::EmptyTable {
-            path: path.to_owned(),
-        });
+        return Err(LearningError::EmptyTable { path: path.to_owned() });
     }
     let [negative, positive] = two_values(&raw_labels, label)?;
     Ok(LabelledTable {
@@ -79,14 +71,11 @@ pub(super) fn read(path: &Path, label: &str) -> Result<LabelledTable> {
 }
 
 fn find_label(path: &Path, header: &StringRecord, label: &str) -> Result<usize> {
-    header
-        .iter()
-        .position(|name| name.trim() == label)
-        .ok_or_else(|| LearningError::NoLabel {
-            path: path.to_owned(),
-            label: label.to_owned(),
-            columns: header.iter().map(str::to_owned).collect(),
-        })
+    header.iter().position(|name| name.trim() == label).ok_or_else(|| LearningError::NoLabel {
+        path: path.to_owned(),
+        label: label.to_owned(),
+        columns: header.iter().map(str::to_owned).collect(),
+    })
 }
 
 fn is_row_number(name: &str) -> bool {
@@ -156,10 +145,7 @@ mod tests {
         let table = read_text("age,city,bought\n 41 ,Rome,yes\nNA,,no\n", "bought").unwrap();
 
         assert_eq!(table.rows[0].get("c0000"), Some(&AttributeValue::Number(41.0)));
-        assert_eq!(
-            table.rows[0].get("c0001"),
-            Some(&AttributeValue::Text("Rome".to_owned()))
-        );
+        assert_eq!(table.rows[0].get("c0001"), Some(&AttributeValue::Text("Rome".to_owned())));
         assert_eq!(table.rows[1], Attributes::default());
         assert_eq!(table.labels, [true, false]);
         assert_eq!(table.columns, 2);
@@ -197,14 +183,9 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_or_ragged_is_named() {
-        let missing = read(Path::new("/nowhere/table.csv"), "y")
-            .unwrap_err()
-            .to_string();
+        let missing = read(Path::new("/nowhere/table.csv"), "y").unwrap_err().to_string();
 
-        assert!(
-            missing.starts_with("cannot read /nowhere/table.csv: "),
-            "{missing}"
-        );
+        assert!(missing.starts_with("cannot read /nowhere/table.csv: "), "{missing}");
         let ragged = error("x,y\n1,yes\n2\n", "y");
         assert!(ragged.contains("line: 3"), "{ragged}");
         assert!(error("", "y").contains("has no column"));

@@ -48,12 +48,7 @@ impl Sampler {
         for rate in &mut answer_rate {
             *rate /= holdings.max(1.0);
         }
-        Self {
-            products,
-            answer_rate,
-            sampled: config.sampled_products,
-            scored: config.scored_products,
-        }
+        Self { products, answer_rate, sampled: config.sampled_products, scored: config.scored_products }
     }
 
     /// Whether the scorer contrasts the whole catalogue at every step.
@@ -120,10 +115,7 @@ impl Contrast {
     pub(super) fn scored_corrections(&self, examples: &[Example]) -> Result<Tensor> {
         let columns = self.scored.iter().map(|&position| {
             let position = position as usize;
-            (
-                self.products[position],
-                self.log_inclusion[position] + self.log_scored_share,
-            )
+            (self.products[position], self.log_inclusion[position] + self.log_scored_share)
         });
         corrections(examples, &columns.collect::<Vec<_>>())
     }
@@ -132,19 +124,13 @@ impl Contrast {
 fn corrections(examples: &[Example], columns: &[(ProductIndex, f32)]) -> Result<Tensor> {
     let mut values = Vec::with_capacity(examples.len() * columns.len());
     for example in examples {
-        values.extend(columns.iter().map(|&(product, log_inclusion)| {
-            if example.holds(product) {
-                EXCLUDED
-            } else {
-                -log_inclusion
-            }
-        }));
+        values.extend(columns.iter().map(
+            |&(product, log_inclusion)| {
+                if example.holds(product) { EXCLUDED } else { -log_inclusion }
+            },
+        ));
     }
-    Ok(Tensor::from_vec(
-        values,
-        (examples.len(), columns.len()),
-        &Device::Cpu,
-    )?)
+    Ok(Tensor::from_vec(values, (examples.len(), columns.len()), &Device::Cpu)?)
 }
 
 /// Draws one column per row with probability in proportion to `exp(logit)` (Gumbel-max, Gumbel 1954).
@@ -169,19 +155,11 @@ mod tests {
     use super::*;
 
     fn example(history: &[ProductIndex], target: ProductIndex) -> Example {
-        Example {
-            user: 0,
-            history: history.to_vec(),
-            target,
-        }
+        Example { user: 0, history: history.to_vec(), target }
     }
 
     fn config(sampled_products: usize, scored_products: usize) -> LearningConfig {
-        LearningConfig {
-            sampled_products,
-            scored_products,
-            ..Default::default()
-        }
+        LearningConfig { sampled_products, scored_products, ..Default::default() }
     }
 
     #[test]
@@ -224,11 +202,7 @@ mod tests {
         for _ in 0..rounds {
             let answers: Vec<Example> = (0..8).map(|_| example(&[], rng.random_range(0..20))).collect();
             let contrast = sampler.draw(&answers, &mut rng);
-            total += contrast
-                .log_inclusion
-                .iter()
-                .map(|log| f64::from(-log).exp())
-                .sum::<f64>();
+            total += contrast.log_inclusion.iter().map(|log| f64::from(-log).exp()).sum::<f64>();
         }
 
         let mean = total / f64::from(rounds);

@@ -50,11 +50,7 @@ impl<'a> Holdings<'a> {
 
     /// The customers of `users` who hold one product more than is seen.
     pub(super) fn short(&self, users: &[usize]) -> Vec<usize> {
-        users
-            .iter()
-            .copied()
-            .filter(|&user| self.is_short[user])
-            .collect()
+        users.iter().copied().filter(|&user| self.is_short[user]).collect()
     }
 
     /// Completes a customer's holdings by a product that is not among them.
@@ -85,22 +81,14 @@ impl<'a> Holdings<'a> {
     }
 
     fn completed(&self, user: usize) -> Vec<ProductIndex> {
-        self.seen(user)
-            .iter()
-            .copied()
-            .chain(self.imagined[user])
-            .collect()
+        self.seen(user).iter().copied().chain(self.imagined[user]).collect()
     }
 }
 
 impl Example {
     fn masking(user: usize, mut holdings: Vec<ProductIndex>, target: ProductIndex) -> Self {
         holdings.retain(|&product| product != target);
-        Self {
-            user,
-            history: holdings,
-            target,
-        }
+        Self { user, history: holdings, target }
     }
 
     /// Whether the customer is taken to hold the product, so that it is no wrong answer.
@@ -166,25 +154,17 @@ mod tests {
         let split = split();
         let mut holdings = Holdings::new(&split);
         let user = holdings.short(&[0, 1, 2, 3])[0];
-        let imagined = (0..4)
-            .find(|product| !split.seen[user].contains(product))
-            .unwrap();
+        let imagined = (0..4).find(|product| !split.seen[user].contains(product)).unwrap();
         holdings.imagine(user, imagined);
         let mut rng = rng();
 
-        let examples: Vec<Example> = (0..50)
-            .flat_map(|_| holdings.examples(&[user], &mut rng))
-            .collect();
+        let examples: Vec<Example> = (0..50).flat_map(|_| holdings.examples(&[user], &mut rng)).collect();
         let checks: Vec<Example> = (0..50).flat_map(|_| holdings.checks(&[user], &mut rng)).collect();
 
         assert!(examples.iter().all(|example| example.holds(imagined)));
         assert!(examples.iter().any(|example| example.target == imagined));
         assert!(examples.iter().any(|example| example.target != imagined));
-        assert!(
-            checks
-                .iter()
-                .all(|check| check.target != imagined && check.history.contains(&imagined))
-        );
+        assert!(checks.iter().all(|check| check.target != imagined && check.history.contains(&imagined)));
     }
 
     #[test]

@@ -53,11 +53,7 @@ impl Features {
             user_dense: user_transform.rows(records).dense,
             product_dense: product_rows.dense,
             history_ids: history_ids(&user_transform, &dataset.products),
-            identity_ids: product_rows
-                .sparse
-                .iter()
-                .map(|ids| ids.first().copied())
-                .collect(),
+            identity_ids: product_rows.sparse.iter().map(|ids| ids.first().copied()).collect(),
             user_transform,
             product_transform,
         }
@@ -74,10 +70,7 @@ impl Features {
         let (mut ids, mut of_rows) = (Vec::new(), Vec::new());
         for (row, (user, history)) in (0..).zip(rows) {
             users.push(user);
-            for id in history
-                .iter()
-                .filter_map(|&product| self.history_ids[product as usize])
-            {
+            for id in history.iter().filter_map(|&product| self.history_ids[product as usize]) {
                 ids.push(id);
                 of_rows.push(row);
             }
@@ -88,11 +81,7 @@ impl Features {
                 row.fill(0.0);
             }
         }
-        Ok(TowerInput {
-            dense: to_tensor(dense)?,
-            ids,
-            rows: of_rows,
-        })
+        Ok(TowerInput { dense: to_tensor(dense)?, ids, rows: of_rows })
     }
 
     /// The product tower's input; `keeps_identity` may leave a product's own vector out.

@@ -85,10 +85,7 @@ pub(crate) fn fit(
     let features = Features::fit(dataset, &records, &training, transform);
 
     let plan = Plan::new(parts.training.len(), config);
-    observer.stage(Stage::Learning {
-        seed,
-        max_epochs: plan.epochs,
-    });
+    observer.stage(Stage::Learning { seed, max_epochs: plan.epochs });
     let started = Instant::now();
     let mut session = Session::new(&features, split, config, &plan, rng)?;
     let mut stopping = EarlyStopping::new(config.patience);
@@ -105,15 +102,8 @@ pub(crate) fn fit(
         }
         // Before hidden holdings are imagined the validation part asks other questions.
         let comparable = epoch > plan.plain_epochs && !parts.validation.is_empty();
-        let validation_loss = comparable
-            .then(|| session.validation_loss(&parts.validation))
-            .transpose()?;
-        observer.epoch(&EpochProgress {
-            epoch,
-            max_epochs: plan.epochs,
-            loss,
-            validation_loss,
-        });
+        let validation_loss = comparable.then(|| session.validation_loss(&parts.validation)).transpose()?;
+        observer.epoch(&EpochProgress { epoch, max_epochs: plan.epochs, loss, validation_loss });
         let averaged = || session.averaged();
         if let Some(loss) = validation_loss
             && !stopping.goes_on(epoch, loss, averaged)
@@ -142,23 +132,17 @@ pub(crate) fn fit(
 impl Parts {
     /// Divides the customers of whom something is seen; both parts keep the data set's order.
     fn draw(split: &Split, validation_share: f64, rng: &mut ChaCha8Rng) -> Result<Self> {
-        let mut holders: Vec<usize> = (0..split.seen.len())
-            .filter(|&user| !split.seen[user].is_empty())
-            .collect();
+        let mut holders: Vec<usize> =
+            (0..split.seen.len()).filter(|&user| !split.seen[user].is_empty()).collect();
         if holders.is_empty() {
-            return Err(LearningError::TooLittle(
-                "no holding is left beside those hidden".to_owned(),
-            ));
+            return Err(LearningError::TooLittle("no holding is left beside those hidden".to_owned()));
         }
         holders.shuffle(rng);
         let validation = (holders.len() as f64 * validation_share) as usize;
         let mut training = holders.split_off(validation);
         training.sort_unstable();
         holders.sort_unstable();
-        Ok(Self {
-            training,
-            validation: holders,
-        })
+        Ok(Self { training, validation: holders })
     }
 }
 
@@ -167,9 +151,7 @@ impl Plan {
     fn new(customers: usize, config: &LearningConfig) -> Self {
         let batch_size = config.batch_size.min((customers / 8).max(32));
         let steps_per_epoch = customers.div_ceil(batch_size);
-        let epochs = (config.steps / steps_per_epoch)
-            .max(config.min_epochs)
-            .min(config.max_epochs);
+        let epochs = (config.steps / steps_per_epoch).max(config.min_epochs).min(config.max_epochs);
         Self {
             batch_size,
             epochs,

@@ -100,9 +100,7 @@ impl Network {
     /// The towers' logits `[users, products]`.
     pub(super) fn match_all(&self, users: &Tensor, products: &Tensor) -> Result<Tensor> {
         let products = products.t()?;
-        Ok(users
-            .matmul(&products)?
-            .broadcast_mul(&self.log_temperature.exp()?)?)
+        Ok(users.matmul(&products)?.broadcast_mul(&self.log_temperature.exp()?)?)
     }
 
     /// The towers' logits `[n, 1]` of row i with row i.
@@ -145,11 +143,7 @@ impl Network {
 
     /// The user tower, product tower and scorer that serve.
     pub(super) fn export(&self) -> Result<(Tower, Tower, MlpScorer)> {
-        Ok((
-            self.user.export()?,
-            self.product.export()?,
-            MlpScorer::new(export_layers(&self.scorer)?)?,
-        ))
+        Ok((self.user.export()?, self.product.export()?, MlpScorer::new(export_layers(&self.scorer)?)?))
     }
 }
 
@@ -165,20 +159,12 @@ impl TowerWeights {
     }
 
     fn map(&self, map: &mut impl FnMut(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        Ok(Self {
-            input: self.input.map(map)?,
-            sparse: map(&self.sparse)?,
-            output: self.output.map(map)?,
-        })
+        Ok(Self { input: self.input.map(map)?, sparse: map(&self.sparse)?, output: self.output.map(map)? })
     }
 
     fn export(&self) -> Result<Tower> {
         let output = self.output.export()?;
-        Ok(Tower::new(
-            self.input.export()?,
-            matrix(&self.sparse)?,
-            vec![output],
-        )?)
+        Ok(Tower::new(self.input.export()?, matrix(&self.sparse)?, vec![output])?)
     }
 }
 
@@ -192,19 +178,13 @@ impl Layer {
 
     fn forward(&self, rows: &Tensor) -> Result<Tensor> {
         if rows.dim(1)? == 0 {
-            return Ok(self
-                .bias
-                .broadcast_as((rows.dim(0)?, self.bias.dim(0)?))?
-                .contiguous()?);
+            return Ok(self.bias.broadcast_as((rows.dim(0)?, self.bias.dim(0)?))?.contiguous()?);
         }
         Ok(rows.matmul(&self.weight)?.broadcast_add(&self.bias)?)
     }
 
     fn map(&self, map: &mut impl FnMut(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        Ok(Self {
-            weight: map(&self.weight)?,
-            bias: map(&self.bias)?,
-        })
+        Ok(Self { weight: map(&self.weight)?, bias: map(&self.bias)? })
     }
 
     fn export(&self) -> Result<Dense> {
@@ -262,16 +242,13 @@ fn he(inputs: usize) -> f64 {
 /// Uniform values of mean 0 and the given deviation.
 fn draw(shape: [usize; 2], deviation: f64, rng: &mut ChaCha8Rng) -> Result<Tensor> {
     let bound = (deviation * 3f64.sqrt()) as f32;
-    let values: Vec<f32> = (0..shape[0] * shape[1])
-        .map(|_| (rng.random::<f32>() * 2.0 - 1.0) * bound)
-        .collect();
+    let values: Vec<f32> =
+        (0..shape[0] * shape[1]).map(|_| (rng.random::<f32>() * 2.0 - 1.0) * bound).collect();
     Ok(Tensor::from_vec(values, (shape[0], shape[1]), &Device::Cpu)?)
 }
 
 fn matrix(tensor: &Tensor) -> Result<Array2<f32>> {
     let (rows, columns) = tensor.dims2()?;
     let values = tensor.flatten_all()?.to_vec1()?;
-    Ok(Array2::from_shape_fn((rows, columns), |(row, column)| {
-        values[row * columns + column]
-    }))
+    Ok(Array2::from_shape_fn((rows, columns), |(row, column)| values[row * columns + column]))
 }

@@ -85,9 +85,8 @@ impl<'a> Session<'a> {
         let contrast = self.sampler.draw(examples, &mut self.rng);
         let users = self.encode_users_with_dropout(examples)?;
         let keep_identity = 1.0 - f64::from(self.config.identity_dropout);
-        let input = self
-            .features
-            .product_input(&contrast.products, || self.rng.random_bool(keep_identity))?;
+        let input =
+            self.features.product_input(&contrast.products, || self.rng.random_bool(keep_identity))?;
         let products = self.network.encode_products(&input)?;
         let targets = select(&products, &contrast.target_positions(examples))?;
         let scored = select(&products, &contrast.scored)?;
@@ -107,22 +106,12 @@ impl<'a> Session<'a> {
 
     fn encode_users_with_dropout(&mut self, examples: &[Example]) -> Result<Tensor> {
         let keep_attributes = 1.0 - f64::from(self.config.attribute_dropout);
-        let histories = examples
-            .iter()
-            .map(|example| (example.user, example.history.as_slice()));
-        let input = self
-            .features
-            .user_input(histories, || self.rng.random_bool(keep_attributes))?;
+        let histories = examples.iter().map(|example| (example.user, example.history.as_slice()));
+        let input = self.features.user_input(histories, || self.rng.random_bool(keep_attributes))?;
         let (dropout, rng) = (self.config.dropout, &mut self.rng);
         self.network.encode_users(&input, |hidden| {
             let mask: Vec<f32> = (0..hidden.elem_count())
-                .map(|_| {
-                    if rng.random::<f32>() < dropout {
-                        0.0
-                    } else {
-                        1.0 / (1.0 - dropout)
-                    }
-                })
+                .map(|_| if rng.random::<f32>() < dropout { 0.0 } else { 1.0 / (1.0 - dropout) })
                 .collect();
             Ok((&hidden * Tensor::from_vec(mask, hidden.shape(), &Device::Cpu)?)?)
         })
@@ -166,11 +155,7 @@ impl<'a> Session<'a> {
     /// it is excluded.
     fn question(&self, user: usize) -> Option<Example> {
         let seen = self.holdings.seen(user);
-        Some(Example {
-            user,
-            history: seen.to_vec(),
-            target: *seen.first()?,
-        })
+        Some(Example { user, history: seen.to_vec(), target: *seen.first()? })
     }
 
     /// The mean loss of the averaged model's ranking over one question for each of `users`.
@@ -179,9 +164,7 @@ impl<'a> Session<'a> {
         let network = self.averaged()?;
         let checks = self.holdings.checks(users, &mut rng);
         if checks.is_empty() {
-            return Err(LearningError::TooLittle(
-                "no holding is left to validate on".to_owned(),
-            ));
+            return Err(LearningError::TooLittle("no holding is left to validate on".to_owned()));
         }
         let mut total = 0.0;
         for batch in checks.chunks(EXAMPLES_AT_ONCE) {
@@ -205,22 +188,16 @@ impl<'a> Session<'a> {
         examples: &[Example],
         contrast: &Contrast,
     ) -> Result<(Tensor, Tensor)> {
-        let histories = examples
-            .iter()
-            .map(|example| (example.user, example.history.as_slice()));
+        let histories = examples.iter().map(|example| (example.user, example.history.as_slice()));
         let users = self.features.user_input(histories, || true)?;
         let products = self.features.product_input(&contrast.products, || true)?;
-        Ok((
-            network.encode_users(&users, Ok)?,
-            network.encode_products(&products)?,
-        ))
+        Ok((network.encode_users(&users, Ok)?, network.encode_products(&products)?))
     }
 
     /// The network over the averaged weights.
     pub(super) fn averaged(&self) -> Result<Network> {
         let mut averages = self.weights.averages();
-        self.network
-            .map(|weight| Ok(averages.next().unwrap_or_else(|| weight.clone())))
+        self.network.map(|weight| Ok(averages.next().unwrap_or_else(|| weight.clone())))
     }
 }
 

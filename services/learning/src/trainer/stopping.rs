@@ -27,11 +27,7 @@ impl<W> EarlyStopping<W> {
         match &self.best {
             Some(best) if best.loss <= loss => epoch - best.epoch < self.patience,
             _ => {
-                self.best = Some(Best {
-                    epoch,
-                    loss,
-                    weights: weights(),
-                });
+                self.best = Some(Best { epoch, loss, weights: weights() });
                 true
             }
         }

@@ -69,14 +69,8 @@ pub(crate) async fn market(purchases: &[Purchase]) -> ScratchDatabase {
 }
 
 async fn buy(store: &Store, purchases: &[Purchase]) {
-    let users: Vec<String> = purchases
-        .iter()
-        .map(|purchase| format!("u{:04}", purchase.user))
-        .collect();
-    let products: Vec<String> = purchases
-        .iter()
-        .map(|purchase| purchase.product.clone())
-        .collect();
+    let users: Vec<String> = purchases.iter().map(|purchase| format!("u{:04}", purchase.user)).collect();
+    let products: Vec<String> = purchases.iter().map(|purchase| purchase.product.clone()).collect();
     let times: Vec<DateTime<Utc>> = purchases
         .iter()
         .map(|purchase| DateTime::from_timestamp(purchase.day * 86_400, 0).unwrap())
@@ -107,8 +101,5 @@ pub(crate) fn short_training(models_dir: &std::path::Path, seed: u64) -> TrainCo
 
 /// Enough for so small a market.
 pub(crate) fn short_learning() -> LearningConfig {
-    LearningConfig {
-        steps: 240,
-        ..Default::default()
-    }
+    LearningConfig { steps: 240, ..Default::default() }
 }

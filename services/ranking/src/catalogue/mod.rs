@@ -41,10 +41,7 @@ impl Catalogue {
     /// When the bundle is of another model, space or dimension than the embeddings, two products have one id,
     /// or an embedding has another dimension.
     pub fn build(snapshot: Snapshot, bundle: &Bundle) -> Result<Self, CatalogueError> {
-        let Snapshot {
-            generation,
-            mut products,
-        } = snapshot;
+        let Snapshot { generation, mut products } = snapshot;
         check_bundle(&generation, bundle)?;
         products.sort_by(|(a, _), (b, _)| a.product_id.cmp(&b.product_id));
         let (products, embeddings): (Vec<CatalogueProduct>, Vec<Embedding>) = products.into_iter().unzip();
@@ -57,12 +54,7 @@ impl Catalogue {
             sellable: rows_where(&products, |product| product.status == ProductStatus::Active),
             by_class: ProductClass::ALL
                 .into_iter()
-                .map(|class| {
-                    (
-                        class,
-                        rows_where(&products, |product| product.product_class == class),
-                    )
-                })
+                .map(|class| (class, rows_where(&products, |product| product.product_class == class)))
                 .collect(),
             products,
         })
@@ -130,32 +122,13 @@ impl Catalogue {
 fn check_bundle(generation: &Generation, bundle: &Bundle) -> Result<(), CatalogueError> {
     let manifest = &bundle.manifest;
     let facts = [
-        (
-            "model version",
-            manifest.model_version.to_string(),
-            generation.model_version.to_string(),
-        ),
-        (
-            "embedding space",
-            manifest.embedding_space.to_string(),
-            generation.embedding_space.to_string(),
-        ),
-        (
-            "dimension",
-            manifest.dimension.to_string(),
-            generation.dimension.to_string(),
-        ),
+        ("model version", manifest.model_version.to_string(), generation.model_version.to_string()),
+        ("embedding space", manifest.embedding_space.to_string(), generation.embedding_space.to_string()),
+        ("dimension", manifest.dimension.to_string(), generation.dimension.to_string()),
     ];
-    match facts
-        .into_iter()
-        .find(|(_, bundle, embeddings)| bundle != embeddings)
-    {
+    match facts.into_iter().find(|(_, bundle, embeddings)| bundle != embeddings) {
         None => Ok(()),
-        Some((what, bundle, embeddings)) => Err(CatalogueError::OtherBundle {
-            what,
-            bundle,
-            embeddings,
-        }),
+        Some((what, bundle, embeddings)) => Err(CatalogueError::OtherBundle { what, bundle, embeddings }),
     }
 }
 
@@ -165,11 +138,8 @@ fn direction(embedding: &Embedding) -> Embedding {
     if length == 0.0 {
         return embedding.clone();
     }
-    let unit: Vec<f32> = embedding
-        .as_slice()
-        .iter()
-        .map(|&value| (f64::from(value) / length) as f32)
-        .collect();
+    let unit: Vec<f32> =
+        embedding.as_slice().iter().map(|&value| (f64::from(value) / length) as f32).collect();
     Embedding::new(unit, embedding.dimension()).expect("no component is larger than the whole vector")
 }
 

@@ -10,18 +10,11 @@ use crate::{
 };
 
 fn snapshot(samples: &[Sample]) -> Snapshot {
-    Snapshot {
-        generation: generation(1),
-        products: products(samples),
-    }
+    Snapshot { generation: generation(1), products: products(samples) }
 }
 
 fn one() -> Sample {
-    Sample {
-        class: ProductClass::Wealth,
-        status: ProductStatus::Active,
-        vector: [1.0; DIMENSION],
-    }
+    Sample { class: ProductClass::Wealth, status: ProductStatus::Active, vector: [1.0; DIMENSION] }
 }
 
 #[test]
@@ -42,25 +35,13 @@ fn rows_are_in_the_order_of_product_ids_however_the_snapshot_came() {
 fn a_bundle_of_another_model_space_or_dimension_is_refused_naming_both() {
     let embeddings = generation(1);
     let others = [
-        Generation {
-            model_version: ModelVersion::parse("m2").unwrap(),
-            ..embeddings.clone()
-        },
-        Generation {
-            embedding_space: EmbeddingSpace::parse("s2").unwrap(),
-            ..embeddings.clone()
-        },
-        Generation {
-            dimension: 5,
-            ..embeddings
-        },
+        Generation { model_version: ModelVersion::parse("m2").unwrap(), ..embeddings.clone() },
+        Generation { embedding_space: EmbeddingSpace::parse("s2").unwrap(), ..embeddings.clone() },
+        Generation { dimension: 5, ..embeddings },
     ];
 
-    let refusals = others.map(|other| {
-        Catalogue::build(snapshot(&[one()]), &bundle(&other))
-            .unwrap_err()
-            .to_string()
-    });
+    let refusals =
+        others.map(|other| Catalogue::build(snapshot(&[one()]), &bundle(&other)).unwrap_err().to_string());
 
     assert_eq!(
         refusals,

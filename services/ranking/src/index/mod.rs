@@ -92,10 +92,8 @@ impl ProductIndex {
             check_dimension(dimension, embedding)?;
             flat.extend_from_slice(embedding.as_slice());
         }
-        let width = u32::try_from(dimension).map_err(|_| IndexError::OtherDimension {
-            expected: u32::MAX as usize,
-            found: dimension,
-        })?;
+        let width = u32::try_from(dimension)
+            .map_err(|_| IndexError::OtherDimension { expected: u32::MAX as usize, found: dimension })?;
         let mut vectors = FlatIndexImpl::new_ip(width)?;
         if !embeddings.is_empty() {
             vectors.add(&flat)?;
@@ -125,11 +123,7 @@ impl ProductIndex {
         k: usize,
     ) -> Result<Vec<Hit>, IndexError> {
         self.check(query)?;
-        assert_eq!(
-            allowed.universe(),
-            self.rows,
-            "the rows allowed are of this index"
-        );
+        assert_eq!(allowed.universe(), self.rows, "the rows allowed are of this index");
         let k = k.min(allowed.len());
         if k == 0 {
             // Faiss refuses to search for nothing.
@@ -152,11 +146,7 @@ impl ProductIndex {
                 Some(Hit { row, inner_product })
             })
             .collect();
-        hits.sort_by(|a, b| {
-            b.inner_product
-                .total_cmp(&a.inner_product)
-                .then(a.row.cmp(&b.row))
-        });
+        hits.sort_by(|a, b| b.inner_product.total_cmp(&a.inner_product).then(a.row.cmp(&b.row)));
         Ok(hits)
     }
 
@@ -219,11 +209,7 @@ impl ProductIndex {
 
 fn check_dimension(expected: usize, embedding: &Embedding) -> Result<(), IndexError> {
     let found = embedding.dimension();
-    if found == expected {
-        Ok(())
-    } else {
-        Err(IndexError::OtherDimension { expected, found })
-    }
+    if found == expected { Ok(()) } else { Err(IndexError::OtherDimension { expected, found }) }
 }
 
 /// The Euclidean norm; in f64, where the squares of f32 cannot overflow.

@@ -12,10 +12,7 @@ pub struct RowSet {
 impl RowSet {
     /// No row of `rows`.
     pub fn empty(rows: usize) -> Self {
-        Self {
-            bits: vec![0; rows.div_ceil(8)],
-            rows,
-        }
+        Self { bits: vec![0; rows.div_ceil(8)], rows }
     }
 
     /// Every row of `rows`.
@@ -75,9 +72,7 @@ impl RowSet {
 
     /// Whether a row is in it.
     pub fn contains(&self, row: Row) -> bool {
-        self.bits
-            .get(row.0 / 8)
-            .is_some_and(|byte| byte >> (row.0 % 8) & 1 == 1)
+        self.bits.get(row.0 / 8).is_some_and(|byte| byte >> (row.0 % 8) & 1 == 1)
     }
 
     /// How many rows are in it.

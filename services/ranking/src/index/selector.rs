@@ -28,11 +28,7 @@ impl<'rows> SearchRows<'rows> {
         // `SearchParameters::new` when it succeeds, and then the original below frees the selector; or dropped
         // by it when it fails, and then the original, in its `ManuallyDrop`, does not. So it is freed once.
         let parameters = SearchParameters::new(unsafe { ptr::read(&*selector) })?;
-        Ok(Self {
-            parameters,
-            _selector: ManuallyDrop::into_inner(selector),
-            _rows: PhantomData,
-        })
+        Ok(Self { parameters, _selector: ManuallyDrop::into_inner(selector), _rows: PhantomData })
     }
 
     /// What to give to `search_with_params`.

@@ -19,10 +19,7 @@ fn embedding(values: &[f32]) -> Embedding {
 }
 
 fn query(values: &[f32]) -> SpacedEmbedding {
-    SpacedEmbedding {
-        embedding: embedding(values),
-        space: generation(values.len()).embedding_space,
-    }
+    SpacedEmbedding { embedding: embedding(values), space: generation(values.len()).embedding_space }
 }
 
 fn index<V: AsRef<[f32]>>(dimension: usize, vectors: &[V]) -> ProductIndex {
@@ -50,11 +47,7 @@ fn vectors_and_query(most: usize) -> impl Strategy<Value = (Vec<Vec<f32>>, Vec<f
     let dimension = prop::sample::select(&[4_usize, 64, 67][..]);
     (dimension, 0..=most, any::<u64>()).prop_map(|(dimension, count, seed)| {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut vector = || {
-            (0..dimension)
-                .map(|_| f32::from(random.random_range(-2..=2_i8)))
-                .collect()
-        };
+        let mut vector = || (0..dimension).map(|_| f32::from(random.random_range(-2..=2_i8))).collect();
         ((0..count).map(|_| vector()).collect(), vector())
     })
 }
@@ -108,9 +101,7 @@ fn rows_that_may_not_be_found_take_no_places() {
     let vectors: Vec<[f32; 4]> = (0..1000).map(|row| [row as f32, 0.0, 0.0, 0.0]).collect();
     let allowed = RowSet::of(1000, [Row(3), Row(500), Row(7)]);
 
-    let hits = index(4, &vectors)
-        .search(&query(&[1.0, 0.0, 0.0, 0.0]), &allowed, 3)
-        .unwrap();
+    let hits = index(4, &vectors).search(&query(&[1.0, 0.0, 0.0, 0.0]), &allowed, 3).unwrap();
 
     assert!(hits.iter().map(|hit| hit.row).eq([Row(500), Row(7), Row(3)]));
 }
@@ -120,44 +111,22 @@ fn nothing_allowed_or_nothing_there_finds_nothing() {
     let filled = index(4, &[[1.0; 4]]);
     let empty = index::<[f32; 4]>(4, &[]);
 
-    assert!(
-        filled
-            .search(&query(&[1.0; 4]), &RowSet::empty(1), 5)
-            .unwrap()
-            .is_empty()
-    );
-    assert!(
-        empty
-            .search(&query(&[1.0; 4]), &RowSet::full(0), 5)
-            .unwrap()
-            .is_empty()
-    );
+    assert!(filled.search(&query(&[1.0; 4]), &RowSet::empty(1), 5).unwrap().is_empty());
+    assert!(empty.search(&query(&[1.0; 4]), &RowSet::full(0), 5).unwrap().is_empty());
 }
 
 #[test]
 fn refuses_a_vector_of_another_space_dimension_or_length() {
     let index = index(4, &[[1e20; 4]]);
     let all = RowSet::full(1);
-    let elsewhere = SpacedEmbedding {
-        space: EmbeddingSpace::parse("s2").unwrap(),
-        ..query(&[1.0; 4])
-    };
-    let short = SpacedEmbedding {
-        embedding: Embedding::new([1.0], 1).unwrap(),
-        ..query(&[1.0; 4])
-    };
+    let elsewhere = SpacedEmbedding { space: EmbeddingSpace::parse("s2").unwrap(), ..query(&[1.0; 4]) };
+    let short = SpacedEmbedding { embedding: Embedding::new([1.0], 1).unwrap(), ..query(&[1.0; 4]) };
 
     let refusals =
         [elsewhere, short, query(&[1e19; 4])].map(|query| index.search(&query, &all, 1).unwrap_err());
 
     assert!(matches!(refusals[0], IndexError::OtherSpace { .. }));
-    assert!(matches!(
-        refusals[1],
-        IndexError::OtherDimension {
-            expected: 4,
-            found: 1
-        }
-    ));
+    assert!(matches!(refusals[1], IndexError::OtherDimension { expected: 4, found: 1 }));
     assert!(matches!(refusals[2], IndexError::TooLong));
 }
 

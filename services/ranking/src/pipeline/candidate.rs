@@ -28,10 +28,6 @@ impl RetrievedCandidate {
     /// The same candidate, scored.
     pub fn scored(self, score: Score) -> ScoredCandidate {
         let Self { row, retrieval_score } = self;
-        ScoredCandidate {
-            row,
-            retrieval_score,
-            score,
-        }
+        ScoredCandidate { row, retrieval_score, score }
     }
 }

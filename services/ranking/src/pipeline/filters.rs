@@ -66,10 +66,7 @@ impl Filter for ExcludedFilter {
 }
 
 fn remove(product_ids: &[ProductId], catalogue: &Catalogue, rows: &mut RowSet) {
-    for row in product_ids
-        .iter()
-        .filter_map(|product_id| catalogue.row(product_id))
-    {
+    for row in product_ids.iter().filter_map(|product_id| catalogue.row(product_id)) {
         rows.remove(row);
     }
 }

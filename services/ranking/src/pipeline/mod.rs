@@ -68,8 +68,7 @@ impl Pipeline {
     pub fn recommend(&self, catalogue: &Catalogue, ask: &Ask) -> Result<Decision, IndexError> {
         let eligible = self.eligibility.of(catalogue, &ask.terms);
         let retrieved =
-            self.retriever
-                .retrieve(catalogue, &ask.user, &eligible, ask.k.max(self.candidates))?;
+            self.retriever.retrieve(catalogue, &ask.user, &eligible, ask.k.max(self.candidates))?;
         let scored = self.scorer.score(catalogue, &ask.user, retrieved)?;
         let candidates = scored.len();
         let items = self.selector.select(scored, ask.k);
@@ -121,10 +120,8 @@ impl Pipeline {
         product: Row,
         k: usize,
     ) -> Result<Vec<RetrievedCandidate>, IndexError> {
-        let terms = Terms {
-            excluded: vec![catalogue.product(product).product_id.clone()],
-            ..Terms::default()
-        };
+        let terms =
+            Terms { excluded: vec![catalogue.product(product).product_id.clone()], ..Terms::default() };
         let eligible = self.eligibility.of(catalogue, &terms);
         let direction = catalogue.directions().embedding(product);
         CosineRetriever.retrieve(catalogue, &direction, &eligible, k)

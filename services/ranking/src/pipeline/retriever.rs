@@ -66,9 +66,7 @@ fn search(
 ) -> Result<Vec<RetrievedCandidate>, IndexError> {
     let _stage = debug_span!("retrieve", eligible = eligible.count(), count).entered();
     let hits = index.search(query, eligible.rows(), count)?;
-    let candidates = hits.into_iter().map(|hit| RetrievedCandidate {
-        row: hit.row,
-        retrieval_score: hit.inner_product,
-    });
+    let candidates =
+        hits.into_iter().map(|hit| RetrievedCandidate { row: hit.row, retrieval_score: hit.inner_product });
     Ok(candidates.collect())
 }

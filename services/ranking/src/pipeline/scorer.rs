@@ -38,10 +38,7 @@ impl Scorer for MlpCandidateScorer {
         let _stage = debug_span!("score", candidates = candidates.len()).entered();
         let rows: Vec<Row> = candidates.iter().map(|candidate| candidate.row).collect();
         let scores = catalogue.score(user, &rows)?;
-        let scored = candidates
-            .into_iter()
-            .zip(scores)
-            .map(|(candidate, score)| candidate.scored(score));
+        let scored = candidates.into_iter().zip(scores).map(|(candidate, score)| candidate.scored(score));
         Ok(scored.collect())
     }
 }

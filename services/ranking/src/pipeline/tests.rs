@@ -36,28 +36,12 @@ impl Retriever for BruteForce {
     ) -> Result<Vec<RetrievedCandidate>, IndexError> {
         let inner_product = |row| {
             let product = catalogue.index().embedding(row).embedding;
-            query
-                .embedding
-                .as_slice()
-                .iter()
-                .zip(product.as_slice())
-                .map(|(u, p)| u * p)
-                .sum()
+            query.embedding.as_slice().iter().zip(product.as_slice()).map(|(u, p)| u * p).sum()
         };
-        let rows = (0..catalogue.len())
-            .map(Row)
-            .filter(|&row| eligible.rows().contains(row));
-        let mut candidates: Vec<_> = rows
-            .map(|row| RetrievedCandidate {
-                row,
-                retrieval_score: inner_product(row),
-            })
-            .collect();
-        candidates.sort_by(|a, b| {
-            b.retrieval_score
-                .total_cmp(&a.retrieval_score)
-                .then(a.row.cmp(&b.row))
-        });
+        let rows = (0..catalogue.len()).map(Row).filter(|&row| eligible.rows().contains(row));
+        let mut candidates: Vec<_> =
+            rows.map(|row| RetrievedCandidate { row, retrieval_score: inner_product(row) }).collect();
+        candidates.sort_by(|a, b| b.retrieval_score.total_cmp(&a.retrieval_score).then(a.row.cmp(&b.row)));
         candidates.truncate(count);
         Ok(candidates)
     }
@@ -70,26 +54,13 @@ impl Scorer for BruteForce {
         user: &SpacedEmbedding,
         candidates: Vec<RetrievedCandidate>,
     ) -> Result<Vec<ScoredCandidate>, IndexError> {
-        let score = |row| {
-            self.0
-                .score(&user.embedding, &catalogue.index().embedding(row).embedding)
-        };
-        Ok(candidates
-            .into_iter()
-            .map(|candidate| candidate.scored(score(candidate.row)))
-            .collect())
+        let score = |row| self.0.score(&user.embedding, &catalogue.index().embedding(row).embedding);
+        Ok(candidates.into_iter().map(|candidate| candidate.scored(score(candidate.row))).collect())
     }
 }
 
 fn scenario() -> impl Strategy<Value = Scenario> {
-    prop::sample::select(
-        &[
-            Scenario::All,
-            Scenario::Credit,
-            Scenario::Wealth,
-            Scenario::Insurance,
-        ][..],
-    )
+    prop::sample::select(&[Scenario::All, Scenario::Credit, Scenario::Wealth, Scenario::Insurance][..])
 }
 
 fn product_ids(below: usize) -> impl Strategy<Value = Vec<ProductId>> {
@@ -97,12 +68,7 @@ fn product_ids(below: usize) -> impl Strategy<Value = Vec<ProductId>> {
 }
 
 fn ask(user: [f32; DIMENSION], terms: Terms, k: usize) -> Ask {
-    Ask {
-        user: spaced(&generation(1), user),
-        user_generation: 1,
-        terms,
-        k,
-    }
+    Ask { user: spaced(&generation(1), user), user_generation: 1, terms, k }
 }
 
 /// The rule of the product, said once more without bitmaps.
@@ -180,22 +146,13 @@ proptest! {
 
 #[test]
 fn records_the_decision_that_it_returns() {
-    let samples = [Sample {
-        class: ProductClass::Loan,
-        status: ProductStatus::Active,
-        vector: [1.0; DIMENSION],
-    }];
+    let samples =
+        [Sample { class: ProductClass::Loan, status: ProductStatus::Active, vector: [1.0; DIMENSION] }];
     let kept = Kept::default();
-    let pipeline = Pipeline {
-        recorder: Box::new(kept.clone()),
-        ..Pipeline::new(10)
-    };
+    let pipeline = Pipeline { recorder: Box::new(kept.clone()), ..Pipeline::new(10) };
 
     let decision = pipeline
-        .recommend(
-            &catalogue(&generation(1), &samples),
-            &ask([1.0; DIMENSION], Terms::default(), 1),
-        )
+        .recommend(&catalogue(&generation(1), &samples), &ask([1.0; DIMENSION], Terms::default(), 1))
         .unwrap();
 
     let recorded = kept.0.lock().unwrap();

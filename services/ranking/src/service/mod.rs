@@ -67,12 +67,7 @@ impl RankingRpcs for RankingService {
 
 impl RankingService {
     async fn decide(&self, request: Recommend, deadline: Deadline) -> Result<v1::RecommendResponse> {
-        let Recommend {
-            user_id,
-            k,
-            scenario,
-            excluded,
-        } = request;
+        let Recommend { user_id, k, scenario, excluded } = request;
         let ((catalogue, user), held) = tokio::try_join!(
             self.user(&user_id, deadline),
             self.feature_store.holdings(&user_id, deadline),
@@ -80,11 +75,7 @@ impl RankingService {
         let ask = Ask {
             user: user.embedding,
             user_generation: user.run_id,
-            terms: Terms {
-                scenario,
-                held,
-                excluded,
-            },
+            terms: Terms { scenario, held, excluded },
             k,
         };
         let pipeline = Arc::clone(&self.pipeline);
@@ -109,15 +100,11 @@ impl RankingService {
             }
         };
         // What a customer holds plays no part: this is the stage alone, and a vector holds nothing.
-        let terms = Terms {
-            scenario,
-            ..Terms::default()
-        };
+        let terms = Terms { scenario, ..Terms::default() };
         let pipeline = Arc::clone(&self.pipeline);
         compute(catalogue, move |catalogue| {
-            let candidates = pipeline
-                .retrieve(catalogue, &query, &terms, k)
-                .map_err(request::blame_vector)?;
+            let candidates =
+                pipeline.retrieve(catalogue, &query, &terms, k).map_err(request::blame_vector)?;
             Ok(response::retrieve(catalogue, user_generation, &candidates))
         })
         .await
@@ -156,10 +143,7 @@ impl RankingService {
     /// refreshes ended since; then the next catalogue may have come meanwhile, and is tried once.
     async fn user(&self, user_id: &UserId, deadline: Deadline) -> Result<(Arc<Catalogue>, UserEmbedding)> {
         let catalogue = self.catalogue()?;
-        let user = self
-            .feature_store
-            .embedding(user_id, catalogue.generation(), deadline)
-            .await;
+        let user = self.feature_store.embedding(user_id, catalogue.generation(), deadline).await;
         let Err(RankingError::CatalogueOutdated { model_version }) = user else {
             return Ok((catalogue, user?));
         };
@@ -167,10 +151,7 @@ impl RankingService {
         if next.generation().model_version == model_version {
             return Err(RankingError::CatalogueOutdated { model_version });
         }
-        let user = self
-            .feature_store
-            .embedding(user_id, next.generation(), deadline)
-            .await?;
+        let user = self.feature_store.embedding(user_id, next.generation(), deadline).await?;
         Ok((next, user))
     }
 
@@ -182,10 +163,7 @@ impl RankingService {
 fn row_of(catalogue: &Catalogue, product_id: &ProductId, field: impl FnOnce() -> String) -> Result<Row> {
     catalogue
         .row(product_id)
-        .ok_or_else(|| RankingError::ProductNotFound {
-            product_id: product_id.clone(),
-            field: field(),
-        })
+        .ok_or_else(|| RankingError::ProductNotFound { product_id: product_id.clone(), field: field() })
 }
 
 #[cfg(test)]

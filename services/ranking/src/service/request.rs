@@ -33,18 +33,9 @@ impl Recommend {
         let user_id = UserId::parse(&request.user_id);
         let k = k(request.k);
         let scenario = scenario(request.scenario);
-        let excluded = product_ids(
-            "exclude_product_ids",
-            &request.exclude_product_ids,
-            0..=MAX_EXCLUDED,
-        );
+        let excluded = product_ids("exclude_product_ids", &request.exclude_product_ids, 0..=MAX_EXCLUDED);
         match (user_id, k, scenario, excluded) {
-            (Ok(user_id), Ok(k), Ok(scenario), Ok(excluded)) => Ok(Self {
-                user_id,
-                k,
-                scenario,
-                excluded,
-            }),
+            (Ok(user_id), Ok(k), Ok(scenario), Ok(excluded)) => Ok(Self { user_id, k, scenario, excluded }),
             (user_id, k, scenario, excluded) => {
                 Err(faults([user_id.err(), k.err(), scenario.err(), excluded.err()]))
             }
@@ -92,10 +83,7 @@ impl QueryVector {
     fn parse(vector: v1::QueryVector) -> Field<Self> {
         let space = EmbeddingSpace::parse(vector.embedding_space)
             .map_err(|invalid| InvalidField::new("vector.embedding_space", invalid.reason))?;
-        Ok(Self {
-            values: vector.values,
-            space,
-        })
+        Ok(Self { values: vector.values, space })
     }
 
     /// The vector as an embedding of a catalogue's space. The space is looked at first, since it decides the
@@ -103,18 +91,11 @@ impl QueryVector {
     pub(super) fn of(self, catalogue: &Generation) -> Result<SpacedEmbedding> {
         if self.space != catalogue.embedding_space {
             let index = catalogue.embedding_space.clone();
-            return Err(IndexError::OtherSpace {
-                query: self.space,
-                index,
-            }
-            .into());
+            return Err(IndexError::OtherSpace { query: self.space, index }.into());
         }
         let embedding = Embedding::new(self.values, catalogue.dimension)
             .map_err(|invalid| InvalidField::new("vector.values", invalid.to_string()))?;
-        Ok(SpacedEmbedding {
-            embedding,
-            space: self.space,
-        })
+        Ok(SpacedEmbedding { embedding, space: self.space })
     }
 }
 
@@ -180,10 +161,7 @@ fn scenario(raw: i32) -> Field<Scenario> {
         Ok(v1::Scenario::Credit) => Ok(Scenario::Credit),
         Ok(v1::Scenario::Wealth) => Ok(Scenario::Wealth),
         Ok(v1::Scenario::Insurance) => Ok(Scenario::Insurance),
-        Err(_) => Err(InvalidField::new(
-            "scenario",
-            format!("is {raw}, which names no scenario"),
-        )),
+        Err(_) => Err(InvalidField::new("scenario", format!("is {raw}, which names no scenario"))),
     }
 }
 

@@ -15,10 +15,8 @@ pub(super) fn recommend(
     catalogue: &Catalogue,
     decision: &Decision,
 ) -> v1::RecommendResponse {
-    let items = (1..)
-        .zip(&decision.items)
-        .map(|(rank, item)| recommendation(catalogue, rank, item))
-        .collect();
+    let items =
+        (1..).zip(&decision.items).map(|(rank, item)| recommendation(catalogue, rank, item)).collect();
     v1::RecommendResponse {
         user_id: user_id.to_string(),
         items,

@@ -14,12 +14,7 @@ const fn entry(
     name: &'static str,
     description: &'static str,
 ) -> Entry {
-    Entry {
-        column,
-        id,
-        name,
-        description,
-    }
+    Entry { column, id, name, description }
 }
 
 /// The 22 products, in the order of the file.

@@ -35,14 +35,8 @@ pub fn import_caravan(
     path: &Path,
     observer: &mut dyn ImportObserver,
 ) -> Result<ImportReport> {
-    let not_csv = |source| ImportError::NotCsv {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(|source| ImportError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let not_csv = |source| ImportError::NotCsv { path: path.to_owned(), source };
+    let file = File::open(path).map_err(|source| ImportError::File { path: path.to_owned(), source })?;
     let mut reader = Reader::from_reader(file);
     let header = reader.headers().map_err(not_csv)?.clone();
     check_header(path, &header)?;
@@ -51,30 +45,16 @@ pub fn import_caravan(
     for (number, row) in (1..).zip(reader.records()) {
         let row = row.map_err(not_csv)?;
         let line = row.position().map_or(0, ::csv::Position::line);
-        let household = Household {
-            header: &header,
-            row: &row,
-            number,
-        };
-        let invalid = |source| ImportError::Caravan {
-            path: path.to_owned(),
-            line,
-            source,
-        };
+        let household = Household { header: &header, row: &row, number };
+        let invalid = |source| ImportError::Caravan { path: path.to_owned(), line, source };
         customers.push(household.customer().map_err(invalid)?);
         events.extend(household.holdings().map_err(invalid)?);
     }
     let products: Result<Vec<Product>, _> = PRODUCTS.iter().map(product).collect();
-    let products = products.map_err(|source| ImportError::Caravan {
-        path: path.to_owned(),
-        line: 1,
-        source,
-    })?;
+    let products =
+        products.map_err(|source| ImportError::Caravan { path: path.to_owned(), line: 1, source })?;
 
-    observer.begin(
-        &path.display().to_string(),
-        (customers.len() + events.len()) as u64,
-    );
+    observer.begin(&path.display().to_string(), (customers.len() + events.len()) as u64);
     let mut loader = Loader::connect(database_url)?;
     let report = ImportReport {
         products: loader.products(&products)?,
@@ -86,22 +66,14 @@ pub fn import_caravan(
 }
 
 fn check_header(path: &Path, header: &StringRecord) -> Result<()> {
-    let needed = ATTRIBUTES
-        .iter()
-        .map(|(code, _)| *code)
-        .chain(PRODUCTS.iter().map(|product| product.column));
-    let missing: Vec<&str> = needed
-        .filter(|column| !header.iter().any(|name| name == *column))
-        .collect();
+    let needed =
+        ATTRIBUTES.iter().map(|(code, _)| *code).chain(PRODUCTS.iter().map(|product| product.column));
+    let missing: Vec<&str> = needed.filter(|column| !header.iter().any(|name| name == *column)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let found = header.iter().collect::<Vec<_>>().join(", ");
-    Err(ImportError::MissingColumns {
-        path: path.to_owned(),
-        missing: missing.join(", "),
-        found,
-    })
+    Err(ImportError::MissingColumns { path: path.to_owned(), missing: missing.join(", "), found })
 }
 
 /// One row of the file.
@@ -165,9 +137,7 @@ impl Household<'_> {
 
     fn number(&self, column: &str) -> Result<u32, InvalidField> {
         let field = self.field(column);
-        field
-            .parse()
-            .map_err(|_| InvalidField::new(column, format!("is {field:?}, not a whole number")))
+        field.parse().map_err(|_| InvalidField::new(column, format!("is {field:?}, not a whole number")))
     }
 
     fn field(&self, column: &str) -> &str {

@@ -45,21 +45,9 @@ pub fn import_csv(
     observer: &mut dyn ImportObserver,
 ) -> Result<ImportReport> {
     // All headers are read before the first row is loaded.
-    let products = files
-        .products
-        .as_deref()
-        .map(CsvFile::open::<finrank_model::Product>)
-        .transpose()?;
-    let customers = files
-        .customers
-        .as_deref()
-        .map(CsvFile::open::<finrank_model::Customer>)
-        .transpose()?;
-    let events = files
-        .events
-        .as_deref()
-        .map(CsvFile::open::<finrank_model::Event>)
-        .transpose()?;
+    let products = files.products.as_deref().map(CsvFile::open::<finrank_model::Product>).transpose()?;
+    let customers = files.customers.as_deref().map(CsvFile::open::<finrank_model::Customer>).transpose()?;
+    let events = files.events.as_deref().map(CsvFile::open::<finrank_model::Event>).transpose()?;
 
     let mut loader = Loader::connect(database_url)?;
     let mut report = ImportReport::default();
@@ -85,25 +73,15 @@ struct CsvFile {
 
 impl CsvFile {
     fn open<R: Row>(path: &Path) -> Result<Self> {
-        let file_error = |source| ImportError::File {
-            path: path.to_owned(),
-            source,
-        };
+        let file_error = |source| ImportError::File { path: path.to_owned(), source };
         let file = File::open(path).map_err(file_error)?;
         let bytes = file.metadata().map_err(file_error)?.len();
         // A row of another length is a rejected row, not the end of the import.
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
-        let header = reader.headers().map_err(|source| ImportError::NotCsv {
-            path: path.to_owned(),
-            source,
-        })?;
+        let header =
+            reader.headers().map_err(|source| ImportError::NotCsv { path: path.to_owned(), source })?;
         let columns = Columns::of::<R>(path, header)?;
-        Ok(Self {
-            path: path.to_owned(),
-            bytes,
-            reader,
-            columns,
-        })
+        Ok(Self { path: path.to_owned(), bytes, reader, columns })
     }
 
     /// Reads, parses and loads the file batch by batch.
@@ -141,10 +119,7 @@ impl CsvFile {
 
     fn next(&mut self, raw: &mut ByteRecord) -> Result<bool> {
         let read = self.reader.read_byte_record(raw);
-        read.map_err(|source| ImportError::NotCsv {
-            path: self.path.clone(),
-            source,
-        })
+        read.map_err(|source| ImportError::NotCsv { path: self.path.clone(), source })
     }
 
     fn parse<R: Row>(&self, raw: &ByteRecord) -> Result<R, InvalidField> {

@@ -34,10 +34,8 @@ impl Columns {
     /// Reads a header.
     pub(super) fn of<R: Row>(path: &Path, header: &StringRecord) -> Result<Self> {
         // Spreadsheets begin a file with a byte-order mark.
-        let names: Vec<String> = header
-            .iter()
-            .map(|name| name.trim_start_matches('\u{feff}').trim().to_owned())
-            .collect();
+        let names: Vec<String> =
+            header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect();
         let lacks = |required: &&&str| !names.iter().any(|name| name == *required);
         let missing: Vec<&str> = R::REQUIRED.iter().filter(lacks).copied().collect();
         if !missing.is_empty() {
@@ -47,25 +45,17 @@ impl Columns {
                 found: names.join(", "),
             });
         }
-        let repeated = names
-            .iter()
-            .enumerate()
-            .find(|(at, name)| names[..*at].contains(name));
+        let repeated = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name));
         if let Some((_, name)) = repeated {
             let source = InvalidField::new(name, "appears twice");
-            return Err(ImportError::BadColumn {
-                path: path.to_owned(),
-                source,
-            });
+            return Err(ImportError::BadColumn { path: path.to_owned(), source });
         }
         let is_attribute =
             |name: &str| R::ATTRIBUTES && !R::REQUIRED.contains(&name) && !R::OPTIONAL.contains(&name);
         let attributes: Vec<usize> = (0..names.len()).filter(|&at| is_attribute(&names[at])).collect();
         for &at in &attributes {
-            AttributeName::parse(names[at].as_str()).map_err(|source| ImportError::BadColumn {
-                path: path.to_owned(),
-                source,
-            })?;
+            AttributeName::parse(names[at].as_str())
+                .map_err(|source| ImportError::BadColumn { path: path.to_owned(), source })?;
         }
         Ok(Self { names, attributes })
     }
@@ -81,8 +71,7 @@ impl Columns {
     }
 
     fn require<'r>(&self, row: &'r StringRecord, column: &str) -> Result<&'r str, InvalidField> {
-        self.get(row, column)
-            .ok_or_else(|| InvalidField::new(column, "is empty"))
+        self.get(row, column).ok_or_else(|| InvalidField::new(column, "is empty"))
     }
 
     fn attributes(&self, row: &StringRecord) -> Result<Attributes, InvalidField> {
@@ -115,9 +104,8 @@ impl Row for Product {
 
     fn parse(columns: &Columns, row: &StringRecord) -> Result<Self, InvalidField> {
         let text = |column| columns.get(row, column).unwrap_or_default().to_owned();
-        let risk_grade = columns
-            .get(row, "risk_grade")
-            .map(|raw| RiskGrade::new(integer("risk_grade", raw)?));
+        let risk_grade =
+            columns.get(row, "risk_grade").map(|raw| RiskGrade::new(integer("risk_grade", raw)?));
         ProductDraft {
             product_id: ProductId::parse(columns.require(row, "product_id")?)?,
             product_class: ProductClass::parse(columns.require(row, "product_class")?)?,
@@ -144,21 +132,17 @@ impl Row for Event {
         let event_time = time(columns.require(row, "event_time")?)?;
         let event_id = match columns.get(row, "event_id") {
             Some(event_id) => EventId::parse(event_id)?,
-            None => EventId::parse(format!(
-                "{}:{}:{product_id}",
-                kind.as_str(),
-                event_time.timestamp_micros()
-            ))
-            .map_err(|_| {
-                InvalidField::new(
-                    "event_id",
-                    "is empty, and the product_id is too long to make one of",
-                )
-            })?,
+            None => {
+                EventId::parse(format!("{}:{}:{product_id}", kind.as_str(), event_time.timestamp_micros()))
+                    .map_err(|_| {
+                        InvalidField::new(
+                            "event_id",
+                            "is empty, and the product_id is too long to make one of",
+                        )
+                    })?
+            }
         };
-        let quantity: i32 = columns
-            .get(row, "quantity")
-            .map_or(Ok(1), |raw| integer("quantity", raw))?;
+        let quantity: i32 = columns.get(row, "quantity").map_or(Ok(1), |raw| integer("quantity", raw))?;
         let quantity = u32::try_from(quantity).ok().filter(|quantity| *quantity > 0);
         Ok(Self {
             event_id,
@@ -174,20 +158,11 @@ impl Row for Event {
 
 /// An amount has both of its columns or neither.
 fn amount(columns: &Columns, row: &StringRecord) -> Result<Option<Money>, InvalidField> {
-    match (
-        columns.get(row, "amount_minor"),
-        columns.get(row, "currency_code"),
-    ) {
+    match (columns.get(row, "amount_minor"), columns.get(row, "currency_code")) {
         (None, None) => Ok(None),
         (Some(minor), Some(currency)) => Money::new(currency, integer("amount_minor", minor)?).map(Some),
-        (Some(_), None) => Err(InvalidField::new(
-            "currency_code",
-            "is empty, but amount_minor is not",
-        )),
-        (None, Some(_)) => Err(InvalidField::new(
-            "amount_minor",
-            "is empty, but currency_code is not",
-        )),
+        (Some(_), None) => Err(InvalidField::new("currency_code", "is empty, but amount_minor is not")),
+        (None, Some(_)) => Err(InvalidField::new("amount_minor", "is empty, but currency_code is not")),
     }
 }
 
@@ -204,18 +179,12 @@ fn attribute(field: &str) -> AttributeValue {
 }
 
 fn integer<T: std::str::FromStr>(column: &str, raw: &str) -> Result<T, InvalidField> {
-    raw.parse()
-        .map_err(|_| InvalidField::new(column, format!("is {raw:?}, not a whole number in range")))
+    raw.parse().map_err(|_| InvalidField::new(column, format!("is {raw:?}, not a whole number in range")))
 }
 
 fn time(raw: &str) -> Result<DateTime<Utc>, InvalidField> {
-    let date = || {
-        raw.parse::<NaiveDate>()
-            .map(|date| date.and_time(NaiveTime::MIN).and_utc())
-    };
-    let time = DateTime::parse_from_rfc3339(raw)
-        .map(|time| time.to_utc())
-        .or_else(|_| date());
+    let date = || raw.parse::<NaiveDate>().map(|date| date.and_time(NaiveTime::MIN).and_utc());
+    let time = DateTime::parse_from_rfc3339(raw).map(|time| time.to_utc()).or_else(|_| date());
     let time = time.map_err(|_| {
         let reason = format!("is {raw:?}, not RFC 3339 or a date as 2026-01-31");
         InvalidField::new("event_time", reason)
@@ -234,35 +203,15 @@ mod tests {
 
     #[test]
     fn an_attribute_is_read_as_what_it_looks_like() {
-        let header = [
-            "user_id",
-            "event_time",
-            "income",
-            "student",
-            "region",
-            "score",
-            "nothing",
-        ];
+        let header = ["user_id", "event_time", "income", "student", "region", "score", "nothing"];
 
         let customer: Customer =
             parse(&header, &["u", "2026-01-31", "12.5", "true", "Ξάνθη", "nan", ""]).unwrap();
 
-        assert_eq!(
-            customer.attributes.get("income"),
-            Some(&AttributeValue::Number(12.5))
-        );
-        assert_eq!(
-            customer.attributes.get("student"),
-            Some(&AttributeValue::Flag(true))
-        );
-        assert_eq!(
-            customer.attributes.get("region"),
-            Some(&AttributeValue::Text("Ξάνθη".into()))
-        );
-        assert_eq!(
-            customer.attributes.get("score"),
-            Some(&AttributeValue::Text("nan".into()))
-        );
+        assert_eq!(customer.attributes.get("income"), Some(&AttributeValue::Number(12.5)));
+        assert_eq!(customer.attributes.get("student"), Some(&AttributeValue::Flag(true)));
+        assert_eq!(customer.attributes.get("region"), Some(&AttributeValue::Text("Ξάνθη".into())));
+        assert_eq!(customer.attributes.get("score"), Some(&AttributeValue::Text("nan".into())));
         assert_eq!(customer.attributes.get("nothing"), None);
         assert_eq!(customer.event_time.to_rfc3339(), "2026-01-31T00:00:00+00:00");
     }
@@ -271,10 +220,7 @@ mod tests {
     fn a_missing_column_is_listed_with_what_is_there() {
         let header = StringRecord::from(vec!["\u{feff}user_id", "kind"]);
 
-        let error = Columns::of::<Event>(Path::new("e.csv"), &header)
-            .err()
-            .unwrap()
-            .to_string();
+        let error = Columns::of::<Event>(Path::new("e.csv"), &header).err().unwrap().to_string();
 
         assert_eq!(
             error,
@@ -286,15 +232,9 @@ mod tests {
     fn a_column_that_appears_twice_is_refused() {
         let header = StringRecord::from(vec!["user_id", "event_time", "income", "income"]);
 
-        let error = Columns::of::<Customer>(Path::new("c.csv"), &header)
-            .err()
-            .unwrap()
-            .to_string();
+        let error = Columns::of::<Customer>(Path::new("c.csv"), &header).err().unwrap().to_string();
 
-        assert_eq!(
-            error,
-            "c.csv: the column income appears twice. Nothing was loaded"
-        );
+        assert_eq!(error, "c.csv: the column income appears twice. Nothing was loaded");
     }
 
     #[test]
@@ -312,34 +252,15 @@ mod tests {
 
     #[test]
     fn each_bad_field_is_named() {
-        let header = [
-            "user_id",
-            "product_id",
-            "kind",
-            "event_time",
-            "quantity",
-            "amount_minor",
-            "currency_code",
-        ];
+        let header =
+            ["user_id", "product_id", "kind", "event_time", "quantity", "amount_minor", "currency_code"];
         let field = |row: [&str; 7]| parse::<Event>(&header, &row).unwrap_err().field;
 
         assert_eq!(field(["", "p", "acquired", "2026-01-31", "", "", ""]), "user_id");
         assert_eq!(field(["u", "p", "bought", "2026-01-31", "", "", ""]), "kind");
-        assert_eq!(
-            field(["u", "p", "acquired", "31.1.2026", "", "", ""]),
-            "event_time"
-        );
-        assert_eq!(
-            field(["u", "p", "acquired", "2026-01-31", "0", "", ""]),
-            "quantity"
-        );
-        assert_eq!(
-            field(["u", "p", "acquired", "2026-01-31", "1", "100", ""]),
-            "currency_code"
-        );
-        assert_eq!(
-            field(["u", "p", "acquired", "2026-01-31", "1", "1.5", "EUR"]),
-            "amount_minor"
-        );
+        assert_eq!(field(["u", "p", "acquired", "31.1.2026", "", "", ""]), "event_time");
+        assert_eq!(field(["u", "p", "acquired", "2026-01-31", "0", "", ""]), "quantity");
+        assert_eq!(field(["u", "p", "acquired", "2026-01-31", "1", "100", ""]), "currency_code");
+        assert_eq!(field(["u", "p", "acquired", "2026-01-31", "1", "1.5", "EUR"]), "amount_minor");
     }
 }

@@ -13,57 +13,27 @@ const PRODUCT: u64 = 1;
 /// Draws of what the classes have in common.
 const CLASS: u64 = 2;
 
-const ISSUERS: [&str; 6] = [
-    "Aurora Bank",
-    "Birch Insurance",
-    "Cedar Credit",
-    "Delta Wealth",
-    "Elm Mutual",
-    "Fjord Bank",
-];
+const ISSUERS: [&str; 6] =
+    ["Aurora Bank", "Birch Insurance", "Cedar Credit", "Delta Wealth", "Elm Mutual", "Fjord Bank"];
 const GRADES: [&str; 5] = ["Essential", "Classic", "Plus", "Premium", "Signature"];
 
 /// What a class sells, and what its descriptions say.
 fn vocabulary(class: ProductClass) -> (&'static [&'static str], &'static str) {
     match class {
         ProductClass::CreditCard => (
-            &[
-                "cashback card",
-                "travel card",
-                "student card",
-                "shopping card",
-                "low rate card",
-            ],
+            &["cashback card", "travel card", "student card", "shopping card", "low rate card"],
             "Pay anywhere and settle monthly",
         ),
         ProductClass::Loan => (
-            &[
-                "car loan",
-                "home improvement loan",
-                "instalment loan",
-                "study loan",
-                "bridging loan",
-            ],
+            &["car loan", "home improvement loan", "instalment loan", "study loan", "bridging loan"],
             "Borrow a fixed amount and repay in equal instalments",
         ),
         ProductClass::Wealth => (
-            &[
-                "bond fund",
-                "equity fund",
-                "term deposit",
-                "balanced portfolio",
-                "gold savings plan",
-            ],
+            &["bond fund", "equity fund", "term deposit", "balanced portfolio", "gold savings plan"],
             "Put savings to work over the years",
         ),
         ProductClass::Insurance => (
-            &[
-                "travel cover",
-                "home cover",
-                "life cover",
-                "health cover",
-                "device cover",
-            ],
+            &["travel cover", "home cover", "life cover", "health cover", "device cover"],
             "Cover against what cannot be foreseen",
         ),
     }
@@ -98,22 +68,13 @@ fn product(number: u32, class: ProductClass, character: &Taste, draws: &mut impl
         product_id: ProductId::parse(format!("product-{number:06}")).expect("short and plain"),
         product_class: class,
         name: format!("{issuer} {grade} {sort} {number}"),
-        description: format!(
-            "{promise}: a {sort} by {issuer}, in its {} edition.",
-            grade.to_lowercase()
-        ),
+        description: format!("{promise}: a {sort} by {issuer}, in its {} edition.", grade.to_lowercase()),
         issuer: (*issuer).to_owned(),
         risk_grade: Some(RiskGrade::new(risk).expect("clamped to 1 to 5")),
         status: ProductStatus::Active,
         attributes: Attributes::new([
-            (
-                "annual_fee".to_owned(),
-                AttributeValue::Number((fee * 100.0).round() / 100.0),
-            ),
-            (
-                "online_only".to_owned(),
-                AttributeValue::Flag(draws.random_bool(0.3)),
-            ),
+            ("annual_fee".to_owned(), AttributeValue::Number((fee * 100.0).round() / 100.0)),
+            ("online_only".to_owned(), AttributeValue::Flag(draws.random_bool(0.3))),
         ])
         .expect("names and values are ours"),
         event_time: launched(),

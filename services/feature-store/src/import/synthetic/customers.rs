@@ -16,13 +16,7 @@ const SEEN: usize = 24;
 const SECONDS: i64 = 365 * 24 * 3600;
 
 const REGIONS: [&str; 5] = ["north", "east", "south", "west", "abroad"];
-const OCCUPATIONS: [&str; 5] = [
-    "employed",
-    "self_employed",
-    "student",
-    "retired",
-    "public_service",
-];
+const OCCUPATIONS: [&str; 5] = ["employed", "self_employed", "student", "retired", "public_service"];
 
 /// One customer and their events. The same number gives the same rows whatever the number of users.
 pub(super) fn generate(
@@ -50,36 +44,15 @@ fn attributes(taste: &Taste, draws: &mut impl Rng) -> Attributes {
     };
     let known = [
         // Heavy-tailed, as incomes are.
-        (
-            "annual_income",
-            AttributeValue::Number((40_000.0 * (0.6 * shown(0, draws)).exp()).round()),
-        ),
-        (
-            "savings",
-            AttributeValue::Number((5_000.0 * (1.2 * shown(1, draws)).exp()).round()),
-        ),
-        (
-            "age",
-            AttributeValue::Number((45.0 + 14.0 * shown(2, draws)).round().clamp(18.0, 95.0)),
-        ),
-        (
-            "risk_tolerance",
-            AttributeValue::Number((3.0 + 1.2 * shown(0, draws)).round().clamp(1.0, 5.0)),
-        ),
+        ("annual_income", AttributeValue::Number((40_000.0 * (0.6 * shown(0, draws)).exp()).round())),
+        ("savings", AttributeValue::Number((5_000.0 * (1.2 * shown(1, draws)).exp()).round())),
+        ("age", AttributeValue::Number((45.0 + 14.0 * shown(2, draws)).round().clamp(18.0, 95.0))),
+        ("risk_tolerance", AttributeValue::Number((3.0 + 1.2 * shown(0, draws)).round().clamp(1.0, 5.0))),
         ("region", AttributeValue::Text(pick(&REGIONS, shown(3, draws)))),
-        (
-            "occupation",
-            AttributeValue::Text(pick(&OCCUPATIONS, shown(4, draws))),
-        ),
-        (
-            "digital_share",
-            AttributeValue::Number(1.0 / (1.0 + (-shown(5, draws)).exp())),
-        ),
+        ("occupation", AttributeValue::Text(pick(&OCCUPATIONS, shown(4, draws)))),
+        ("digital_share", AttributeValue::Number(1.0 / (1.0 + (-shown(5, draws)).exp()))),
         ("owns_home", AttributeValue::Flag(shown(6, draws) > 0.0)),
-        (
-            "children",
-            AttributeValue::Number((1.0 + shown(7, draws)).round().clamp(0.0, 6.0)),
-        ),
+        ("children", AttributeValue::Number((1.0 + shown(7, draws)).round().clamp(0.0, 6.0))),
     ];
     let known: Vec<_> = known.into_iter().filter(|_| draws.random_bool(0.9)).collect();
     Attributes::new(known.into_iter().map(|(name, value)| (name.to_owned(), value)))
@@ -111,13 +84,7 @@ fn events(
         if place < acquired {
             let acquired_at = viewed_at + TimeDelta::seconds(draws.random_range(60..7 * 24 * 3600));
             let amount = Money::new("EUR", draws.random_range(1_000..500_000)).expect("an ISO 4217 code");
-            events.push(event(
-                user_id,
-                product,
-                EventKind::Acquired,
-                acquired_at,
-                Some(amount),
-            ));
+            events.push(event(user_id, product, EventKind::Acquired, acquired_at, Some(amount)));
         }
     }
     events

@@ -46,9 +46,7 @@ impl std::str::FromStr for Synthetic {
             seed: seed.trim().parse().map_err(|_| wrong())?,
         };
         if synthetic.users == 0 || synthetic.products < 4 {
-            return Err(ImportError::Synthetic(
-                "at least 1 user and 4 products are needed".to_owned(),
-            ));
+            return Err(ImportError::Synthetic("at least 1 user and 4 products are needed".to_owned()));
         }
         Ok(synthetic)
     }
@@ -101,24 +99,8 @@ mod tests {
     fn reads_users_products_and_seed() {
         let synthetic: Synthetic = "1000, 50,7".parse().unwrap();
 
-        assert_eq!(
-            synthetic,
-            Synthetic {
-                users: 1000,
-                products: 50,
-                seed: 7
-            }
-        );
-        for raw in [
-            "",
-            "1000",
-            "1000,50",
-            "a,50,1",
-            "1000,50,1,2",
-            "0,50,1",
-            "10,3,1",
-            "-1,50,1",
-        ] {
+        assert_eq!(synthetic, Synthetic { users: 1000, products: 50, seed: 7 });
+        for raw in ["", "1000", "1000,50", "a,50,1", "1000,50,1,2", "0,50,1", "10,3,1", "-1,50,1"] {
             assert!(raw.parse::<Synthetic>().is_err(), "{raw}");
         }
     }
@@ -126,15 +108,10 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_rows_and_another_gives_others() {
         let rows = |seed| {
-            let synthetic = Synthetic {
-                users: 20,
-                products: 12,
-                seed,
-            };
+            let synthetic = Synthetic { users: 20, products: 12, seed };
             let catalogue = catalogue::generate(synthetic);
-            let customers: Vec<_> = (0..20)
-                .map(|number| customers::generate(synthetic, number, &catalogue))
-                .collect();
+            let customers: Vec<_> =
+                (0..20).map(|number| customers::generate(synthetic, number, &catalogue)).collect();
             format!("{catalogue:?} {customers:?}")
         };
 
@@ -144,29 +121,16 @@ mod tests {
 
     #[test]
     fn every_class_is_in_the_catalogue_and_every_customer_holds_something() {
-        let synthetic = Synthetic {
-            users: 50,
-            products: 8,
-            seed: 3,
-        };
+        let synthetic = Synthetic { users: 50, products: 8, seed: 3 };
 
         let catalogue = catalogue::generate(synthetic);
 
         for class in finrank_model::ProductClass::ALL {
-            assert!(
-                catalogue
-                    .iter()
-                    .any(|(product, _)| product.product_class == class),
-                "{class:?}"
-            );
+            assert!(catalogue.iter().any(|(product, _)| product.product_class == class), "{class:?}");
         }
         for number in 0..50 {
             let (_, events) = customers::generate(synthetic, number, &catalogue);
-            assert!(
-                events
-                    .iter()
-                    .any(|event| event.kind == finrank_model::EventKind::Acquired)
-            );
+            assert!(events.iter().any(|event| event.kind == finrank_model::EventKind::Acquired));
         }
     }
 }

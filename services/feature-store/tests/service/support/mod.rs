@@ -39,10 +39,8 @@ impl FeatureStore {
     pub(crate) async fn start() -> Self {
         let database = ScratchDatabase::create().await;
         let models = tempfile::tempdir().unwrap();
-        let mut config = FeatureStoreConfig {
-            models_dir: models.path().to_owned(),
-            ..FeatureStoreConfig::default()
-        };
+        let mut config =
+            FeatureStoreConfig { models_dir: models.path().to_owned(), ..FeatureStoreConfig::default() };
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.refresh.partition_rows = NonZeroU32::new(10).unwrap();
         config.watch.heartbeat = Duration::from_millis(200);
@@ -50,16 +48,8 @@ impl FeatureStore {
         let (bound, address) = oneshot::channel();
         let server = tokio::spawn(serve(config, database.store.clone(), shutdown.clone(), bound));
         let address = address.await.expect("the server binds");
-        let client = FeatureStoreServiceClient::connect(format!("http://{address}"))
-            .await
-            .unwrap();
-        Self {
-            client,
-            database,
-            models,
-            shutdown,
-            server,
-        }
+        let client = FeatureStoreServiceClient::connect(format!("http://{address}")).await.unwrap();
+        Self { client, database, models, shutdown, server }
     }
 
     /// With `users` customers, `products` products, and the events by which the ones hold the others.
@@ -71,30 +61,16 @@ impl FeatureStore {
 
     pub(crate) async fn fill(&mut self, users: usize, products: usize) {
         let users = samples::users(users);
-        self.write_customers(
-            users
-                .iter()
-                .map(|user| samples::customer_message(user, 100))
-                .collect(),
-        )
-        .await;
+        self.write_customers(users.iter().map(|user| samples::customer_message(user, 100)).collect()).await;
         let products = samples::products(products);
-        let products = products
-            .iter()
-            .map(|product| samples::product_message(product, 100))
-            .collect();
+        let products = products.iter().map(|product| samples::product_message(product, 100)).collect();
         self.write_products(products).await;
-        self.write_events(users.iter().flat_map(samples::acquired_messages).collect())
-            .await;
+        self.write_events(users.iter().flat_map(samples::acquired_messages).collect()).await;
     }
 
     pub(crate) async fn write_customers(&mut self, customers: Vec<Customer>) -> WriteSummary {
         let message = WriteCustomersRequest { customers };
-        let response = self
-            .client
-            .write_customers(stream::iter([message]))
-            .await
-            .unwrap();
+        let response = self.client.write_customers(stream::iter([message])).await.unwrap();
         response.into_inner().summary.unwrap()
     }
 
@@ -136,21 +112,15 @@ impl FeatureStore {
     }
 
     pub(crate) async fn start_refresh(&mut self, version: &str) -> Result<RefreshRun, Status> {
-        let request = StartRefreshRequest {
-            model_version: version.to_owned(),
-        };
+        let request = StartRefreshRequest { model_version: version.to_owned() };
         let response = self.client.start_refresh(request).await?;
         Ok(response.into_inner().run.unwrap())
     }
 
     /// Every state that a run goes through until it ends.
     pub(crate) async fn watch_refresh(&mut self, run_id: i64) -> Vec<RefreshRun> {
-        let mut states = self
-            .client
-            .watch_refresh(WatchRefreshRequest { run_id })
-            .await
-            .unwrap()
-            .into_inner();
+        let mut states =
+            self.client.watch_refresh(WatchRefreshRequest { run_id }).await.unwrap().into_inner();
         let mut seen = Vec::new();
         while let Some(state) = states.message().await.unwrap() {
             seen.push(state.run.unwrap());
@@ -191,17 +161,13 @@ impl FeatureStore {
 
     /// Undoes [`FeatureStore::refuse_embedding_of`].
     pub(crate) async fn refuse_no_more(&self) {
-        self.execute("drop trigger refuse on user_embeddings; drop function refuse")
-            .await;
+        self.execute("drop trigger refuse on user_embeddings; drop function refuse").await;
     }
 
     /// Keeps everyone from writing customers' embeddings until it is dropped.
     pub(crate) async fn close_gate(&self) -> Transaction<'static, Postgres> {
         let mut gate = self.database.store.pool().begin().await.unwrap();
-        sqlx::query("lock table user_embeddings in access exclusive mode")
-            .execute(&mut *gate)
-            .await
-            .unwrap();
+        sqlx::query("lock table user_embeddings in access exclusive mode").execute(&mut *gate).await.unwrap();
         gate
     }
 
@@ -209,23 +175,14 @@ impl FeatureStore {
     pub(crate) async fn cut_workers_connection(&self) {
         let cut = "select pg_terminate_backend(pid) from pg_locks
                    where relation = 'user_embeddings'::regclass and not granted";
-        while sqlx::query(cut)
-            .execute(self.database.store.pool())
-            .await
-            .unwrap()
-            .rows_affected()
-            == 0
-        {
+        while sqlx::query(cut).execute(self.database.store.pool()).await.unwrap().rows_affected() == 0 {
             tokio::task::yield_now().await;
         }
     }
 
     pub(crate) async fn execute(&self, statements: &str) {
         let statements = sqlx::AssertSqlSafe(statements.to_owned());
-        sqlx::raw_sql(statements)
-            .execute(self.database.store.pool())
-            .await
-            .unwrap();
+        sqlx::raw_sql(statements).execute(self.database.store.pool()).await.unwrap();
     }
 
     /// Tells the server to stop, without waiting.

@@ -19,10 +19,7 @@ pub(crate) const DIMENSION: usize = 8;
 pub(crate) fn user(index: usize) -> UserRecord {
     let region = ["north", "south", "east"][index % 3];
     let mut attributes = vec![
-        (
-            "owns_home".to_owned(),
-            AttributeValue::Flag(index.is_multiple_of(2)),
-        ),
+        ("owns_home".to_owned(), AttributeValue::Flag(index.is_multiple_of(2))),
         ("region".to_owned(), AttributeValue::Text(region.to_owned())),
     ];
     if !index.is_multiple_of(7) {
@@ -98,9 +95,7 @@ fn tower(width: usize, vocabulary: usize, random: &mut ChaCha8Rng) -> Tower {
 }
 
 fn dense(inputs: usize, outputs: usize, random: &mut ChaCha8Rng) -> Dense {
-    let bias = (0..outputs)
-        .map(|_| random.random_range(-0.5..0.5))
-        .collect::<Array1<f32>>();
+    let bias = (0..outputs).map(|_| random.random_range(-0.5..0.5)).collect::<Array1<f32>>();
     Dense::new(matrix([inputs, outputs], random), bias).unwrap()
 }
 
@@ -137,13 +132,7 @@ pub(crate) fn product_message(product: &Product, seconds: i64) -> wire::Product 
 pub(crate) fn acquired_messages(user: &UserRecord) -> impl Iterator<Item = wire::Event> {
     user.held.iter().map(|product| {
         let event_id = format!("acquired {product}");
-        event_message(
-            &event_id,
-            user.user_id.as_str(),
-            product.as_str(),
-            wire::EventKind::Acquired,
-            100,
-        )
+        event_message(&event_id, user.user_id.as_str(), product.as_str(), wire::EventKind::Acquired, 100)
     })
 }
 

@@ -32,9 +32,7 @@ async fn served(current: Arc<CurrentCatalogue>) -> RankingServiceClient<Channel>
     let address: SocketAddr = listener.local_addr().unwrap();
     let server = Server::builder().add_service(RankingServiceServer::new(service));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    RankingServiceClient::connect(format!("http://{address}"))
-        .await
-        .unwrap()
+    RankingServiceClient::connect(format!("http://{address}")).await.unwrap()
 }
 
 async fn serving(samples: &[Sample]) -> RankingServiceClient<Channel> {
@@ -44,48 +42,25 @@ async fn serving(samples: &[Sample]) -> RankingServiceClient<Channel> {
 }
 
 fn active(class: ProductClass, vector: [f32; DIMENSION]) -> Sample {
-    Sample {
-        class,
-        status: ProductStatus::Active,
-        vector,
-    }
+    Sample { class, status: ProductStatus::Active, vector }
 }
 
 fn withdrawn(vector: [f32; DIMENSION]) -> Sample {
-    Sample {
-        class: ProductClass::Loan,
-        status: ProductStatus::Withdrawn,
-        vector,
-    }
+    Sample { class: ProductClass::Loan, status: ProductStatus::Withdrawn, vector }
 }
 
 fn by_vector(values: &[f32], space: &str, k: u32) -> RetrieveRequest {
-    let vector = QueryVector {
-        values: values.to_vec(),
-        embedding_space: space.to_owned(),
-    };
-    RetrieveRequest {
-        query: Some(Query::Vector(vector)),
-        k,
-        scenario: 0,
-    }
+    let vector = QueryVector { values: values.to_vec(), embedding_space: space.to_owned() };
+    RetrieveRequest { query: Some(Query::Vector(vector)), k, scenario: 0 }
 }
 
 fn recommend(user_id: &str, k: u32) -> RecommendRequest {
-    RecommendRequest {
-        user_id: user_id.to_owned(),
-        k,
-        ..Default::default()
-    }
+    RecommendRequest { user_id: user_id.to_owned(), k, ..Default::default() }
 }
 
 fn fields(status: &Status) -> Vec<String> {
     let details = status.get_details_bad_request().unwrap();
-    details
-        .field_violations
-        .into_iter()
-        .map(|violation| violation.field)
-        .collect()
+    details.field_violations.into_iter().map(|violation| violation.field).collect()
 }
 
 fn reason(status: &Status) -> String {
@@ -93,11 +68,7 @@ fn reason(status: &Status) -> String {
 }
 
 fn ids(response: &RetrieveResponse) -> Vec<&str> {
-    response
-        .candidates
-        .iter()
-        .map(|candidate| candidate.product_id.as_str())
-        .collect()
+    response.candidates.iter().map(|candidate| candidate.product_id.as_str()).collect()
 }
 
 #[tokio::test]
@@ -112,10 +83,7 @@ async fn all_faults_of_a_request_are_named_at_once() {
     let refusal = ranking.recommend(request).await.unwrap_err();
 
     assert_eq!(refusal.code(), Code::InvalidArgument);
-    assert_eq!(
-        fields(&refusal),
-        ["user_id", "k", "scenario", "exclude_product_ids"]
-    );
+    assert_eq!(fields(&refusal), ["user_id", "k", "scenario", "exclude_product_ids"]);
 }
 
 #[tokio::test]
@@ -123,16 +91,10 @@ async fn k_is_1_to_500_in_every_request_that_has_one() {
     let mut ranking = serving(&[]).await;
 
     for k in [0, 501, u32::MAX] {
-        let similar = SimilarProductsRequest {
-            product_id: "p0000".to_owned(),
-            k,
-        };
+        let similar = SimilarProductsRequest { product_id: "p0000".to_owned(), k };
         let refusals = [
             ranking.recommend(recommend("u", k)).await.unwrap_err(),
-            ranking
-                .retrieve(by_vector(&[0.0; DIMENSION], "s1", k))
-                .await
-                .unwrap_err(),
+            ranking.retrieve(by_vector(&[0.0; DIMENSION], "s1", k)).await.unwrap_err(),
             ranking.similar_products(similar).await.unwrap_err(),
         ];
 
@@ -148,24 +110,13 @@ async fn k_is_1_to_500_in_every_request_that_has_one() {
 async fn a_bad_id_in_a_list_is_named_by_its_place() {
     let mut ranking = serving(&[]).await;
     let exclude_product_ids = vec!["p0000".to_owned(), String::new()];
-    let score = |product_ids| ScoreRequest {
-        user_id: "u".to_owned(),
-        product_ids,
-    };
+    let score = |product_ids| ScoreRequest { user_id: "u".to_owned(), product_ids };
 
-    let excluded = ranking
-        .recommend(RecommendRequest {
-            exclude_product_ids,
-            ..recommend("u", 1)
-        })
-        .await
-        .unwrap_err();
+    let excluded =
+        ranking.recommend(RecommendRequest { exclude_product_ids, ..recommend("u", 1) }).await.unwrap_err();
     let malformed = ranking.score(score(vec!["a\nb".to_owned()])).await.unwrap_err();
     let none = ranking.score(score(vec![])).await.unwrap_err();
-    let many = ranking
-        .score(score(vec!["p".to_owned(); 1001]))
-        .await
-        .unwrap_err();
+    let many = ranking.score(score(vec!["p".to_owned(); 1001])).await.unwrap_err();
 
     assert_eq!(fields(&excluded), ["exclude_product_ids[1]"]);
     assert_eq!(fields(&malformed), ["product_ids[0]"]);
@@ -176,21 +127,12 @@ async fn a_bad_id_in_a_list_is_named_by_its_place() {
 #[tokio::test]
 async fn without_a_catalogue_every_rpc_is_unavailable_and_says_when_to_retry() {
     let mut ranking = served(Arc::default()).await;
-    let score = ScoreRequest {
-        user_id: "u".to_owned(),
-        product_ids: vec!["p".to_owned()],
-    };
-    let similar = SimilarProductsRequest {
-        product_id: "p".to_owned(),
-        k: 1,
-    };
+    let score = ScoreRequest { user_id: "u".to_owned(), product_ids: vec!["p".to_owned()] };
+    let similar = SimilarProductsRequest { product_id: "p".to_owned(), k: 1 };
 
     let refusals = [
         ranking.recommend(recommend("u", 1)).await.unwrap_err(),
-        ranking
-            .retrieve(by_vector(&[0.0; DIMENSION], "s1", 1))
-            .await
-            .unwrap_err(),
+        ranking.retrieve(by_vector(&[0.0; DIMENSION], "s1", 1)).await.unwrap_err(),
         ranking.score(score).await.unwrap_err(),
         ranking.similar_products(similar).await.unwrap_err(),
     ];
@@ -225,16 +167,9 @@ async fn retrieves_the_largest_inner_products_of_the_scenario_without_withdrawn_
     let request = by_vector(&[1.0, 0.0, 0.0, 0.0], "s1", 10);
 
     let all = ranking.retrieve(request.clone()).await.unwrap().into_inner();
-    let credit = RetrieveRequest {
-        scenario: v1::Scenario::Credit.into(),
-        ..request.clone()
-    };
+    let credit = RetrieveRequest { scenario: v1::Scenario::Credit.into(), ..request.clone() };
     let credit = ranking.retrieve(credit).await.unwrap().into_inner();
-    let first = ranking
-        .retrieve(RetrieveRequest { k: 1, ..request })
-        .await
-        .unwrap()
-        .into_inner();
+    let first = ranking.retrieve(RetrieveRequest { k: 1, ..request }).await.unwrap().into_inner();
 
     assert_eq!(ids(&all), ["p0002", "p0003", "p0000"]);
     assert_eq!(ids(&credit), ["p0002", "p0000"]);
@@ -242,10 +177,7 @@ async fn retrieves_the_largest_inner_products_of_the_scenario_without_withdrawn_
     assert_eq!(all.candidates[0].retrieval_score, 3.0);
     assert_eq!(all.candidates[0].name, "Product 2");
     let versions = all.versions.unwrap();
-    assert_eq!(
-        (versions.model_version.as_str(), versions.index_generation),
-        ("m1", 1)
-    );
+    assert_eq!((versions.model_version.as_str(), versions.index_generation), ("m1", 1));
 }
 
 #[tokio::test]
@@ -270,22 +202,9 @@ async fn a_query_vector_must_be_finite_of_the_right_dimension_and_not_too_long()
 async fn a_query_vector_of_another_or_no_space_is_refused() {
     let mut ranking = serving(&[]).await;
 
-    let another = ranking
-        .retrieve(by_vector(&[0.0; DIMENSION], "s2", 1))
-        .await
-        .unwrap_err();
-    let none = ranking
-        .retrieve(by_vector(&[0.0; DIMENSION], "", 1))
-        .await
-        .unwrap_err();
-    let nothing = ranking
-        .retrieve(RetrieveRequest {
-            query: None,
-            k: 1,
-            scenario: 0,
-        })
-        .await
-        .unwrap_err();
+    let another = ranking.retrieve(by_vector(&[0.0; DIMENSION], "s2", 1)).await.unwrap_err();
+    let none = ranking.retrieve(by_vector(&[0.0; DIMENSION], "", 1)).await.unwrap_err();
+    let nothing = ranking.retrieve(RetrieveRequest { query: None, k: 1, scenario: 0 }).await.unwrap_err();
 
     assert_eq!(another.code(), Code::FailedPrecondition);
     assert_eq!(reason(&another), "EMBEDDING_SPACE_MISMATCH");
@@ -304,28 +223,12 @@ async fn similar_products_are_those_of_nearly_one_direction_whatever_their_lengt
         withdrawn([1.0, 0.0, 0.0, 0.0]),
     ];
     let mut ranking = serving(&samples).await;
-    let similar_to = |product_id: &str| SimilarProductsRequest {
-        product_id: product_id.to_owned(),
-        k: 10,
-    };
+    let similar_to = |product_id: &str| SimilarProductsRequest { product_id: product_id.to_owned(), k: 10 };
 
-    let similar = ranking
-        .similar_products(similar_to("p0000"))
-        .await
-        .unwrap()
-        .into_inner()
-        .products;
-    let to_withdrawn = ranking
-        .similar_products(similar_to("p0005"))
-        .await
-        .unwrap()
-        .into_inner()
-        .products;
+    let similar = ranking.similar_products(similar_to("p0000")).await.unwrap().into_inner().products;
+    let to_withdrawn = ranking.similar_products(similar_to("p0005")).await.unwrap().into_inner().products;
 
-    let found: Vec<&str> = similar
-        .iter()
-        .map(|product| product.product_id.as_str())
-        .collect();
+    let found: Vec<&str> = similar.iter().map(|product| product.product_id.as_str()).collect();
     assert_eq!(found, ["p0001", "p0002", "p0004", "p0003"]);
     for (product, cosine) in similar.iter().zip([0.5_f64.sqrt(), 0.5, 0.0, -1.0]) {
         assert!((product.similarity - cosine).abs() < 1e-6, "{product:?}");
@@ -336,10 +239,7 @@ async fn similar_products_are_those_of_nearly_one_direction_whatever_their_lengt
 #[tokio::test]
 async fn similar_products_to_an_unknown_one_are_not_found() {
     let mut ranking = serving(&[]).await;
-    let request = SimilarProductsRequest {
-        product_id: "nothing".to_owned(),
-        k: 1,
-    };
+    let request = SimilarProductsRequest { product_id: "nothing".to_owned(), k: 1 };
 
     let refusal = ranking.similar_products(request).await.unwrap_err();
 

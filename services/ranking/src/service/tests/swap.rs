@@ -47,14 +47,8 @@ async fn an_answer_is_of_one_catalogue_while_others_take_its_place() {
 
 fn numbered(n: i64) -> Catalogue {
     let space = EmbeddingSpace::parse("shared").unwrap();
-    let generation = Generation {
-        embedding_space: space,
-        ..generation(n)
-    };
-    catalogue(
-        &generation,
-        &vec![active(ProductClass::Wealth, [n as f32; DIMENSION]); n as usize],
-    )
+    let generation = Generation { embedding_space: space, ..generation(n) };
+    catalogue(&generation, &vec![active(ProductClass::Wealth, [n as f32; DIMENSION]); n as usize])
 }
 
 /// Asks many times, checks that each answer is of one catalogue, and says of which ones.
@@ -66,12 +60,7 @@ async fn numbers_of_answers(mut ranking: RankingServiceClient<Channel>) -> BTree
         let n = answer.versions.unwrap().index_generation;
         assert_eq!(answer.candidates.len(), n as usize);
         let score = (DIMENSION as i64 * n) as f64;
-        assert!(
-            answer
-                .candidates
-                .iter()
-                .all(|candidate| candidate.retrieval_score == score)
-        );
+        assert!(answer.candidates.iter().all(|candidate| candidate.retrieval_score == score));
         seen.insert(n);
     }
     seen
