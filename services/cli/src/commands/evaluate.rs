@@ -1,9 +1,10 @@
 //! `finrank evaluate`: how good the recommendations are, over several seeds.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use clap::Args;
 use finrank_learning::{EvaluateConfig, EvaluateReport, RankedBy, SplitMethod, evaluate};
+use finrank_model::ModelVersion;
 
 use super::{
     block_on,
@@ -43,10 +44,10 @@ impl Evaluate {
     }
 }
 
-/// The table of an evaluation, measured now, or by an earlier demo on the same data.
-pub(crate) fn once(settings: &Settings, seeds: u64, data_changed: bool) -> anyhow::Result<String> {
-    let kept = kept_at(settings, seeds);
-    if let (Ok(table), false) = (fs::read_to_string(&kept), data_changed) {
+/// The table of an evaluation, measured now, or when `model` was new.
+pub(crate) fn once(settings: &Settings, model: &ModelVersion, seeds: u64) -> anyhow::Result<String> {
+    let kept = settings.state_dir.join(format!("evaluation-{model}-{seeds}-seeds.txt"));
+    if let Ok(table) = fs::read_to_string(&kept) {
         return Ok(format!(
             "{table}\nmeasured by an earlier run; `finrank evaluate --seeds {seeds}` measures again"
         ));
@@ -60,10 +61,6 @@ pub(crate) fn once(settings: &Settings, seeds: u64, data_changed: bool) -> anyho
     let table = text(&run(settings, &config, Format::for_a_person())?);
     fs::write(&kept, &table)?;
     Ok(table)
-}
-
-fn kept_at(settings: &Settings, seeds: u64) -> PathBuf {
-    settings.state_dir.join(format!("evaluation-{seeds}-seeds.txt"))
 }
 
 fn run(settings: &Settings, config: &EvaluateConfig, format: Format) -> anyhow::Result<EvaluateReport> {

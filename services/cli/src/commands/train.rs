@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use finrank_learning::{Evaluation, RankedBy, SplitMethod, TrainConfig, TrainReport, train};
+use finrank_model::ModelVersion;
 use finrank_store::models;
 
 use super::block_on;
@@ -78,12 +79,17 @@ impl Train {
     }
 }
 
-/// Says which model is the newest, after training one if there is none or the data has changed.
-pub(crate) fn newest_or_train(settings: &Settings, data_changed: bool) -> anyhow::Result<String> {
+/// The newest model, trained now if there is none or the data has changed, and what there is to say of it.
+pub(crate) fn newest_or_train(
+    settings: &Settings,
+    data_changed: bool,
+) -> anyhow::Result<(ModelVersion, String)> {
     block_on(async {
         let store = settings.store().await?;
         if let (Some(model), false) = (models::newest(&store).await?, data_changed) {
-            return Ok(format!("{} is trained already, on the same data", model.model_version));
+            let text =
+                format!("{} is there from an earlier run; `finrank train` trains anew", model.model_version);
+            return Ok((model.model_version, text));
         }
         let config = TrainConfig {
             transform: settings.transform.clone(),
@@ -91,7 +97,7 @@ pub(crate) fn newest_or_train(settings: &Settings, data_changed: bool) -> anyhow
             ..TrainConfig::new(&settings.feature_store.models_dir)
         };
         let report = train(&store, &config, TrainingBar::new(Format::for_a_person())).await?;
-        Ok(text(&report))
+        Ok((report.model_version.clone(), text(&report)))
     })
 }
 

@@ -84,11 +84,11 @@ impl Demo {
         println!("{}", commands::import::table(&import));
 
         step("Training the towers and the scorer");
-        let model = commands::train::newest_or_train(settings, import.is_news())?;
-        println!("{model}");
+        let (model, trained) = commands::train::newest_or_train(settings, import.is_news())?;
+        println!("{trained}");
 
         step("Evaluating: one held product hidden per customer, beside simpler recommenders");
-        println!("{}", commands::evaluate::once(settings, self.seeds, import.is_news())?);
+        println!("{}", commands::evaluate::once(settings, &model, self.seeds)?);
 
         step("Starting the servers");
         let [feature_store, ranking] = servers::both(settings);
