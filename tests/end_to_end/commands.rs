@@ -114,7 +114,7 @@ fn train_scorer_learns_a_table_and_prints_its_quality() {
     let args = ["train-scorer", "--csv", file.to_str().unwrap(), "--label", "bought", "--json"];
     let report: serde_json::Value = serde_json::from_str(&finrank.succeed(&args)).unwrap();
 
-    assert!(report["auc"].as_f64().unwrap() > 0.95, "{report}");
+    assert!(report["held_out"]["auc"].as_f64().unwrap() > 0.95, "{report}");
 }
 
 #[test]

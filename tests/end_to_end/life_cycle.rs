@@ -124,7 +124,8 @@ async fn a_deadline_that_cannot_be_kept_is_answered_as_exceeded() {
 
     let refusal = world.ranking().await.recommend(request).await.unwrap_err();
 
-    assert_eq!(refusal.code(), Code::DeadlineExceeded, "{refusal:?}");
+    // Whichever of the two sees it first: tonic's client says CANCELLED, the server DEADLINE_EXCEEDED.
+    assert!(matches!(refusal.code(), Code::DeadlineExceeded | Code::Cancelled), "{refusal:?}");
 }
 
 #[tokio::test]
