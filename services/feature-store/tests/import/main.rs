@@ -180,17 +180,3 @@ proptest! {
         prop_assert_eq!(&incomes["u1"], "Some(Number(5.0))");
     }
 }
-
-#[test]
-fn probe() {
-    let place = Place::new();
-    for (name, content) in [
-        ("crlf.csv", "user_id,event_time\r\nu1,2026-01-01\r\n,2026-01-01\r\n,2026-01-01\r\n"),
-        ("blank.csv", "user_id,event_time\nu1,2026-01-01\n\n\n,2026-01-01\n"),
-        ("quoted.csv", "\u{feff}\"user_id\",event_time\n\"\",\"2026,\"\"01\"\n"),
-    ] {
-        let file = place.file(name, content);
-        println!("{name} {:?}", place.import_customers(&file));
-        println!("{}", fs::read_to_string(place.directory.path().join(format!("{name}.rejects.csv"))).unwrap());
-    }
-}
