@@ -188,13 +188,23 @@ fn check(config: &LearningConfig) -> Result<()> {
         ("identity_dropout", f64::from(config.identity_dropout)),
         ("validation_share", config.validation_share),
         ("average_decay", config.average_decay),
+        ("impute_after", config.impute_after),
     ];
-    match shares.into_iter().find(|(_, share)| !(0.0..1.0).contains(share)) {
+    if let Some((name, value)) = shares.into_iter().find(|(_, share)| !(0.0..1.0).contains(share)) {
+        let reason = "it must be from 0 to below 1";
+        return Err(LearningError::Setting { name, value: value.to_string(), reason });
+    }
+    let weights = [
+        ("learning_rate", config.learning_rate),
+        ("weight_decay", config.weight_decay),
+        ("tower_loss", config.tower_loss),
+        ("cross_entropy", config.cross_entropy),
+    ];
+    match weights.into_iter().find(|(_, weight)| !(weight.is_finite() && *weight >= 0.0)) {
         None => Ok(()),
-        Some((name, value)) => Err(LearningError::Setting {
-            name,
-            value: value.to_string(),
-            reason: "it must be from 0 to below 1",
-        }),
+        Some((name, value)) => {
+            let reason = "it must be finite and not negative";
+            Err(LearningError::Setting { name, value: value.to_string(), reason })
+        }
     }
 }
