@@ -1,10 +1,15 @@
 //! What stops an import as a whole; a bad row does not, it goes to the rejects file.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use finrank_model::InvalidField;
 use finrank_store::StoreError;
 use thiserror::Error;
+
+use super::csv::MAX_ROW_BYTES;
 
 /// The room's result.
 pub type Result<T, E = ImportError> = std::result::Result<T, E>;
@@ -28,6 +33,14 @@ pub enum ImportError {
         path: PathBuf,
         /// Why.
         source: ::csv::Error,
+    },
+    /// A row goes on and on, as after a quote that is left open; what was loaded before stays.
+    #[error("{path}: the row that begins on line {line} is longer than {} MiB; is a quote left open?", MAX_ROW_BYTES >> 20)]
+    EndlessRow {
+        /// Which file.
+        path: PathBuf,
+        /// Where the row begins, counted from 1, the header included.
+        line: u64,
     },
     /// Columns are missing; nothing was loaded.
     #[error("{path} lacks the columns {missing}; it has {found}. Nothing was loaded")]
@@ -64,6 +77,24 @@ pub enum ImportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Postgres refused the load or went away; what was loaded before stays, and a second import completes it.
-    #[error("Postgres: {0}")]
+    #[error("Postgres: {}", match .0.as_db_error() {
+        Some(refusal) => refusal.to_string(),
+        None => .0.to_string(),
+    })]
     Postgres(#[from] postgres::Error),
+}
+
+impl ImportError {
+    /// What the CSV reader or writer says of a file: that it cannot be read or written, or that it is not CSV.
+    pub(super) fn csv(path: &Path, source: ::csv::Error) -> Self {
+        let path = path.to_owned();
+        if !source.is_io_error() {
+            return Self::NotCsv { path, source };
+        }
+        let source = match source.into_kind() {
+            ::csv::ErrorKind::Io(source) => source,
+            kind => io::Error::other(format!("{kind:?}")),
+        };
+        Self::File { path, source }
+    }
 }

@@ -160,6 +160,9 @@ impl Loader {
             &mut dyn FnMut(&[&(dyn ToSql + Sync)]) -> Result<(), postgres::Error>,
         ) -> Result<(), postgres::Error>,
     ) -> Result<Counts> {
+        if rows.is_empty() {
+            return Ok(Counts::default());
+        }
         self.client.batch_execute(target.create)?;
         let mut transaction = self.client.transaction()?;
         let mut copy = BinaryCopyInWriter::new(transaction.copy_in(target.copy)?, target.types);

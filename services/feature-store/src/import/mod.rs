@@ -13,7 +13,7 @@ mod report;
 mod synthetic;
 
 pub use caravan::import_caravan;
-pub use csv::{CsvFiles, import_csv};
+pub use csv::{CsvFiles, import_csv, import_csv_with_rejects_in};
 pub use error::{ImportError, Result};
 pub use report::{Counts, ImportObserver, ImportReport};
 pub use synthetic::{Synthetic, import_synthetic};

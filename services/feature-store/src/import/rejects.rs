@@ -1,4 +1,4 @@
-//! Rows that are not valid, kept beside the file they came from: `<input>.rejects.csv`, made with the first one.
+//! Rows that are not valid, kept in a CSV file of their own, which is made with the first one.
 
 use std::{
     fs::{self, File},
@@ -17,32 +17,35 @@ pub(super) struct Rejects {
 }
 
 impl Rejects {
-    /// Rejects of `input`. Those of an earlier import are removed, for they are about to be found again.
-    pub(super) fn of(input: &Path) -> Result<Self> {
+    /// The file that keeps the rejects of `input` when none is given: `<input>.rejects.csv`.
+    pub(super) fn beside(input: &Path) -> PathBuf {
         let mut path = input.as_os_str().to_owned();
         path.push(".rejects.csv");
-        let path = PathBuf::from(path);
+        path.into()
+    }
+
+    /// Rejects into a file. Those of an earlier import are removed, for they are about to be found again.
+    pub(super) fn into_file(path: PathBuf) -> Result<Self> {
         match fs::remove_file(&path) {
             Err(source) if source.kind() != ErrorKind::NotFound => Err(ImportError::File { path, source }),
             _ => Ok(Self { path, writer: None }),
         }
     }
 
-    /// Keeps a row: its line, the field at fault, the reason, and the row's fields joined by commas.
-    pub(super) fn keep(&mut self, line: u64, invalid: &InvalidField, row: &::csv::ByteRecord) -> Result<()> {
+    /// Keeps a row: its line, the field at fault, the reason, and the row as it stands in the file; bytes that
+    /// are not UTF-8 become U+FFFD, so that the rejects can be opened anywhere.
+    pub(super) fn keep(&mut self, line: u64, invalid: &InvalidField, row: &[u8]) -> Result<()> {
+        let failed = |source| ImportError::csv(&self.path, source);
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
-                let mut writer =
-                    ::csv::Writer::from_path(&self.path).map_err(|source| not_csv(&self.path, source))?;
-                let head = writer.write_record(["line", "field", "reason", "row"]);
-                head.map_err(|source| not_csv(&self.path, source))?;
+                let mut writer = ::csv::Writer::from_path(&self.path).map_err(failed)?;
+                writer.write_record(["line", "field", "reason", "row"]).map_err(failed)?;
                 self.writer.insert(writer)
             }
         };
-        let raw: Vec<_> = row.iter().map(String::from_utf8_lossy).collect();
-        let record = [line.to_string(), invalid.field.clone(), invalid.reason.clone(), raw.join(",")];
-        writer.write_record(&record).map_err(|source| not_csv(&self.path, source))
+        let row = String::from_utf8_lossy(row);
+        writer.write_record([&line.to_string(), &invalid.field, &invalid.reason, &*row]).map_err(failed)
     }
 
     /// Writes out what is buffered.
@@ -52,8 +55,4 @@ impl Rejects {
         };
         writer.flush().map_err(|source| ImportError::File { path: self.path, source })
     }
-}
-
-fn not_csv(path: &Path, source: ::csv::Error) -> ImportError {
-    ImportError::NotCsv { path: path.to_owned(), source }
 }

@@ -135,9 +135,13 @@ impl Household<'_> {
         }
     }
 
+    /// Counts and bands have two digits at most.
     fn number(&self, column: &str) -> Result<u32, InvalidField> {
         let field = self.field(column);
-        field.parse().map_err(|_| InvalidField::new(column, format!("is {field:?}, not a whole number")))
+        let number = field.parse::<u8>();
+        number
+            .map(u32::from)
+            .map_err(|_| InvalidField::new(column, format!("is {field:?}, not a whole number from 0 to 255")))
     }
 
     fn field(&self, column: &str) -> &str {

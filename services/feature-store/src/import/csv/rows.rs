@@ -9,14 +9,21 @@ use finrank_model::{
     Product, ProductClass, ProductDraft, ProductId, ProductStatus, RiskGrade, UserId,
 };
 
-use super::super::{ImportError, Result};
+use super::{
+    super::{ImportError, Result},
+    amount, event_id,
+};
 
 /// A kind of row.
 pub(super) trait Row: Sized {
+    /// What such rows are called.
+    const KIND: &'static str;
     /// Columns that must be there.
     const REQUIRED: &'static [&'static str];
     /// Columns that may be there.
     const OPTIONAL: &'static [&'static str];
+    /// Pairs of columns that say the same thing in two ways, so that only one may be there.
+    const EITHER: &'static [(&'static str, &'static str)] = &[];
     /// Whether further columns are attributes, or are passed over.
     const ATTRIBUTES: bool;
 
@@ -36,8 +43,8 @@ impl Columns {
         // Spreadsheets begin a file with a byte-order mark.
         let names: Vec<String> =
             header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect();
-        let lacks = |required: &&&str| !names.iter().any(|name| name == *required);
-        let missing: Vec<&str> = R::REQUIRED.iter().filter(lacks).copied().collect();
+        let is_there = |column: &str| names.iter().any(|name| name == column);
+        let missing: Vec<&str> = R::REQUIRED.iter().copied().filter(|column| !is_there(column)).collect();
         if !missing.is_empty() {
             return Err(ImportError::MissingColumns {
                 path: path.to_owned(),
@@ -48,6 +55,11 @@ impl Columns {
         let repeated = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name));
         if let Some((_, name)) = repeated {
             let source = InvalidField::new(name, "appears twice");
+            return Err(ImportError::BadColumn { path: path.to_owned(), source });
+        }
+        let both = R::EITHER.iter().find(|(one, other)| is_there(one) && is_there(other));
+        if let Some((one, other)) = both {
+            let source = InvalidField::new(*one, format!("stands beside {other}; one of them is enough"));
             return Err(ImportError::BadColumn { path: path.to_owned(), source });
         }
         let is_attribute =
@@ -64,10 +76,19 @@ impl Columns {
         self.names.len()
     }
 
+    pub(super) fn name(&self, at: usize) -> &str {
+        &self.names[at]
+    }
+
     /// The field of a column; `None` where the column is absent or the field empty.
     fn get<'r>(&self, row: &'r StringRecord, column: &str) -> Option<&'r str> {
         let at = self.names.iter().position(|name| name == column)?;
         row.get(at).map(str::trim).filter(|field| !field.is_empty())
+    }
+
+    /// The one of two columns that is there; the second where neither is.
+    fn either(&self, one: &'static str, other: &'static str) -> &'static str {
+        if self.names.iter().any(|name| name == one) { one } else { other }
     }
 
     fn require<'r>(&self, row: &'r StringRecord, column: &str) -> Result<&'r str, InvalidField> {
@@ -84,6 +105,7 @@ impl Columns {
 }
 
 impl Row for Customer {
+    const KIND: &'static str = "customers";
     const REQUIRED: &'static [&'static str] = &["user_id", "event_time"];
     const OPTIONAL: &'static [&'static str] = &[];
     const ATTRIBUTES: bool = true;
@@ -98,6 +120,7 @@ impl Row for Customer {
 }
 
 impl Row for Product {
+    const KIND: &'static str = "products";
     const REQUIRED: &'static [&'static str] = &["product_id", "product_class", "name", "event_time"];
     const OPTIONAL: &'static [&'static str] = &["description", "issuer", "risk_grade", "status"];
     const ATTRIBUTES: bool = true;
@@ -122,47 +145,49 @@ impl Row for Product {
 }
 
 impl Row for Event {
+    const KIND: &'static str = "events";
     const REQUIRED: &'static [&'static str] = &["user_id", "product_id", "kind", "event_time"];
-    const OPTIONAL: &'static [&'static str] = &["event_id", "quantity", "amount_minor", "currency_code"];
+    const OPTIONAL: &'static [&'static str] =
+        &["event_id", "quantity", "amount", "amount_minor", "currency", "currency_code"];
+    const EITHER: &'static [(&'static str, &'static str)] =
+        &[("amount", "amount_minor"), ("currency", "currency_code")];
     const ATTRIBUTES: bool = false;
 
     fn parse(columns: &Columns, row: &StringRecord) -> Result<Self, InvalidField> {
-        let kind = EventKind::parse(columns.require(row, "kind")?)?;
+        let user_id = UserId::parse(columns.require(row, "user_id")?)?;
         let product_id = ProductId::parse(columns.require(row, "product_id")?)?;
+        let kind = EventKind::parse(columns.require(row, "kind")?)?;
         let event_time = time(columns.require(row, "event_time")?)?;
+        let quantity = quantity(columns.get(row, "quantity"))?;
+        let amount = amount(columns, row)?;
         let event_id = match columns.get(row, "event_id") {
             Some(event_id) => EventId::parse(event_id)?,
-            None => {
-                EventId::parse(format!("{}:{}:{product_id}", kind.as_str(), event_time.timestamp_micros()))
-                    .map_err(|_| {
-                        InvalidField::new(
-                            "event_id",
-                            "is empty, and the product_id is too long to make one of",
-                        )
-                    })?
-            }
+            None => event_id::derive(&user_id, &product_id, kind, event_time, quantity, amount.as_ref()),
         };
-        let quantity: i32 = columns.get(row, "quantity").map_or(Ok(1), |raw| integer("quantity", raw))?;
-        let quantity = u32::try_from(quantity).ok().filter(|quantity| *quantity > 0);
-        Ok(Self {
-            event_id,
-            user_id: UserId::parse(columns.require(row, "user_id")?)?,
-            product_id,
-            kind,
-            event_time,
-            quantity: quantity.ok_or_else(|| InvalidField::new("quantity", "is not at least 1"))?,
-            amount: amount(columns, row)?,
-        })
+        Ok(Self { event_id, user_id, product_id, kind, event_time, quantity, amount })
     }
 }
 
-/// An amount has both of its columns or neither.
+fn quantity(raw: Option<&str>) -> Result<u32, InvalidField> {
+    // Signed, because Postgres has no unsigned integers.
+    let quantity: i32 = raw.map_or(Ok(1), |raw| integer("quantity", raw))?;
+    let quantity = u32::try_from(quantity).ok().filter(|quantity| *quantity > 0);
+    quantity.ok_or_else(|| InvalidField::new("quantity", "is not at least 1"))
+}
+
+/// An amount has a currency, and a currency an amount, or there is neither.
 fn amount(columns: &Columns, row: &StringRecord) -> Result<Option<Money>, InvalidField> {
-    match (columns.get(row, "amount_minor"), columns.get(row, "currency_code")) {
+    let amount_column = columns.either("amount", "amount_minor");
+    let currency_column = columns.either("currency", "currency_code");
+    let is_empty = |column, other| InvalidField::new(column, format!("is empty, but {other} is not"));
+    match (columns.get(row, amount_column), columns.get(row, currency_column)) {
         (None, None) => Ok(None),
-        (Some(minor), Some(currency)) => Money::new(currency, integer("amount_minor", minor)?).map(Some),
-        (Some(_), None) => Err(InvalidField::new("currency_code", "is empty, but amount_minor is not")),
-        (None, Some(_)) => Err(InvalidField::new("amount_minor", "is empty, but currency_code is not")),
+        (Some(_), None) => Err(is_empty(currency_column, amount_column)),
+        (None, Some(_)) => Err(is_empty(amount_column, currency_column)),
+        (Some(major), Some(currency)) if amount_column == "amount" => {
+            amount::parse(major, currency).map(Some)
+        }
+        (Some(minor), Some(currency)) => Money::new(currency, integer(amount_column, minor)?).map(Some),
     }
 }
 
@@ -238,16 +263,49 @@ mod tests {
     }
 
     #[test]
-    fn the_same_event_without_an_id_gets_the_same_id() {
+    fn the_same_event_without_an_id_gets_the_same_id_and_any_other_another() {
+        let header = ["user_id", "product_id", "kind", "event_time", "quantity", "amount", "currency"];
+        let id = |row: [&str; 7]| parse::<Event>(&header, &row).unwrap().event_id;
+
+        let first = id(["u", "p", "acquired", "2026-01-31", "", "10", "EUR"]);
+
+        // The same in other words.
+        assert_eq!(id(["u", "p", "acquired", "2026-01-31T01:00:00+01:00", "1", "10.00", "EUR"]), first);
+        for other in [
+            ["v", "p", "acquired", "2026-01-31", "", "10", "EUR"],
+            ["u", "q", "acquired", "2026-01-31", "", "10", "EUR"],
+            ["u", "p", "closed", "2026-01-31", "", "10", "EUR"],
+            ["u", "p", "acquired", "2026-02-01", "", "10", "EUR"],
+            ["u", "p", "acquired", "2026-01-31", "2", "10", "EUR"],
+            ["u", "p", "acquired", "2026-01-31", "", "11", "EUR"],
+            ["u", "p", "acquired", "2026-01-31", "", "10", "USD"],
+            ["u", "p", "acquired", "2026-01-31", "", "", ""],
+        ] {
+            assert_ne!(id(other), first, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_derived_id_stays_the_same_from_build_to_build() {
         let header = ["user_id", "product_id", "kind", "event_time"];
-        let row = ["u", "p", "acquired", "2026-01-31T10:00:00Z"];
 
-        let first: Event = parse(&header, &row).unwrap();
-        let again: Event = parse(&header, &row).unwrap();
-        let other: Event = parse(&header, &["u", "p", "acquired", "2026-02-01"]).unwrap();
+        let event: Event = parse(&header, &["u", "p", "acquired", "2026-01-31"]).unwrap();
 
-        assert_eq!(first.event_id, again.event_id);
-        assert_ne!(first.event_id, other.event_id);
+        // sha256sum of "u\np\nacquired\n1769817600000000\n1\n", halved.
+        assert_eq!(event.event_id.as_str(), "derived-53f4fe4a6375d54a532446471f00fb49");
+    }
+
+    #[test]
+    fn an_amount_in_both_units_is_refused() {
+        let header =
+            StringRecord::from(vec!["user_id", "product_id", "kind", "event_time", "amount_minor", "amount"]);
+
+        let error = Columns::of::<Event>(Path::new("e.csv"), &header).err().unwrap().to_string();
+
+        assert_eq!(
+            error,
+            "e.csv: the column amount stands beside amount_minor; one of them is enough. Nothing was loaded"
+        );
     }
 
     #[test]

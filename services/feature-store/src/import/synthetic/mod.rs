@@ -4,6 +4,8 @@
 //! some missing; a product has a latent character near that of its class; and what a customer acquires is, of a
 //! few products drawn at random, what suits the taste best. So there is something to learn, from attributes as
 //! well as from holdings. The same numbers and seed give the same rows, whatever is generated beside them.
+//!
+//! Ids do not tell the seed: what comes of other numbers or another seed wants a database of its own.
 
 mod catalogue;
 mod customers;

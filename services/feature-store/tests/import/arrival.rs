@@ -1,0 +1,106 @@
+//! Whatever the order in which rows arrive, and however they are cut into files, the same rows win: of a customer
+//! or product the latest `event_time`, of an event the first, and of equals the first.
+
+use std::collections::BTreeMap;
+
+use finrank_feature_store::import::{Counts, CsvFiles};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+
+use super::support::{Place, customers, events, products};
+
+/// A row of one of three entities, on one of three days; its place in the arrival tells it from all others.
+#[derive(Clone, Copy, Debug)]
+struct Version {
+    entity: usize,
+    day: usize,
+}
+
+/// Versions in the order of their arrival, and where the files are cut.
+fn arrivals() -> impl Strategy<Value = (Vec<Version>, usize, usize)> {
+    let version = (0..3_usize, 1..=3_usize).prop_map(|(entity, day)| Version { entity, day });
+    prop::collection::vec(version, 1..12).prop_flat_map(|versions| {
+        let count = versions.len();
+        (Just(versions), 0..=count, 0..=count).prop_map(|(versions, a, b)| (versions, a.min(b), a.max(b)))
+    })
+}
+
+/// Imports the versions as three files and compares what is stored with what a plain loop says.
+fn the_same_rows_win(
+    header: &str,
+    row: fn(&Version, usize) -> String,
+    files: fn(&std::path::Path) -> CsvFiles,
+    wins: fn(&Version, &Version) -> bool,
+    stored: &str,
+    empty: &str,
+) {
+    let place = Place::new();
+    let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
+
+    let outcome = runner.run(&arrivals(), |(versions, first, second)| {
+        place.texts(empty);
+        let mut counted = Counts::default();
+        for part in [0..first, first..second, second..versions.len()] {
+            let rows: String = part.map(|place| row(&versions[place], place)).collect();
+            let file = place.file("part.csv", format!("{header}\n{rows}"));
+            let report = place.import(&files(&file)).unwrap();
+            counted += report.customers;
+            counted += report.products;
+            counted += report.events;
+        }
+
+        let mut winners: BTreeMap<usize, usize> = BTreeMap::new();
+        for (place, version) in versions.iter().enumerate() {
+            let best = winners.entry(version.entity).or_insert(place);
+            if wins(version, &versions[*best]) {
+                *best = place;
+            }
+        }
+        let expected: Vec<String> =
+            winners.iter().map(|(entity, place)| format!("x{entity} {place}")).collect();
+        prop_assert_eq!(place.texts(stored), expected);
+        prop_assert_eq!(counted.accepted + counted.duplicate, versions.len() as u64);
+        prop_assert_eq!(counted.rejected, 0);
+        Ok(())
+    });
+
+    outcome.unwrap();
+}
+
+#[test]
+fn an_older_customer_never_beats_a_newer_one() {
+    the_same_rows_win(
+        "user_id,event_time,place",
+        |version, place| format!("x{},2026-01-0{},{place}.5\n", version.entity, version.day),
+        customers,
+        |version, best| version.day > best.day,
+        "select user_id || ' ' || floor((attributes->>'place')::numeric) from customers order by user_id",
+        "with gone as (delete from customers returning user_id) select user_id from gone",
+    );
+}
+
+#[test]
+fn an_older_product_never_beats_a_newer_one() {
+    the_same_rows_win(
+        "event_time,name,product_class,product_id",
+        |version, place| format!("2026-01-0{},{place},loan,x{}\n", version.day, version.entity),
+        products,
+        |version, best| version.day > best.day,
+        "select product_id || ' ' || name from products order by product_id",
+        "with gone as (delete from products returning product_id) select product_id from gone",
+    );
+}
+
+#[test]
+fn the_first_of_two_events_with_one_id_counts() {
+    the_same_rows_win(
+        "user_id,event_id,product_id,kind,event_time,amount_minor,currency",
+        |version, place| format!("u,x{},p,acquired,2026-01-0{},{place},EUR\n", version.entity, version.day),
+        events,
+        |_, _| false,
+        "select event_id || ' ' || amount_minor from events order by event_id",
+        "with gone as (delete from events returning event_id) select event_id from gone",
+    );
+}
