@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 use finrank_feature_store::import::{
-    Counts, CsvFiles, ImportObserver, ImportReport, Synthetic, import_caravan, import_csv, import_synthetic,
+    Counts, CsvFiles, ImportObserver, ImportReport, Synthetic, import_caravan, import_csv,
+    import_csv_with_rejects_in, import_synthetic,
 };
 use indicatif::ProgressBar;
 
@@ -38,6 +39,9 @@ pub(crate) struct Import {
     /// Generated customers, products and events; the same numbers give the same rows.
     #[arg(long, value_name = "N_USERS,N_PRODUCTS,SEED", conflicts_with_all = ["customers", "products", "events", "caravan"])]
     synthetic: Option<Synthetic>,
+    /// Where rejected rows go; by default beside each file.
+    #[arg(long, value_name = "DIR")]
+    rejects: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
 }
@@ -48,7 +52,7 @@ const EXAMPLES: &str = "Columns, in any order (times are RFC 3339 or dates, whic
              optional: description, issuer, risk_grade (1 to 5), status (active, withdrawn);
              any other column is an attribute
   events     user_id, product_id, kind (viewed, clicked, applied, acquired, closed, declined), event_time;
-             optional: event_id, quantity, amount_minor (in cents), currency_code
+             optional: event_id, quantity, currency, and amount (as 12.50) or amount_minor (as 1250)
 An attribute is a number where it reads as one, a flag where it is true or false, unknown where it is
 empty, and text otherwise.
 
@@ -70,7 +74,10 @@ impl Import {
         let report = match (&self.caravan, self.synthetic) {
             (Some(file), _) => import_caravan(&url, file, &mut bar)?,
             (None, Some(synthetic)) => import_synthetic(&url, synthetic, &mut bar)?,
-            (None, None) => import_csv(&url, &files, &mut bar)?,
+            (None, None) => match &self.rejects {
+                Some(folder) => import_csv_with_rejects_in(&url, &files, folder, &mut bar)?,
+                None => import_csv(&url, &files, &mut bar)?,
+            },
         };
         bar.bar.finish_and_clear();
         self.format.print(&report, table)
