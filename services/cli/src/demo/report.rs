@@ -51,7 +51,7 @@ pub(super) fn how_to_go_on(settings: &Settings) -> anyhow::Result<()> {
 
 Stop everything:
 
-  {finrank} demo --stop"#
+  scripts/demo --stop"#
     );
     Ok(())
 }

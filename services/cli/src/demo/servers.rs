@@ -41,7 +41,7 @@ pub(super) fn both(settings: &Settings) -> [Server; 2] {
 }
 
 impl Server {
-    /// Starts `finrank serve NAME` in a session of its own, so that it outlives this command.
+    /// Starts `finrank serve NAME` in a process group of its own, so that what ends this command does not end it.
     pub(super) fn start(&self, config: Option<&Path>, database_url: &str) -> anyhow::Result<Child> {
         for path in [&self.log, &self.pid_file] {
             fs::create_dir_all(path.parent().context("a file in the state directory")?)?;
