@@ -1,5 +1,7 @@
 //! Printing: tables for people, JSON for programs.
 
+use std::io::{ErrorKind, Write, stdout};
+
 use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde::Serialize;
@@ -24,12 +26,12 @@ impl Format {
         report: &T,
         text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(report)?);
-        } else {
-            println!("{}", text(report));
+        let text = if self.json { serde_json::to_string_pretty(report)? } else { text(report) };
+        match writeln!(stdout(), "{text}") {
+            // Whoever reads, `head` for one, has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written?),
         }
-        Ok(())
     }
 
     /// Whether progress may be drawn for a person.
