@@ -1,6 +1,6 @@
 //! What is known of a customer or product beyond its fixed fields: named numbers, texts and flags.
 
-use std::{borrow::Borrow, collections::BTreeMap, fmt};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +11,10 @@ const MAX_ATTRIBUTES: usize = 512;
 /// The longest text attribute, in bytes.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// The name of an attribute: `[a-z][a-z0-9_]{0,62}`.
+/// The name of an attribute: `[a-z][a-z0-9_]{0,62}`. Clones share its text, since many rows have the same names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AttributeName(String);
+pub struct AttributeName(Arc<str>);
 
 impl AttributeName {
     /// Checks and takes a name.
@@ -26,7 +26,7 @@ impl AttributeName {
         let starts_right = raw.starts_with(|c: char| c.is_ascii_lowercase());
         let goes_on_right = raw.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if starts_right && goes_on_right && raw.len() <= 63 {
-            Ok(Self(raw))
+            Ok(Self(raw.into()))
         } else {
             Err(InvalidField::new(
                 format!("attributes[{raw}]"),
@@ -64,7 +64,7 @@ impl TryFrom<String> for AttributeName {
 
 impl From<AttributeName> for String {
     fn from(name: AttributeName) -> String {
-        name.0
+        name.0.as_ref().to_owned()
     }
 }
 
@@ -102,6 +102,12 @@ impl Attributes {
             return Err(InvalidField::new("attributes", reason));
         }
         Ok(Self(attributes))
+    }
+
+    /// Takes a row of a table that is never stored, so that it may be wider, and its texts longer, than an
+    /// entity's. Its numbers are finite.
+    pub fn of_table_row(entries: impl IntoIterator<Item = (AttributeName, AttributeValue)>) -> Self {
+        Self(entries.into_iter().collect())
     }
 
     /// The value of one attribute, if it is known.

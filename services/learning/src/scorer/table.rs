@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs::File, path::Path};
 
 use csv::StringRecord;
-use finrank_model::{AttributeValue, Attributes};
+use finrank_model::{AttributeName, AttributeValue, Attributes};
 
 use crate::{LearningError, Result};
 
@@ -36,13 +36,13 @@ pub(super) fn read(path: &Path, label: &str) -> Result<LabelledTable> {
     let mut reader = csv::Reader::from_reader(file);
     let header = reader.headers().map_err(in_file)?.clone();
     let label_column = find_label(path, &header, label)?;
-    let columns: Vec<(usize, String)> = header
+    let features = header
         .iter()
         .enumerate()
         .filter(|&(column, name)| column != label_column && !(column == 0 && is_row_number(name)))
         // Names are free text and may repeat; the transform needs its own kind, one for each column.
-        .map(|(column, _)| (column, format!("c{column:04}")))
-        .collect();
+        .map(|(column, _)| Ok((column, AttributeName::parse(format!("c{column:06}"))?)));
+    let columns: Vec<(usize, AttributeName)> = features.collect::<Result<_>>()?;
 
     let (mut rows, mut raw_labels) = (Vec::new(), Vec::new());
     for record in reader.records() {
@@ -55,7 +55,7 @@ pub(super) fn read(path: &Path, label: &str) -> Result<LabelledTable> {
             });
         }
         raw_labels.push(raw.to_owned());
-        rows.push(cells(&record, &columns)?);
+        rows.push(cells(&record, &columns));
     }
     if rows.is_empty() {
         return Err(LearningError::EmptyTable { path: path.to_owned() });
@@ -86,12 +86,12 @@ fn is_missing(cell: &str) -> bool {
     MISSING.contains(&cell.to_lowercase().as_str())
 }
 
-fn cells(record: &StringRecord, columns: &[(usize, String)]) -> Result<Attributes> {
+fn cells(record: &StringRecord, columns: &[(usize, AttributeName)]) -> Attributes {
     let known = columns.iter().filter_map(|(column, name)| {
         let cell = record[*column].trim();
         (!is_missing(cell)).then(|| (name.clone(), value(cell)))
     });
-    Ok(Attributes::new(known)?)
+    Attributes::of_table_row(known)
 }
 
 fn value(cell: &str) -> AttributeValue {
@@ -144,8 +144,8 @@ mod tests {
     fn numbers_are_numbers_and_missing_cells_are_left_out() {
         let table = read_text("age,city,bought\n 41 ,Rome,yes\nNA,,no\n", "bought").unwrap();
 
-        assert_eq!(table.rows[0].get("c0000"), Some(&AttributeValue::Number(41.0)));
-        assert_eq!(table.rows[0].get("c0001"), Some(&AttributeValue::Text("Rome".to_owned())));
+        assert_eq!(table.rows[0].get("c000000"), Some(&AttributeValue::Number(41.0)));
+        assert_eq!(table.rows[0].get("c000001"), Some(&AttributeValue::Text("Rome".to_owned())));
         assert_eq!(table.rows[1], Attributes::default());
         assert_eq!(table.labels, [true, false]);
         assert_eq!(table.columns, 2);
@@ -164,6 +164,23 @@ mod tests {
     #[test]
     fn a_first_column_without_a_name_numbers_the_rows() {
         assert_eq!(read_text(",x,y\n1,5,0\n2,6,1\n", "y").unwrap().columns, 1);
+    }
+
+    #[test]
+    fn a_table_may_be_wider_and_its_cells_longer_than_an_entity_allows() {
+        let names: Vec<String> = (0..600).map(|column| format!("Column {column}")).collect();
+        let note = "x".repeat(5000);
+        let row = vec![note.as_str(); 600].join(",");
+
+        let table = read_text(&format!("{},y\n{row},0\n{row},1\n", names.join(",")), "y").unwrap();
+
+        assert_eq!(table.columns, 600);
+        assert_eq!(table.rows[1].get("c000599"), Some(&AttributeValue::Text(note)));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_name() {
+        assert_eq!(read_text("\u{feff}y,x\n0,1\n1,2\n", "y").unwrap().columns, 1);
     }
 
     #[test]
