@@ -1,8 +1,7 @@
 //! The records that towers are trained on and run on: customers with what they hold, and products.
 //!
-//! Learning and refresh read them here, by the same queries, so that they cannot see different things.
-//! A customer *holds* a product when the latest of their `acquired` and `closed` events for it is `acquired`;
-//! of two events at the same time the one that was stored later counts.
+//! Learning and refresh read them here, by the same queries, so that they cannot see different things. What a
+//! customer *holds* is defined by the view `holdings`.
 
 use chrono::{DateTime, Utc};
 use finrank_model::{
@@ -28,13 +27,8 @@ pub async fn user_records(
         r#"select user_id, attributes as "attributes: Json<Attributes>",
                   array(
                       select product_id
-                      from (
-                          select distinct on (product_id) product_id, kind
-                          from events
-                          where events.user_id = customers.user_id and kind in ('acquired', 'closed')
-                          order by product_id, event_time desc, ingest_seq desc
-                      ) as latest
-                      where kind = 'acquired'
+                      from holdings
+                      where holdings.user_id = customers.user_id
                       order by product_id
                   ) as "held!"
            from customers
@@ -81,24 +75,42 @@ pub async fn product_records(
     )
     .fetch_all(store.pool())
     .await?;
-    let products = rows.into_iter().map(ProductRow::parse);
-    products.collect::<Result<_, _>>().map_err(|source| StoreError::StoredRow { table: "products", source })
+    rows.into_iter().map(ProductRow::parse).collect()
 }
 
-struct ProductRow {
-    product_id: String,
-    product_class: String,
-    name: String,
-    description: String,
-    issuer: String,
-    risk_grade: Option<i16>,
-    status: String,
-    attributes: Json<Attributes>,
-    event_time: DateTime<Utc>,
+/// A product as it is stored.
+#[derive(Debug)]
+pub struct ProductRow {
+    /// The id.
+    pub product_id: String,
+    /// The stored name of the class.
+    pub product_class: String,
+    /// The name.
+    pub name: String,
+    /// The description, empty if there is none.
+    pub description: String,
+    /// The issuer, empty if it is not known.
+    pub issuer: String,
+    /// From 1 to 5.
+    pub risk_grade: Option<i16>,
+    /// The stored name of the status.
+    pub status: String,
+    /// Everything else that is known.
+    pub attributes: Json<Attributes>,
+    /// When this was true.
+    pub event_time: DateTime<Utc>,
 }
 
 impl ProductRow {
-    fn parse(self) -> Result<Product, InvalidField> {
+    /// The product, checked as every writer checks it.
+    ///
+    /// # Errors
+    /// When the row does not hold a product.
+    pub fn parse(self) -> Result<Product> {
+        self.check().map_err(|source| StoreError::StoredRow { table: "products", source })
+    }
+
+    fn check(self) -> Result<Product, InvalidField> {
         // The column's check keeps the grade within 1 to 5; a negative one would fail as u32::MAX does.
         let grade = |grade: i16| RiskGrade::new(u32::try_from(grade).unwrap_or(u32::MAX));
         ProductDraft {

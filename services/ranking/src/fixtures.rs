@@ -95,8 +95,10 @@ fn matrix(rows: usize, columns: usize, random: &mut ChaCha8Rng) -> Array2<f32> {
 
 /// A catalogue of samples; product `i` is `p<i>`, so that rows and samples are in one order.
 pub(crate) fn catalogue(generation: &Generation, samples: &[Sample]) -> Catalogue {
-    let snapshot = Snapshot { generation: generation.clone(), products: products(samples) };
-    Catalogue::build(snapshot, &bundle(generation)).unwrap()
+    let bundle = bundle(generation);
+    let snapshot =
+        Snapshot { generation: generation.clone(), bundle: bundle.digest(), products: products(samples) };
+    Catalogue::build(snapshot, &bundle).unwrap()
 }
 
 pub(crate) fn products(samples: &[Sample]) -> Vec<(CatalogueProduct, Embedding)> {

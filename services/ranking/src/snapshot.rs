@@ -4,7 +4,7 @@
 use finrank_contracts::feature::v1::{
     self, SnapshotChunk, SnapshotComplete, SnapshotStarted, watch_product_embeddings_response::Step,
 };
-use finrank_model::{Embedding, EmbeddingSpace, InvalidEmbedding, InvalidField, ModelVersion};
+use finrank_model::{BundleDigest, Embedding, EmbeddingSpace, InvalidEmbedding, InvalidField, ModelVersion};
 use finrank_serving::wire;
 use thiserror::Error;
 
@@ -14,6 +14,8 @@ use crate::{Generation, catalogue::CatalogueProduct};
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(crate) generation: Generation,
+    /// Of the bundle whose towers computed it.
+    pub(crate) bundle: BundleDigest,
     pub(crate) products: Vec<(CatalogueProduct, Embedding)>,
 }
 
@@ -108,7 +110,8 @@ impl SnapshotReader {
 impl Partial {
     fn start(started: SnapshotStarted) -> Result<Self, SnapshotError> {
         let generation = started.generation.ok_or(SnapshotError::Missing("generation"))?;
-        let snapshot = Snapshot { generation: generation.try_into()?, products: Vec::new() };
+        let bundle = BundleDigest::parse(&generation.bundle_sha256)?;
+        let snapshot = Snapshot { generation: generation.try_into()?, bundle, products: Vec::new() };
         Ok(Self { announced: started.product_count, snapshot })
     }
 
@@ -182,6 +185,7 @@ mod tests {
                 embedding_space: embedding_space.into(),
                 dimension: dimension as u32,
                 features_as_of: None,
+                bundle_sha256: "ab".repeat(32),
             }),
             product_count,
         })
@@ -227,6 +231,7 @@ mod tests {
         let snapshot = read([started(2), one, heartbeat, two, complete(7)]).unwrap().unwrap();
 
         assert_eq!(snapshot.generation, generation(7));
+        assert_eq!(snapshot.bundle.to_string(), "ab".repeat(32));
         assert_eq!(snapshot.products.len(), 2);
         assert_eq!(snapshot.products[1].0.product_id.as_str(), "b");
         assert_eq!(snapshot.products[1].1.as_slice(), [2.0; DIMENSION]);

@@ -120,10 +120,12 @@ impl Subscription {
     }
 }
 
-/// Reads the bundle that goes with a snapshot, verifying its checksums, and builds the catalogue.
+/// Reads the bundle that goes with a snapshot, holding it to the digest that was registered, and builds the
+/// catalogue.
 fn build(models_dir: &Path, snapshot: Snapshot) -> Result<Catalogue, CatalogueError> {
     let directory = bundle_directory(models_dir, &snapshot.generation.model_version)?;
-    Catalogue::build(snapshot, &Bundle::read(&directory)?)
+    let bundle = Bundle::read_registered(&directory, snapshot.bundle)?;
+    Catalogue::build(snapshot, &bundle)
 }
 
 #[cfg(test)]
@@ -138,7 +140,9 @@ mod tests {
     fn snapshot() -> Snapshot {
         let sample =
             Sample { class: ProductClass::Loan, status: ProductStatus::Active, vector: [1.0; DIMENSION] };
-        Snapshot { generation: generation(1), products: products(&[sample]) }
+        let generation = generation(1);
+        let bundle = bundle(&generation).digest();
+        Snapshot { generation, bundle, products: products(&[sample]) }
     }
 
     #[test]
@@ -155,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn no_catalogue_is_built_with_a_bundle_that_is_missing_or_damaged() {
+    fn no_catalogue_is_built_with_a_bundle_that_is_missing_or_damaged_or_another_one() {
         let models = tempfile::tempdir().unwrap();
         let missing = build(models.path(), snapshot()).unwrap_err();
         bundle(&generation(1)).write(&models.path().join("m1")).unwrap();
@@ -165,8 +169,14 @@ mod tests {
         fs::write(&weights, bytes).unwrap();
 
         let damaged = build(models.path(), snapshot()).unwrap_err();
+        fs::remove_dir_all(models.path().join("m1")).unwrap();
+        let mut another = bundle(&generation(1));
+        another.manifest.seed += 1;
+        another.write(&models.path().join("m1")).unwrap();
+        let another = build(models.path(), snapshot()).unwrap_err();
 
         assert!(matches!(missing, CatalogueError::Bundle(ModelError::FileMissing { .. })), "{missing}");
         assert!(matches!(damaged, CatalogueError::Bundle(ModelError::Damaged { .. })), "{damaged}");
+        assert!(matches!(another, CatalogueError::Bundle(ModelError::NotTheRegistered { .. })), "{another}");
     }
 }

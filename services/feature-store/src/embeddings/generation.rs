@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use finrank_contracts::{common, feature::v1};
-use finrank_model::{Embedding, EmbeddingSpace, ModelVersion};
+use finrank_model::{BundleDigest, Embedding, EmbeddingSpace, ModelVersion};
 use finrank_serving::wire;
 use finrank_store::Store;
+use sqlx::PgConnection;
 
 use crate::{FeatureStoreError, Result, refresh::RunId};
 
@@ -14,18 +15,21 @@ pub(crate) struct Generation {
     pub(crate) run_id: RunId,
     pub(crate) model_version: ModelVersion,
     pub(crate) embedding_space: EmbeddingSpace,
+    /// The SHA-256 of the bundle that computed it.
+    pub(crate) bundle: BundleDigest,
     /// Components of each vector.
     pub(crate) dimension: usize,
     pub(crate) features_as_of: DateTime<Utc>,
 }
 
-/// A generation's columns, as each query selects them.
-pub(crate) struct GenerationRow {
-    pub(crate) run_id: i64,
-    pub(crate) model_version: String,
-    pub(crate) embedding_space: String,
-    pub(crate) dimension: i32,
-    pub(crate) features_as_of: DateTime<Utc>,
+/// Columns of the view `generations`.
+pub(super) struct GenerationRow {
+    pub(super) run_id: i64,
+    pub(super) model_version: String,
+    pub(super) embedding_space: String,
+    pub(super) bundle_sha256: String,
+    pub(super) dimension: i32,
+    pub(super) features_as_of: DateTime<Utc>,
 }
 
 impl TryFrom<GenerationRow> for Generation {
@@ -37,6 +41,7 @@ impl TryFrom<GenerationRow> for Generation {
             model_version: ModelVersion::parse(row.model_version).map_err(FeatureStoreError::StoredRow)?,
             embedding_space: EmbeddingSpace::parse(row.embedding_space)
                 .map_err(FeatureStoreError::StoredRow)?,
+            bundle: BundleDigest::parse(&row.bundle_sha256).map_err(FeatureStoreError::StoredRow)?,
             dimension: row.dimension.unsigned_abs() as usize,
             features_as_of: row.features_as_of,
         })
@@ -68,8 +73,30 @@ impl From<&Generation> for v1::Generation {
             embedding_space: generation.embedding_space.to_string(),
             dimension: generation.dimension as u32,
             features_as_of: Some(wire::timestamp(generation.features_as_of)),
+            bundle_sha256: generation.bundle.to_string(),
         }
     }
+}
+
+/// The newest generation, of one model version or overall.
+pub(crate) async fn newest_generation(
+    view: &mut PgConnection,
+    version: Option<&ModelVersion>,
+) -> Result<Option<Generation>> {
+    let row = sqlx::query_as!(
+        GenerationRow,
+        r#"select run_id as "run_id!", model_version as "model_version!",
+                  embedding_space as "embedding_space!", bundle_sha256 as "bundle_sha256!",
+                  dimension as "dimension!", features_as_of as "features_as_of!"
+           from generations
+           where model_version = coalesce($1, model_version)
+           order by run_id desc
+           limit 1"#,
+        version.map(ModelVersion::as_str),
+    )
+    .fetch_optional(view)
+    .await?;
+    row.map(Generation::try_from).transpose()
 }
 
 /// Why there is no generation to read.
@@ -78,9 +105,9 @@ pub(super) async fn refusal(store: &Store, version: Option<&ModelVersion>) -> Re
         return Ok(FeatureStoreError::NoGeneration);
     };
     let whole = sqlx::query_scalar!(
-        "select model_version from refresh_runs where state = 'complete'
-         group by model_version
-         order by max(run_id) desc",
+        r#"select model_version as "model_version!" from generations
+           group by model_version
+           order by max(run_id) desc"#,
     )
     .fetch_all(store.pool())
     .await?;

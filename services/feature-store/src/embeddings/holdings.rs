@@ -1,4 +1,4 @@
-//! Who holds what, by the definition that towers are trained on (see [`finrank_store::records`]).
+//! Who holds what, by the definition that towers are trained on: the view `holdings`.
 
 use finrank_model::UserId;
 use finrank_store::Store;
@@ -14,13 +14,8 @@ pub(crate) async fn holdings(store: &Store, user_ids: &[UserId]) -> Result<Vec<V
     let held = sqlx::query_scalar!(
         r#"select array(
                select product_id
-               from (
-                   select distinct on (product_id) product_id, kind
-                   from events
-                   where events.user_id = asked.user_id and kind in ('acquired', 'closed')
-                   order by product_id, event_time desc, ingest_seq desc
-               ) as latest
-               where kind = 'acquired'
+               from holdings
+               where holdings.user_id = asked.user_id
                order by product_id
            ) as "held!"
            from unnest($1::text[]) with ordinality as asked (user_id, place)

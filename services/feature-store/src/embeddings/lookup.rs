@@ -36,12 +36,50 @@ struct Row {
     run_id: i64,
     model_version: String,
     embedding_space: String,
+    bundle_sha256: String,
     dimension: i32,
     features_as_of: DateTime<Utc>,
     id: String,
     known: bool,
     vector: Option<Vec<u8>>,
     computed_at: Option<DateTime<Utc>>,
+}
+
+/// One statement for users and for products, since a table's name cannot be a parameter.
+macro_rules! lookup_in {
+    ($entities:literal, $key:literal, $embeddings:literal, $asked:expr, $version:expr) => {
+        sqlx::query_as!(
+            Row,
+            "with generation as (
+                 select * from generations
+                 where model_version = coalesce($2, model_version)
+                 order by run_id desc
+                 limit 1
+             )
+             select g.run_id as \"run_id!\", g.model_version as \"model_version!\",
+                    g.embedding_space as \"embedding_space!\", g.bundle_sha256 as \"bundle_sha256!\",
+                    g.dimension as \"dimension!\", g.features_as_of as \"features_as_of!\",
+                    asked.id as \"id!\", entity."
+                + $key
+                + " is not null as \"known!\",
+                    e.vector as \"vector?\", e.computed_at as \"computed_at?\"
+             from generation g
+             cross join unnest($1::text[]) with ordinality as asked (id, place)
+             left join "
+                + $entities
+                + " entity on entity."
+                + $key
+                + " = asked.id
+             left join "
+                + $embeddings
+                + " e on e."
+                + $key
+                + " = asked.id and e.run_id = g.run_id
+             order by asked.place",
+            $asked as _,
+            $version,
+        )
+    };
 }
 
 /// Users' embeddings of a model version, of the one that is served if none is named.
@@ -54,35 +92,9 @@ pub(crate) async fn lookup_users(
     version: Option<&ModelVersion>,
 ) -> Result<Found> {
     let asked: Vec<&str> = ids.iter().map(UserId::as_str).collect();
-    let rows = sqlx::query_as!(
-        Row,
-        r#"with generation as (
-               select r.run_id, r.model_version, m.embedding_space, r.features_as_of,
-                      (m.manifest ->> 'dimension')::integer as dimension
-               from refresh_runs r join model_versions m using (model_version)
-               where r.state = 'complete' and r.model_version = coalesce($2, r.model_version)
-               order by r.run_id desc
-               limit 1
-           )
-           select g.run_id as "run_id!", g.model_version as "model_version!",
-                  g.embedding_space as "embedding_space!", g.dimension as "dimension!",
-                  g.features_as_of as "features_as_of!",
-                  asked.id as "id!", c.user_id is not null as "known!",
-                  e.vector as "vector?", e.computed_at as "computed_at?"
-           from generation g
-           cross join unnest($1::text[]) with ordinality as asked (id, place)
-           left join customers c on c.user_id = asked.id
-           left join user_embeddings e on e.user_id = asked.id and e.run_id = g.run_id
-           order by asked.place"#,
-        &asked as _,
-        version.map(ModelVersion::as_str),
-    )
-    .fetch_all(store.pool())
-    .await?;
-    match found(rows)? {
-        Some(found) => Ok(found),
-        None => Err(refusal(store, version).await?),
-    }
+    let query =
+        lookup_in!("customers", "user_id", "user_embeddings", &asked, version.map(ModelVersion::as_str));
+    found(query.fetch_all(store.pool()).await?, store, version).await
 }
 
 /// Products' embeddings, with the semantics of [`lookup_users`].
@@ -95,39 +107,13 @@ pub(crate) async fn lookup_products(
     version: Option<&ModelVersion>,
 ) -> Result<Found> {
     let asked: Vec<&str> = ids.iter().map(ProductId::as_str).collect();
-    let rows = sqlx::query_as!(
-        Row,
-        r#"with generation as (
-               select r.run_id, r.model_version, m.embedding_space, r.features_as_of,
-                      (m.manifest ->> 'dimension')::integer as dimension
-               from refresh_runs r join model_versions m using (model_version)
-               where r.state = 'complete' and r.model_version = coalesce($2, r.model_version)
-               order by r.run_id desc
-               limit 1
-           )
-           select g.run_id as "run_id!", g.model_version as "model_version!",
-                  g.embedding_space as "embedding_space!", g.dimension as "dimension!",
-                  g.features_as_of as "features_as_of!",
-                  asked.id as "id!", p.product_id is not null as "known!",
-                  e.vector as "vector?", e.computed_at as "computed_at?"
-           from generation g
-           cross join unnest($1::text[]) with ordinality as asked (id, place)
-           left join products p on p.product_id = asked.id
-           left join product_embeddings e on e.product_id = asked.id and e.run_id = g.run_id
-           order by asked.place"#,
-        &asked as _,
-        version.map(ModelVersion::as_str),
-    )
-    .fetch_all(store.pool())
-    .await?;
-    match found(rows)? {
-        Some(found) => Ok(found),
-        None => Err(refusal(store, version).await?),
-    }
+    let query =
+        lookup_in!("products", "product_id", "product_embeddings", &asked, version.map(ModelVersion::as_str));
+    found(query.fetch_all(store.pool()).await?, store, version).await
 }
 
 /// The generation stands in every row; without one there are no rows.
-fn found(rows: Vec<Row>) -> Result<Option<Found>> {
+async fn found(rows: Vec<Row>, store: &Store, version: Option<&ModelVersion>) -> Result<Found> {
     let mut generation = None;
     let mut answers = Vec::with_capacity(rows.len());
     for row in rows {
@@ -137,6 +123,7 @@ fn found(rows: Vec<Row>) -> Result<Option<Found>> {
                 run_id: row.run_id,
                 model_version: row.model_version,
                 embedding_space: row.embedding_space,
+                bundle_sha256: row.bundle_sha256,
                 dimension: row.dimension,
                 features_as_of: row.features_as_of,
             })?),
@@ -152,5 +139,8 @@ fn found(rows: Vec<Row>) -> Result<Option<Found>> {
         };
         answers.push(Answer { id: row.id, lookup });
     }
-    Ok(generation.map(|generation| Found { generation, answers }))
+    match generation {
+        Some(generation) => Ok(Found { generation, answers }),
+        None => Err(refusal(store, version).await?),
+    }
 }

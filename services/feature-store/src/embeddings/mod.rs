@@ -8,7 +8,7 @@ mod holdings;
 mod lookup;
 
 pub(crate) use self::{
-    generation::{Generation, GenerationRow},
+    generation::{Generation, newest_generation},
     holdings::holdings,
     lookup::{Answer, Found, Lookup, lookup_products, lookup_users},
 };

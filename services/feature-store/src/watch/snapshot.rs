@@ -8,11 +8,11 @@ use sqlx::{PgConnection, types::Json};
 
 use super::{
     client::{Client, Ended},
-    product_row::ProductRow,
+    product_row::EmbeddedProductRow,
 };
 use crate::{
     Result,
-    embeddings::{Generation, GenerationRow},
+    embeddings::{Generation, newest_generation},
 };
 
 /// Products of one chunk at most.
@@ -68,26 +68,14 @@ pub(super) async fn send(
 }
 
 async fn contents(view: &mut PgConnection, version: Option<&ModelVersion>) -> Result<Option<Contents>> {
-    let row = sqlx::query_as!(
-        GenerationRow,
-        r#"select r.run_id, r.model_version, m.embedding_space, r.features_as_of,
-                  (m.manifest ->> 'dimension')::integer as "dimension!"
-           from refresh_runs r join model_versions m using (model_version)
-           where r.state = 'complete' and r.model_version = coalesce($1, r.model_version)
-           order by r.run_id desc
-           limit 1"#,
-        version.map(ModelVersion::as_str),
-    )
-    .fetch_optional(&mut *view)
-    .await?;
-    let Some(row) = row else {
+    let Some(generation) = newest_generation(view, version).await? else {
         return Ok(None);
     };
     let products =
         sqlx::query_scalar!(r#"select coalesce(sum(ingest_seq), 0)::text as "sum!" from products"#)
             .fetch_one(&mut *view)
             .await?;
-    Ok(Some(Contents { generation: row.try_into()?, products }))
+    Ok(Some(Contents { generation, products }))
 }
 
 async fn product_count(view: &mut PgConnection, generation: &Generation) -> Result<u64> {
@@ -103,9 +91,13 @@ async fn product_count(view: &mut PgConnection, generation: &Generation) -> Resu
 }
 
 /// The next products of a generation, in the order of their ids.
-async fn chunk(view: &mut PgConnection, generation: &Generation, after: &str) -> Result<Vec<ProductRow>> {
+async fn chunk(
+    view: &mut PgConnection,
+    generation: &Generation,
+    after: &str,
+) -> Result<Vec<EmbeddedProductRow>> {
     let rows = sqlx::query_as!(
-        ProductRow,
+        EmbeddedProductRow,
         r#"select p.product_id, p.product_class, p.name, p.description, p.issuer, p.risk_grade, p.status,
                   p.attributes as "attributes: Json<Attributes>", p.event_time, e.vector, e.computed_at
            from product_embeddings e join products p using (product_id)
@@ -122,7 +114,10 @@ async fn chunk(view: &mut PgConnection, generation: &Generation, after: &str) ->
 }
 
 /// Rows as messages of at most some [`MESSAGE_BYTES`].
-fn messages(rows: Vec<ProductRow>, generation: &Generation) -> Result<Vec<Vec<v1::ProductEmbedding>>> {
+fn messages(
+    rows: Vec<EmbeddedProductRow>,
+    generation: &Generation,
+) -> Result<Vec<Vec<v1::ProductEmbedding>>> {
     let mut messages = vec![Vec::new()];
     let mut bytes = 0;
     for row in rows {

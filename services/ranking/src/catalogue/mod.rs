@@ -41,7 +41,7 @@ impl Catalogue {
     /// When the bundle is of another model, space or dimension than the embeddings, two products have one id,
     /// or an embedding has another dimension.
     pub fn build(snapshot: Snapshot, bundle: &Bundle) -> Result<Self, CatalogueError> {
-        let Snapshot { generation, mut products } = snapshot;
+        let Snapshot { generation, mut products, .. } = snapshot;
         check_bundle(&generation, bundle)?;
         products.sort_by(|(a, _), (b, _)| a.product_id.cmp(&b.product_id));
         let (products, embeddings): (Vec<CatalogueProduct>, Vec<Embedding>) = products.into_iter().unzip();

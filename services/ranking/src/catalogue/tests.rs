@@ -10,7 +10,9 @@ use crate::{
 };
 
 fn snapshot(samples: &[Sample]) -> Snapshot {
-    Snapshot { generation: generation(1), products: products(samples) }
+    let generation = generation(1);
+    let bundle = bundle(&generation).digest();
+    Snapshot { generation, bundle, products: products(samples) }
 }
 
 fn one() -> Sample {
