@@ -1,8 +1,9 @@
-//! Which requests are taken on, and for how long: a server takes on so many at once and sheds the rest, and
-//! gives each unary request a limit. What an orchestrator asks (health) and what a person asks (reflection) is
-//! always taken on.
+//! Which requests are taken on, and for how long: a server takes on so many at once and sheds the rest, gives
+//! each unary request a limit, and holds every request to its caller's own deadline, streams to their end. What
+//! an orchestrator asks (health) and what a person asks (reflection) is always taken on.
 //!
-//! tonic's own limits hold for a connection or for everything alike, streams included, which is why this stands here.
+//! tonic's own limits hold for a connection or for everything alike, and its deadlines until an answer begins,
+//! which is why this stands here.
 
 use std::{
     collections::HashSet,
@@ -14,12 +15,15 @@ use std::{
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use tonic::{body::Body, codegen::http};
 use tower::{Layer, Service};
 
 use crate::{
-    deadline::{TIMEOUT_HEADER, parse_timeout},
+    deadline::{TIMEOUT_HEADER, Until, parse_timeout},
     status,
 };
 
@@ -27,6 +31,8 @@ use crate::{
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// Twice the resolution of tokio's clock.
 const MOMENT: Duration = Duration::from_millis(2);
+/// A year is any time, and a clock can add it.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Paths of our own services; health and reflection have others.
 const OURS: &str = "/finrank.";
 
@@ -41,7 +47,11 @@ pub(crate) struct AdmissionLayer {
 impl AdmissionLayer {
     /// Takes on `at_once` requests at a time, and gives up a unary one after `limit`.
     pub(crate) fn new(at_once: usize, limit: Duration) -> Self {
-        Self { streaming: Arc::new(streaming_paths()), permits: Arc::new(Semaphore::new(at_once)), limit }
+        Self {
+            streaming: Arc::new(streaming_paths()),
+            permits: Arc::new(Semaphore::new(at_once)),
+            limit: limit.min(LONGEST),
+        }
     }
 }
 
@@ -84,14 +94,21 @@ where
             return Box::pin(async { Ok(status::overloaded(RETRY_AFTER).into_http()) });
         };
         let streaming = self.rules.streaming.contains(path);
-        let limit = self.rules.limit.min(allowed_by_caller(&request));
+        let limit = match allowed_by_caller(&request) {
+            caller if streaming => caller,
+            caller => Some(caller.map_or(self.rules.limit, |caller| caller.min(self.rules.limit))),
+        };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let _permit = permit;
-            if streaming {
+            let Some(limit) = limit else {
                 return answer.await;
-            }
-            match tokio::time::timeout(limit, answer).await {
+            };
+            let deadline = Instant::now() + limit;
+            match timeout_at(deadline, answer).await {
+                Ok(Ok(answer)) if streaming => {
+                    Ok(answer.map(|body| Body::new(Until::new(body, deadline, limit))))
+                }
                 Ok(answer) => answer,
                 Err(_) => Ok(status::deadline_exceeded(limit).into_http()),
             }
@@ -100,9 +117,9 @@ where
 }
 
 /// A moment less than the caller allows: when that has passed, tonic answers CANCELLED, which tells nobody why.
-fn allowed_by_caller(request: &http::Request<Body>) -> Duration {
-    let allowed = request.headers().get(TIMEOUT_HEADER).and_then(|raw| parse_timeout(raw.to_str().ok()?));
-    allowed.map_or(Duration::MAX, |allowed| allowed.saturating_sub(MOMENT))
+fn allowed_by_caller(request: &http::Request<Body>) -> Option<Duration> {
+    let raw = request.headers().get(TIMEOUT_HEADER)?.to_str().ok()?;
+    Some(parse_timeout(raw)?.saturating_sub(MOMENT).min(LONGEST))
 }
 
 /// Paths of the rpcs that stream in either direction, read from the contracts themselves.

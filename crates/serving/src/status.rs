@@ -58,6 +58,12 @@ pub fn deadline_exceeded(limit: Duration) -> Status {
     Status::with_error_details(Code::DeadlineExceeded, message, reason("DEADLINE_EXCEEDED"))
 }
 
+/// DEADLINE_EXCEEDED: a stream that a client writes has been silent for too long.
+pub fn idle(limit: Duration) -> Status {
+    let message = format!("no message came for {limit:?}; earlier messages are kept");
+    Status::with_error_details(Code::DeadlineExceeded, message, reason("IDLE_STREAM"))
+}
+
 /// INTERNAL: our fault. The log tells all, the client is told nothing that could hold somebody's data.
 pub fn internal(cause: &(dyn Error + 'static)) -> Status {
     error!(error = cause, "request failed");

@@ -24,6 +24,9 @@ pub struct FeatureStoreConfig {
     pub server: ServerConfig,
     /// Where model bundles lie, each in a directory named by its version.
     pub models_dir: PathBuf,
+    /// How long a client that writes a stream of rows may be silent before the stream is ended.
+    #[serde(with = "humantime_serde")]
+    pub write_idle_limit: Duration,
     /// How embeddings are computed.
     pub refresh: RefreshConfig,
     /// How product embeddings are streamed.
@@ -36,6 +39,7 @@ impl Default for FeatureStoreConfig {
             database: DatabaseConfig::default(),
             server: ServerConfig { listen: DEFAULT_LISTEN, ..ServerConfig::default() },
             models_dir: PathBuf::from(".finrank/models"),
+            write_idle_limit: Duration::from_secs(60),
             refresh: RefreshConfig::default(),
             watch: WatchConfig::default(),
         }

@@ -47,6 +47,7 @@ pub async fn serve(
         store: store.clone(),
         refresher: refresher.clone(),
         watcher: Watcher::new(store.clone(), config.watch, announcements, stop.clone()),
+        write_idle_limit: config.write_idle_limit,
         stop: stop.clone(),
     })
     .max_decoding_message_size(limits.max_message_bytes)

@@ -9,9 +9,13 @@ mod events;
 mod products;
 mod summary;
 
+use std::time::Duration;
+
 use finrank_contracts::feature::v1;
 use finrank_model::InvalidField;
+use finrank_serving::status;
 use finrank_store::Store;
+use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use self::summary::Summary;
@@ -46,13 +50,16 @@ pub(crate) trait Ingested: Sized {
 ///
 /// # Errors
 /// The client's own status when the stream breaks; `INVALID_ARGUMENT` for a message without rows or with
-/// more than 1,000; `UNAVAILABLE` when Postgres cannot be reached. Earlier messages are kept.
+/// more than 1,000; `DEADLINE_EXCEEDED` when no message comes for `idle_limit`; `UNAVAILABLE` when Postgres
+/// cannot be reached. Earlier messages are kept.
 pub(crate) async fn ingest<I: Ingested>(
     store: &Store,
     mut stream: Streaming<I::Message>,
+    idle_limit: Duration,
 ) -> Result<v1::WriteSummary, Status> {
     let mut summary = Summary::default();
-    while let Some(message) = stream.message().await? {
+    let idle = |_| status::idle(idle_limit);
+    while let Some(message) = timeout(idle_limit, stream.message()).await.map_err(idle)?? {
         let rows = I::rows(message);
         check_count(I::FIELD, rows.len())?;
         let valid = summary.check::<I>(rows);

@@ -3,6 +3,8 @@
 mod read;
 mod refresh;
 
+use std::time::Duration;
+
 use finrank_contracts::feature::v1::{
     self, feature_store_service_server::FeatureStoreService as FeatureStoreRpcs,
 };
@@ -22,6 +24,8 @@ pub(crate) struct FeatureStoreService {
     pub(crate) store: Store,
     pub(crate) refresher: Refresher,
     pub(crate) watcher: Watcher,
+    /// How long a client that writes may be silent.
+    pub(crate) write_idle_limit: Duration,
     /// Once cancelled, streams end.
     pub(crate) stop: CancellationToken,
 }
@@ -35,7 +39,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<Streaming<v1::WriteCustomersRequest>>,
     ) -> Result<Response<v1::WriteCustomersResponse>, Status> {
-        let summary = ingest::<Customer>(&self.store, request.into_inner()).await?;
+        let summary = ingest::<Customer>(&self.store, request.into_inner(), self.write_idle_limit).await?;
         Ok(Response::new(v1::WriteCustomersResponse { summary: Some(summary) }))
     }
 
@@ -43,7 +47,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<Streaming<v1::WriteProductsRequest>>,
     ) -> Result<Response<v1::WriteProductsResponse>, Status> {
-        let summary = ingest::<Product>(&self.store, request.into_inner()).await?;
+        let summary = ingest::<Product>(&self.store, request.into_inner(), self.write_idle_limit).await?;
         Ok(Response::new(v1::WriteProductsResponse { summary: Some(summary) }))
     }
 
@@ -51,7 +55,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<Streaming<v1::WriteEventsRequest>>,
     ) -> Result<Response<v1::WriteEventsResponse>, Status> {
-        let summary = ingest::<Event>(&self.store, request.into_inner()).await?;
+        let summary = ingest::<Event>(&self.store, request.into_inner(), self.write_idle_limit).await?;
         Ok(Response::new(v1::WriteEventsResponse { summary: Some(summary) }))
     }
 

@@ -106,7 +106,12 @@ impl Watcher {
         if current.is_none() || current == *sent {
             return client.heartbeat().await;
         }
-        let _permit = self.snapshots.acquire().await;
+        let _permit = loop {
+            match time::timeout(self.config.heartbeat, self.snapshots.acquire()).await {
+                Ok(permit) => break permit,
+                Err(_) => client.heartbeat().await?,
+            }
+        };
         *sent = snapshot::send(&self.store, version, client).await?;
         Ok(())
     }

@@ -8,8 +8,8 @@ use finrank_contracts::{
     common::v1::{AttributeValue, Customer, EventKind, Money, attribute_value::Kind},
     feature::v1::{BatchGetHoldingsRequest, WriteCustomersRequest},
 };
-use futures::stream;
-use tonic::Code;
+use futures::{StreamExt as _, stream};
+use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
 #[tokio::test]
@@ -160,6 +160,35 @@ async fn refuses_a_message_of_more_than_a_thousand_rows_and_keeps_the_messages_b
         .await
         .unwrap();
     assert_eq!(kept, ["u0007"]);
+}
+
+#[tokio::test]
+async fn ends_a_stream_that_falls_silent_and_keeps_what_it_brought() {
+    let mut store = FeatureStore::start().await;
+    let first = WriteCustomersRequest { customers: vec![customer_message(&user(7), 100)] };
+
+    let status =
+        store.client.write_customers(stream::iter([first]).chain(stream::pending())).await.unwrap_err();
+
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.get_details_error_info().unwrap().reason, "IDLE_STREAM");
+    let kept: i64 = sqlx::query_scalar("select count(*) from customers")
+        .fetch_one(store.database.store.pool())
+        .await
+        .unwrap();
+    assert_eq!(kept, 1);
+}
+
+#[tokio::test]
+async fn gives_a_stream_up_at_its_clients_deadline() {
+    let mut store = FeatureStore::start().await;
+    let mut request = Request::new(stream::pending::<WriteCustomersRequest>());
+    // The header alone, since `set_timeout` would have the client itself give up.
+    request.metadata_mut().insert("grpc-timeout", "300m".parse().unwrap());
+
+    let status = store.client.write_customers(request).await.unwrap_err();
+
+    assert_eq!(status.get_details_error_info().unwrap().reason, "DEADLINE_EXCEEDED");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use finrank_contracts::{
         watch_product_embeddings_response::Step,
     },
 };
-use tonic::{Code, Streaming};
+use tonic::{Code, Request, Streaming};
 use tonic_types::StatusExt;
 
 #[tokio::test]
@@ -144,6 +144,26 @@ async fn ends_when_the_server_stops() {
     while watched.message().await.unwrap().is_some() {}
 
     store.stopped().await;
+}
+
+#[tokio::test]
+async fn ends_at_its_clients_deadline() {
+    let mut store = FeatureStore::start().await;
+    let mut request = Request::new(WatchProductEmbeddingsRequest::default());
+    request.metadata_mut().insert("grpc-timeout", "700m".parse().unwrap());
+    let mut watched = store.client.watch_product_embeddings(request).await.unwrap().into_inner();
+
+    let mut heartbeats = 0;
+    let status = loop {
+        match watched.message().await {
+            Ok(step) => heartbeats += u32::from(step.expect("the stream ends with a status").step.is_some()),
+            Err(status) => break status,
+        }
+    };
+
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.get_details_error_info().unwrap().reason, "DEADLINE_EXCEEDED");
+    assert!(heartbeats > 0, "it streams until then");
 }
 
 type Watched = Streaming<WatchProductEmbeddingsResponse>;

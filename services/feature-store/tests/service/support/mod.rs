@@ -35,7 +35,7 @@ pub(crate) struct FeatureStore {
 }
 
 impl FeatureStore {
-    /// With partitions of 10 rows, and heartbeats so often that a test can wait for them.
+    /// With partitions of 10 rows, and heartbeats and idle limits that a test can wait for.
     pub(crate) async fn start() -> Self {
         let database = ScratchDatabase::create().await;
         let models = tempfile::tempdir().unwrap();
@@ -44,6 +44,7 @@ impl FeatureStore {
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.refresh.partition_rows = NonZeroU32::new(10).unwrap();
         config.watch.heartbeat = Duration::from_millis(200);
+        config.write_idle_limit = Duration::from_secs(2);
         let shutdown = CancellationToken::new();
         let (bound, address) = oneshot::channel();
         let server = tokio::spawn(serve(config, database.store.clone(), shutdown.clone(), bound));
