@@ -1,6 +1,6 @@
 //! What changes while the servers run: new generations, withdrawn products, SIGTERM, a store that goes away.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use finrank_contracts::{
     common::v1::{Product, ProductClass, ProductStatus},
@@ -89,6 +89,19 @@ async fn both_servers_say_that_they_serve_once_they_do() {
         assert_eq!(health(url, service).await, Some(ServingStatus::Serving), "{service}");
         assert_eq!(health(url, "").await, Some(ServingStatus::Serving), "{service}, the server as a whole");
     }
+}
+
+#[tokio::test]
+async fn both_servers_in_one_process_find_each_other_on_free_ports() {
+    let world = World::shared().await;
+    let settings = world.state.path().join("free_ports.toml");
+    let free = "server.listen = \"127.0.0.1:0\"\n";
+    fs::write(&settings, format!("[feature_store]\n{free}[ranking]\n{free}")).unwrap();
+    let mut both = Server::start(&world.finrank(), &["serve", "--config", settings.to_str().unwrap(), "all"]);
+    let mut ranking = RankingServiceClient::connect(both.next_url()).await.unwrap();
+
+    let request = RecommendRequest { user_id: world.user_ids[0].clone(), k: 1, ..Default::default() };
+    eventually("ranking serves", async || ranking.recommend(request.clone()).await.is_ok()).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Output, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     time::Duration,
 };
 
@@ -153,6 +153,7 @@ impl Finrank {
 pub(crate) struct Server {
     pub(crate) url: String,
     guard: Child,
+    said: BufReader<ChildStdout>,
     lifeline: Option<ChildStdin>,
 }
 
@@ -174,11 +175,17 @@ impl Server {
             .spawn()
             .unwrap();
         let lifeline = guard.stdin.take();
+        let said = BufReader::new(guard.stdout.take().unwrap());
+        let mut server = Server { url: String::new(), guard, said, lifeline };
+        server.url = server.next_url();
+        server
+    }
+
+    /// Waits until the process says where its next server listens.
+    pub(crate) fn next_url(&mut self) -> String {
         let mut line = String::new();
-        BufReader::new(guard.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url =
-            line.split_whitespace().last().unwrap_or_else(|| panic!("{args:?} did not start")).to_owned();
-        Server { url, guard, lifeline }
+        self.said.read_line(&mut line).unwrap();
+        line.split_whitespace().last().expect("the server starts; else its log says why not").to_owned()
     }
 }
 

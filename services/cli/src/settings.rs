@@ -161,8 +161,8 @@ impl Settings {
     }
 }
 
-/// A server that listens on every address is reached on loopback.
-fn local_url(listen: SocketAddr) -> String {
+/// Where a server that listens there is reached from this machine: by loopback, if it listens on every address.
+pub(crate) fn local_url(listen: SocketAddr) -> String {
     match listen.ip() {
         ip if ip.is_unspecified() => format!("http://127.0.0.1:{}", listen.port()),
         _ => format!("http://{listen}"),

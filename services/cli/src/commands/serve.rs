@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::block_on;
-use crate::settings::Settings;
+use crate::settings::{Settings, local_url};
 
 /// Run a gRPC server, or both, until SIGTERM or SIGINT.
 ///
@@ -42,7 +42,7 @@ enum Server {
         #[arg(long, value_name = "URL")]
         feature_store: Option<String>,
     },
-    /// Both in one process, for a laptop.
+    /// Both in one process, for a laptop; ranking follows the feature store beside it.
     #[command(after_help = "Example:\n  finrank serve all")]
     All,
 }
@@ -76,36 +76,59 @@ impl Serve {
         block_on(async {
             let stop = shutdown::on_signal()?;
             match self.server {
-                Server::FeatureStore { .. } => feature_store(settings, stop).await,
-                Server::Ranking { .. } => ranking(settings, stop).await,
-                Server::All => {
-                    let both = (feature_store(settings.clone(), stop.clone()), ranking(settings, stop));
-                    tokio::try_join!(both.0, both.1).map(|_| ())
+                Server::FeatureStore { .. } => {
+                    let (bound, address) = oneshot::channel();
+                    tokio::try_join!(
+                        feature_store(settings, stop, bound),
+                        announced("feature-store", address)
+                    )
+                    .map(drop)
                 }
+                Server::Ranking { .. } => ranking(settings, stop).await,
+                Server::All => both(settings, stop).await,
             }
         })
     }
 }
 
-async fn feature_store(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
-    let store = settings.store().await?;
+/// Ranking starts once the feature store listens, since port 0 is known only then.
+async fn both(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let (bound, address) = oneshot::channel();
-    let serving = finrank_feature_store::serve(settings.feature_store, store, stop, bound);
-    let (served, ()) = tokio::join!(serving, announce("feature-store", address));
-    Ok(served?)
+    let mut beside = settings.clone();
+    let following = async {
+        if let Some(address) = announced("feature-store", address).await? {
+            beside.ranking.feature_store = local_url(address);
+            ranking(beside, stop.clone()).await?;
+        }
+        Ok(())
+    };
+    tokio::try_join!(feature_store(settings, stop.clone(), bound), following).map(drop)
+}
+
+async fn feature_store(
+    settings: Settings,
+    stop: CancellationToken,
+    bound: oneshot::Sender<SocketAddr>,
+) -> anyhow::Result<()> {
+    let store = settings.store().await?;
+    Ok(finrank_feature_store::serve(settings.feature_store, store, stop, bound).await?)
 }
 
 async fn ranking(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let (bound, address) = oneshot::channel();
-    let serving = finrank_ranking::serve(settings.ranking, stop, bound);
-    let (served, ()) = tokio::join!(serving, announce("ranking", address));
-    Ok(served?)
+    let serving = async { Ok(finrank_ranking::serve(settings.ranking, stop, bound).await?) };
+    tokio::try_join!(serving, announced("ranking", address)).map(drop)
 }
 
-/// Says on stdout where a server listens, for people and for whoever started it on port 0.
-async fn announce(server: &str, address: oneshot::Receiver<SocketAddr>) {
-    // A server that never listened has an error to say instead.
-    if let Ok(address) = address.await {
-        println!("{server} listens on http://{address}");
-    }
+/// Says on stdout where a server listens, for people and for whoever started it on port 0. A server that never
+/// listened has an error of its own to say.
+async fn announced(
+    server: &str,
+    address: oneshot::Receiver<SocketAddr>,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let Ok(address) = address.await else {
+        return Ok(None);
+    };
+    println!("{server} listens on http://{address}");
+    Ok(Some(address))
 }
