@@ -150,6 +150,7 @@ async fn a_bad_customer_is_rejected_alone_and_named() {
         user_id: user_id.to_owned(),
         attributes: [("income".to_owned(), AttributeValue { kind: Some(Kind::Number(income)) })].into(),
         event_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+        ..Default::default()
     };
     let customers = vec![customer("zz-good", 1.0), customer("zz-bad", f64::NAN), customer("", 1.0)];
 

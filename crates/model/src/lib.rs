@@ -26,7 +26,7 @@ pub use embedding::{Embedding, InvalidEmbedding};
 pub use encoder::{ProductEncoder, UserEncoder};
 pub use entities::{
     AttributeName, AttributeValue, Attributes, Customer, Event, EventKind, InvalidField, Money, Product,
-    ProductClass, ProductDraft, ProductStatus, RiskGrade, UserRecord, event_time,
+    ProductClass, ProductDraft, ProductStatus, Revision, RiskGrade, Statement, UserRecord, event_time,
 };
 pub use error::ModelError;
 pub use ids::{EmbeddingSpace, EventId, ModelVersion, ProductId, UserId};

@@ -76,6 +76,7 @@ pub fn product_to_wire(product: &Product) -> v1::Product {
         status: status_to_wire(product.status).into(),
         attributes: attributes.collect(),
         event_time: Some(timestamp(product.event_time)),
+        ..v1::Product::default()
     }
 }
 
@@ -187,6 +188,7 @@ mod tests {
             status: v1::ProductStatus::Withdrawn.into(),
             attributes: [("rate".to_owned(), attribute)].into(),
             event_time: Some(Timestamp { seconds: 1_700_000_000, nanos: 5 }),
+            ..v1::Product::default()
         }
     }
 
@@ -197,8 +199,7 @@ mod tests {
             product_id: "p-1".into(),
             kind: v1::EventKind::Acquired.into(),
             event_time: Some(Timestamp { seconds: 1_700_000_000, nanos: 0 }),
-            quantity: None,
-            amount: None,
+            ..v1::Event::default()
         }
     }
 

@@ -24,7 +24,7 @@ pub async fn user_records(
     limit: usize,
 ) -> Result<Vec<UserRecord>> {
     let rows = sqlx::query!(
-        r#"select user_id, attributes as "attributes: Json<Attributes>",
+        r#"select user_id as "user_id!", attributes as "attributes!: Json<Attributes>",
                   array(
                       select product_id
                       from holdings
@@ -63,8 +63,9 @@ pub async fn product_records(
 ) -> Result<Vec<Product>> {
     let rows = sqlx::query_as!(
         ProductRow,
-        r#"select product_id, product_class, name, description, issuer, risk_grade, status,
-                  attributes as "attributes: Json<Attributes>", event_time
+        r#"select product_id as "product_id!", product_class as "product_class!", name as "name!",
+                  description as "description!", issuer as "issuer!", risk_grade, status as "status!",
+                  attributes as "attributes!: Json<Attributes>", event_time as "event_time!"
            from products
            where ($1::text is null or product_id >= $1) and ($2::text is null or product_id < $2)
            order by product_id

@@ -50,7 +50,7 @@ async fn all_products(store: &Store) -> Result<Vec<Product>> {
 /// When each product was last acquired by each customer, whether or not it is still held.
 async fn acquisitions(store: &Store) -> Result<Acquisitions> {
     let rows = sqlx::query!(
-        r#"select user_id, product_id, max(event_time) as "acquired_at!: DateTime<Utc>"
+        r#"select user_id as "user_id!", product_id as "product_id!", max(event_time) as "acquired_at!: DateTime<Utc>"
            from events
            where kind = 'acquired'
            group by user_id, product_id"#,

@@ -5,6 +5,7 @@ mod attributes;
 mod customer;
 mod event;
 mod product;
+mod statement;
 
 use thiserror::Error;
 
@@ -12,6 +13,7 @@ pub use attributes::{AttributeName, AttributeValue, Attributes};
 pub use customer::{Customer, UserRecord};
 pub use event::{Event, EventKind, Money, event_time};
 pub use product::{Product, ProductClass, ProductDraft, ProductStatus, RiskGrade};
+pub use statement::{Revision, Statement};
 
 /// A field that does not hold what it must.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -83,21 +83,23 @@ impl History {
 
     async fn write(&self, store: &Store) {
         let mut transaction = store.pool().begin().await.unwrap();
-        for table in ["delete from customers", "delete from events"] {
+        for table in ["delete from customer_statements", "delete from event_statements"] {
             sqlx::query(table).execute(&mut *transaction).await.unwrap();
         }
         for user in &self.customers {
-            sqlx::query("insert into customers (user_id, attributes, event_time) values ($1, $2, now())")
-                .bind(user)
-                .bind(Json(attributes(user)))
-                .execute(&mut *transaction)
-                .await
-                .unwrap();
+            sqlx::query(
+                "insert into customer_statements (user_id, attributes, event_time) values ($1, $2, now())",
+            )
+            .bind(user)
+            .bind(Json(attributes(user)))
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
         }
         for (number, event) in self.events.iter().enumerate() {
             // Ids fall while the order of storing rises, so that neither can stand in for the other.
             sqlx::query(
-                "insert into events (user_id, event_id, product_id, kind, event_time, quantity)
+                "insert into event_statements (user_id, event_id, product_id, kind, event_time, quantity)
                  values ($1, $2, $3, $4, $5, 1)",
             )
             .bind(event.user)
@@ -209,7 +211,7 @@ async fn a_product_comes_back_with_all_that_was_stored() {
 #[tokio::test]
 async fn a_row_that_no_writer_of_ours_wrote_is_an_error_that_names_its_table() {
     let database = ScratchDatabase::create().await;
-    sqlx::query("insert into customers (user_id, attributes, event_time) values ('', '{}', now())")
+    sqlx::query("insert into customer_statements (user_id, attributes, event_time) values ('', '{}', now())")
         .execute(database.store.pool())
         .await
         .unwrap();
@@ -221,7 +223,7 @@ async fn a_row_that_no_writer_of_ours_wrote_is_an_error_that_names_its_table() {
 
 async fn write_product(store: &Store, product: &Product) {
     sqlx::query(
-        "insert into products (product_id, product_class, name, description, issuer, risk_grade, status,
+        "insert into product_statements (product_id, product_class, name, description, issuer, risk_grade, status,
                                attributes, event_time)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )

@@ -69,7 +69,7 @@ async fn execute(url: String, statement: String) {
 }
 
 async fn add_customer(store: &Store, user_id: &str) {
-    sqlx::query("insert into customers (user_id, attributes, event_time) values ($1, '{}', $2)")
+    sqlx::query("insert into customer_statements (user_id, attributes, event_time) values ($1, '{}', $2)")
         .bind(user_id)
         .bind(DateTime::UNIX_EPOCH)
         .execute(store.pool())

@@ -54,7 +54,9 @@ const EXAMPLES: &str = "Columns, in any order (times are RFC 3339 or dates, whic
   events     user_id, product_id, kind (viewed, clicked, applied, acquired, closed, declined), event_time;
              optional: event_id, quantity, currency, and amount (as 12.50) or amount_minor (as 1250)
 An attribute is a number where it reads as one, a flag where it is true or false, unknown where it is
-empty, and text otherwise.
+empty, and text otherwise. A row of any kind may have `revision` (0 unless said) and `retracted` (true or
+false): a higher revision corrects the row of the same id and, for customers and products, the same
+event_time; a retracted one takes it back.
 
 Examples:
   finrank import --customers customers.csv --products products.csv --events events.csv

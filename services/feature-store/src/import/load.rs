@@ -1,9 +1,9 @@
 //! Rows into Postgres: a binary COPY into a temporary table and one merge, in one transaction a batch.
 //!
-//! The merge decides what counts: of two rows of one customer or product the later `event_time`, whatever the
-//! order in which they arrive; of two events with one id the first. Both in the file and against the store.
+//! The merge leaves out what was already stated, in the file or in the store. What of the rest counts follows from
+//! the statements themselves, whatever the order in which they arrive.
 
-use finrank_model::{Customer, Event, Money, Product};
+use finrank_model::{Customer, Event, Money, Product, Statement};
 use finrank_store::bulk;
 use postgres::{
     Client,
@@ -31,26 +31,27 @@ struct Target {
 
 const CUSTOMERS: Target = Target {
     create: "create temp table if not exists staged_customers
-             (place bigint, user_id text, attributes jsonb, event_time timestamptz) on commit delete rows",
+             (place bigint, revision integer, retracted boolean,
+              user_id text, attributes jsonb, event_time timestamptz) on commit delete rows",
     copy: "copy staged_customers from stdin binary",
-    types: &[Type::INT8, Type::TEXT, Type::JSONB, Type::TIMESTAMPTZ],
-    merge: "insert into customers (user_id, attributes, event_time)
-            select distinct on (user_id) user_id, attributes, event_time
+    types: &[Type::INT8, Type::INT4, Type::BOOL, Type::TEXT, Type::JSONB, Type::TIMESTAMPTZ],
+    merge: "insert into customer_statements (user_id, attributes, event_time, revision, retracted)
+            select user_id, attributes, event_time, revision, retracted
             from staged_customers
-            order by user_id, event_time desc, place
-            on conflict (user_id) do update
-            set attributes = excluded.attributes, event_time = excluded.event_time,
-                ingested_at = now(), ingest_seq = nextval('ingest_seq')
-            where customers.event_time < excluded.event_time",
+            order by user_id collate \"C\", event_time, revision, place
+            on conflict (user_id, event_time, revision) do nothing",
 };
 
 const PRODUCTS: Target = Target {
     create: "create temp table if not exists staged_products
-             (place bigint, product_id text, product_class text, name text, description text, issuer text,
+             (place bigint, revision integer, retracted boolean,
+              product_id text, product_class text, name text, description text, issuer text,
               risk_grade smallint, status text, attributes jsonb, event_time timestamptz) on commit delete rows",
     copy: "copy staged_products from stdin binary",
     types: &[
         Type::INT8,
+        Type::INT4,
+        Type::BOOL,
         Type::TEXT,
         Type::TEXT,
         Type::TEXT,
@@ -61,27 +62,26 @@ const PRODUCTS: Target = Target {
         Type::JSONB,
         Type::TIMESTAMPTZ,
     ],
-    merge: "insert into products
-                (product_id, product_class, name, description, issuer, risk_grade, status, attributes, event_time)
-            select distinct on (product_id)
-                product_id, product_class, name, description, issuer, risk_grade, status, attributes, event_time
+    merge: "insert into product_statements
+                (product_id, product_class, name, description, issuer, risk_grade, status, attributes, event_time,
+                 revision, retracted)
+            select product_id, product_class, name, description, issuer, risk_grade, status, attributes, event_time,
+                   revision, retracted
             from staged_products
-            order by product_id, event_time desc, place
-            on conflict (product_id) do update
-            set product_class = excluded.product_class, name = excluded.name, description = excluded.description,
-                issuer = excluded.issuer, risk_grade = excluded.risk_grade, status = excluded.status,
-                attributes = excluded.attributes, event_time = excluded.event_time,
-                ingested_at = now(), ingest_seq = nextval('ingest_seq')
-            where products.event_time < excluded.event_time",
+            order by product_id collate \"C\", event_time, revision, place
+            on conflict (product_id, event_time, revision) do nothing",
 };
 
 const EVENTS: Target = Target {
     create: "create temp table if not exists staged_events
-             (place bigint, user_id text, event_id text, product_id text, kind text, event_time timestamptz,
+             (place bigint, revision integer, retracted boolean,
+              user_id text, event_id text, product_id text, kind text, event_time timestamptz,
               quantity integer, amount_minor bigint, currency_code text) on commit delete rows",
     copy: "copy staged_events from stdin binary",
     types: &[
         Type::INT8,
+        Type::INT4,
+        Type::BOOL,
         Type::TEXT,
         Type::TEXT,
         Type::TEXT,
@@ -91,13 +91,14 @@ const EVENTS: Target = Target {
         Type::INT8,
         Type::TEXT,
     ],
-    merge: "insert into events
-                (user_id, event_id, product_id, kind, event_time, quantity, amount_minor, currency_code)
-            select distinct on (user_id, event_id)
-                user_id, event_id, product_id, kind, event_time, quantity, amount_minor, currency_code
+    merge: "insert into event_statements
+                (user_id, event_id, product_id, kind, event_time, quantity, amount_minor, currency_code,
+                 revision, retracted)
+            select user_id, event_id, product_id, kind, event_time, quantity, amount_minor, currency_code,
+                   revision, retracted
             from staged_events
-            order by user_id, event_id, place
-            on conflict (user_id, event_id) do nothing",
+            order by user_id collate \"C\", event_id collate \"C\", revision, place
+            on conflict (user_id, event_id, revision) do nothing",
 };
 
 impl Loader {
@@ -107,17 +108,16 @@ impl Loader {
     }
 
     /// Loads customers.
-    pub(super) fn customers(&mut self, rows: &[Customer]) -> Result<Counts> {
-        self.load(&CUSTOMERS, rows, |customer, place, write| {
-            write(&[&place, &customer.user_id.as_str(), &Json(&customer.attributes), &customer.event_time])
+    pub(super) fn customers(&mut self, rows: &[Statement<Customer>]) -> Result<Counts> {
+        self.load(&CUSTOMERS, rows, |customer, write| {
+            write(&[&customer.user_id.as_str(), &Json(&customer.attributes), &customer.event_time])
         })
     }
 
     /// Loads products.
-    pub(super) fn products(&mut self, rows: &[Product]) -> Result<Counts> {
-        self.load(&PRODUCTS, rows, |product, place, write| {
+    pub(super) fn products(&mut self, rows: &[Statement<Product>]) -> Result<Counts> {
+        self.load(&PRODUCTS, rows, |product, write| {
             write(&[
-                &place,
                 &product.product_id.as_str(),
                 &product.product_class.as_str(),
                 &product.name,
@@ -132,11 +132,10 @@ impl Loader {
     }
 
     /// Loads events.
-    pub(super) fn events(&mut self, rows: &[Event]) -> Result<Counts> {
-        self.load(&EVENTS, rows, |event, place, write| {
+    pub(super) fn events(&mut self, rows: &[Statement<Event>]) -> Result<Counts> {
+        self.load(&EVENTS, rows, |event, write| {
             let amount = event.amount.as_ref();
             write(&[
-                &place,
                 &event.user_id.as_str(),
                 &event.event_id.as_str(),
                 &event.product_id.as_str(),
@@ -153,10 +152,9 @@ impl Loader {
     fn load<R>(
         &mut self,
         target: &Target,
-        rows: &[R],
+        rows: &[Statement<R>],
         write_row: impl Fn(
             &R,
-            i64,
             &mut dyn FnMut(&[&(dyn ToSql + Sync)]) -> Result<(), postgres::Error>,
         ) -> Result<(), postgres::Error>,
     ) -> Result<Counts> {
@@ -167,7 +165,11 @@ impl Loader {
         let mut transaction = self.client.transaction()?;
         let mut copy = BinaryCopyInWriter::new(transaction.copy_in(target.copy)?, target.types);
         for (place, row) in (0_i64..).zip(rows) {
-            write_row(row, place, &mut |values| copy.write(values))?;
+            let (number, retracted) = (row.revision.number(), row.revision.retracted());
+            write_row(&row.about, &mut |values| {
+                let key: [&(dyn ToSql + Sync); 3] = [&place, &number, &retracted];
+                copy.write(&[&key, values].concat())
+            })?;
         }
         copy.finish()?;
         let accepted = transaction.execute(target.merge, &[])?;

@@ -1,12 +1,12 @@
-//! Customers: the write with the latest event_time counts.
+//! Customers: the statement with the latest event_time counts.
 
 use finrank_contracts::{common, feature::v1};
-use finrank_model::{Attributes, Customer, InvalidField};
+use finrank_model::{Attributes, Customer, InvalidField, Revision, Statement};
 use finrank_serving::wire;
 use finrank_store::Store;
 use sqlx::types::Json;
 
-use super::Ingested;
+use super::{Ingested, revisions};
 
 impl Ingested for Customer {
     type Message = v1::WriteCustomersRequest;
@@ -21,31 +21,29 @@ impl Ingested for Customer {
         &row.user_id
     }
 
-    fn check(row: Self::Wire) -> Result<Self, InvalidField> {
-        wire::customer(row)
+    fn check(row: Self::Wire) -> Result<Statement<Self>, InvalidField> {
+        let revision = Revision::new(row.revision, row.retracted)?;
+        Ok(Statement { about: wire::customer(row)?, revision })
     }
 
-    /// Rows are written in the order of their ids, so that two streams cannot wait for each other; of one
-    /// message's rows for one customer the latest is written, the first of those with equal times.
-    async fn write(store: &Store, rows: &[Self]) -> Result<u64, sqlx::Error> {
-        let user_ids: Vec<&str> = rows.iter().map(|row| row.user_id.as_str()).collect();
-        let attributes: Vec<Json<&Attributes>> = rows.iter().map(|row| Json(&row.attributes)).collect();
-        let event_times: Vec<_> = rows.iter().map(|row| row.event_time).collect();
+    /// Rows are written in the order of their keys, so that two streams cannot wait for each other.
+    async fn write(store: &Store, rows: &[Statement<Self>]) -> Result<u64, sqlx::Error> {
+        let user_ids: Vec<&str> = rows.iter().map(|row| row.about.user_id.as_str()).collect();
+        let attributes: Vec<Json<&Attributes>> = rows.iter().map(|row| Json(&row.about.attributes)).collect();
+        let event_times: Vec<_> = rows.iter().map(|row| row.about.event_time).collect();
+        let (revisions, retracted) = revisions(rows);
         let written = sqlx::query!(
-            "insert into customers (user_id, attributes, event_time)
-             select distinct on (user_id) user_id, attributes, event_time
-             from unnest($1::text[], $2::jsonb[], $3::timestamptz[])
-                  with ordinality as incoming (user_id, attributes, event_time, place)
-             order by user_id, event_time desc, place
-             on conflict (user_id) do update set
-                 attributes = excluded.attributes,
-                 event_time = excluded.event_time,
-                 ingested_at = now(),
-                 ingest_seq = nextval('ingest_seq')
-             where customers.event_time < excluded.event_time",
+            "insert into customer_statements (user_id, attributes, event_time, revision, retracted)
+             select user_id, attributes, event_time, revision, retracted
+             from unnest($1::text[], $2::jsonb[], $3::timestamptz[], $4::integer[], $5::boolean[])
+                  with ordinality as incoming (user_id, attributes, event_time, revision, retracted, place)
+             order by user_id collate \"C\", event_time, revision, place
+             on conflict (user_id, event_time, revision) do nothing",
             &user_ids as _,
             &attributes as _,
             &event_times,
+            &revisions,
+            &retracted,
         )
         .execute(store.pool())
         .await?;

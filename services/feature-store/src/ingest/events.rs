@@ -1,11 +1,11 @@
-//! Events: an id is unique within its customer, and the first write counts.
+//! Events: an id is unique within its customer, and its highest revision counts.
 
 use finrank_contracts::{common, feature::v1};
-use finrank_model::{Event, InvalidField, Money};
+use finrank_model::{Event, InvalidField, Money, Revision, Statement};
 use finrank_serving::wire;
 use finrank_store::Store;
 
-use super::Ingested;
+use super::{Ingested, revisions};
 
 impl Ingested for Event {
     type Message = v1::WriteEventsRequest;
@@ -20,34 +20,35 @@ impl Ingested for Event {
         &row.event_id
     }
 
-    fn check(row: Self::Wire) -> Result<Self, InvalidField> {
-        let event = wire::event(row)?;
-        match i32::try_from(event.quantity) {
-            Ok(_) => Ok(event),
-            Err(_) => Err(InvalidField::new("quantity", format!("is {}, over {}", event.quantity, i32::MAX))),
-        }
+    fn check(row: Self::Wire) -> Result<Statement<Self>, InvalidField> {
+        let revision = Revision::new(row.revision, row.retracted)?;
+        Ok(Statement { about: wire::event(row)?, revision })
     }
 
-    /// In the order of their ids, so that two streams cannot wait for each other.
-    async fn write(store: &Store, rows: &[Self]) -> Result<u64, sqlx::Error> {
-        let text = |field: fn(&Self) -> &str| -> Vec<&str> { rows.iter().map(field).collect() };
-        let event_times: Vec<_> = rows.iter().map(|row| row.event_time).collect();
-        let quantities: Vec<i64> = rows.iter().map(|row| row.quantity.into()).collect();
+    /// In the order of their keys, as customers.
+    async fn write(store: &Store, rows: &[Statement<Self>]) -> Result<u64, sqlx::Error> {
+        let events = || rows.iter().map(|row| &row.about);
+        let text = |field: fn(&Self) -> &str| -> Vec<&str> { events().map(field).collect() };
+        let event_times: Vec<_> = events().map(|row| row.event_time).collect();
+        let quantities: Vec<i64> = events().map(|row| row.quantity.into()).collect();
         let amounts: Vec<Option<i64>> =
-            rows.iter().map(|row| row.amount.as_ref().map(Money::minor_units)).collect();
+            events().map(|row| row.amount.as_ref().map(Money::minor_units)).collect();
         let currencies: Vec<Option<&str>> =
-            rows.iter().map(|row| row.amount.as_ref().map(Money::currency_code)).collect();
+            events().map(|row| row.amount.as_ref().map(Money::currency_code)).collect();
+        let (revisions, retracted) = revisions(rows);
         let written = sqlx::query!(
-            "insert into events
-                 (user_id, event_id, product_id, kind, event_time, quantity, amount_minor, currency_code)
-             select distinct on (user_id, event_id)
-                 user_id, event_id, product_id, kind, event_time, quantity::integer, amount_minor, currency_code
+            "insert into event_statements
+                 (user_id, event_id, product_id, kind, event_time, quantity, amount_minor, currency_code,
+                  revision, retracted)
+             select user_id, event_id, product_id, kind, event_time, quantity::integer, amount_minor, currency_code,
+                    revision, retracted
              from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[],
-                         $7::bigint[], $8::text[])
+                         $7::bigint[], $8::text[], $9::integer[], $10::boolean[])
                   with ordinality as incoming
-                  (user_id, event_id, product_id, kind, event_time, quantity, amount_minor, currency_code, place)
-             order by user_id, event_id, place
-             on conflict (user_id, event_id) do nothing",
+                  (user_id, event_id, product_id, kind, event_time, quantity, amount_minor, currency_code,
+                   revision, retracted, place)
+             order by user_id collate \"C\", event_id collate \"C\", revision, place
+             on conflict (user_id, event_id, revision) do nothing",
             &text(|row| row.user_id.as_str()) as _,
             &text(|row| row.event_id.as_str()) as _,
             &text(|row| row.product_id.as_str()) as _,
@@ -56,6 +57,8 @@ impl Ingested for Event {
             &quantities,
             &amounts as _,
             &currencies as _,
+            &revisions,
+            &retracted,
         )
         .execute(store.pool())
         .await?;

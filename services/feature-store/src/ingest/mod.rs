@@ -12,7 +12,7 @@ mod summary;
 use std::time::Duration;
 
 use finrank_contracts::feature::v1;
-use finrank_model::InvalidField;
+use finrank_model::{InvalidField, Statement};
 use finrank_serving::status;
 use finrank_store::Store;
 use tokio::time::timeout;
@@ -40,10 +40,13 @@ pub(crate) trait Ingested: Sized {
     fn id(row: &Self::Wire) -> &str;
 
     /// Takes a row that is valid.
-    fn check(row: Self::Wire) -> Result<Self, InvalidField>;
+    fn check(row: Self::Wire) -> Result<Statement<Self>, InvalidField>;
 
-    /// Writes rows in one statement, and returns how many changed the store.
-    fn write(store: &Store, rows: &[Self]) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+    /// Writes rows in one transaction, and returns how many said something new.
+    fn write(
+        store: &Store,
+        rows: &[Statement<Self>],
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 }
 
 /// Takes a whole stream of rows, and counts what became of them.
@@ -67,6 +70,11 @@ pub(crate) async fn ingest<I: Ingested>(
         summary.count(valid.len() as u64, accepted);
     }
     Ok(summary.into())
+}
+
+/// The revisions' columns.
+fn revisions<T>(rows: &[Statement<T>]) -> (Vec<i32>, Vec<bool>) {
+    rows.iter().map(|row| (row.revision.number(), row.revision.retracted())).unzip()
 }
 
 fn check_count(field: &str, rows: usize) -> Result<(), FeatureStoreError> {

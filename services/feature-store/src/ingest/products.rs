@@ -1,12 +1,12 @@
-//! Products: the write with the latest event_time counts.
+//! Products: the statement with the latest event_time counts.
 
 use finrank_contracts::{common, feature::v1};
-use finrank_model::{Attributes, InvalidField, Product};
+use finrank_model::{Attributes, InvalidField, Product, Revision, Statement};
 use finrank_serving::wire;
 use finrank_store::Store;
 use sqlx::types::Json;
 
-use super::Ingested;
+use super::{Ingested, revisions};
 
 impl Ingested for Product {
     type Message = v1::WriteProductsRequest;
@@ -21,40 +21,33 @@ impl Ingested for Product {
         &row.product_id
     }
 
-    fn check(row: Self::Wire) -> Result<Self, InvalidField> {
-        wire::product(row)
+    fn check(row: Self::Wire) -> Result<Statement<Self>, InvalidField> {
+        let revision = Revision::new(row.revision, row.retracted)?;
+        Ok(Statement { about: wire::product(row)?, revision })
     }
 
-    /// In the order of their ids, and one row per product, as for customers.
-    async fn write(store: &Store, rows: &[Self]) -> Result<u64, sqlx::Error> {
-        let text = |field: fn(&Self) -> &str| -> Vec<&str> { rows.iter().map(field).collect() };
+    /// In the order of their keys, as customers.
+    async fn write(store: &Store, rows: &[Statement<Self>]) -> Result<u64, sqlx::Error> {
+        let products = || rows.iter().map(|row| &row.about);
+        let text = |field: fn(&Self) -> &str| -> Vec<&str> { products().map(field).collect() };
         let risk_grades: Vec<Option<i16>> =
-            rows.iter().map(|row| row.risk_grade.map(|grade| grade.get().into())).collect();
-        let attributes: Vec<Json<&Attributes>> = rows.iter().map(|row| Json(&row.attributes)).collect();
-        let event_times: Vec<_> = rows.iter().map(|row| row.event_time).collect();
+            products().map(|row| row.risk_grade.map(|grade| grade.get().into())).collect();
+        let attributes: Vec<Json<&Attributes>> = products().map(|row| Json(&row.attributes)).collect();
+        let event_times: Vec<_> = products().map(|row| row.event_time).collect();
+        let (revisions, retracted) = revisions(rows);
         let written = sqlx::query!(
-            "insert into products
-                 (product_id, product_class, name, description, issuer, risk_grade, status, attributes, event_time)
-             select distinct on (product_id)
-                 product_id, product_class, name, description, issuer, risk_grade, status, attributes, event_time
+            "insert into product_statements
+                 (product_id, product_class, name, description, issuer, risk_grade, status, attributes, event_time,
+                  revision, retracted)
+             select product_id, product_class, name, description, issuer, risk_grade, status, attributes,
+                    event_time, revision, retracted
              from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[],
-                         $7::text[], $8::jsonb[], $9::timestamptz[])
+                         $7::text[], $8::jsonb[], $9::timestamptz[], $10::integer[], $11::boolean[])
                   with ordinality as incoming
                   (product_id, product_class, name, description, issuer, risk_grade,
-                   status, attributes, event_time, place)
-             order by product_id, event_time desc, place
-             on conflict (product_id) do update set
-                 product_class = excluded.product_class,
-                 name = excluded.name,
-                 description = excluded.description,
-                 issuer = excluded.issuer,
-                 risk_grade = excluded.risk_grade,
-                 status = excluded.status,
-                 attributes = excluded.attributes,
-                 event_time = excluded.event_time,
-                 ingested_at = now(),
-                 ingest_seq = nextval('ingest_seq')
-             where products.event_time < excluded.event_time",
+                   status, attributes, event_time, revision, retracted, place)
+             order by product_id collate \"C\", event_time, revision, place
+             on conflict (product_id, event_time, revision) do nothing",
             &text(|row| row.product_id.as_str()) as _,
             &text(|row| row.product_class.as_str()) as _,
             &text(|row| &row.name) as _,
@@ -64,6 +57,8 @@ impl Ingested for Product {
             &text(|row| row.status.as_str()) as _,
             &attributes as _,
             &event_times,
+            &revisions,
+            &retracted,
         )
         .execute(store.pool())
         .await?;

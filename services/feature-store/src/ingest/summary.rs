@@ -1,6 +1,7 @@
 //! What became of the rows of one stream.
 
 use finrank_contracts::feature::v1;
+use finrank_model::Statement;
 
 use super::Ingested;
 
@@ -21,13 +22,13 @@ pub(super) struct Summary {
 
 impl Summary {
     /// Keeps the valid rows of the next message, and notes why the others are not.
-    pub(super) fn check<I: Ingested>(&mut self, rows: Vec<I::Wire>) -> Vec<I> {
+    pub(super) fn check<I: Ingested>(&mut self, rows: Vec<I::Wire>) -> Vec<Statement<I>> {
         let first = self.accepted + self.duplicate + self.rejected;
         let mut valid = Vec::with_capacity(rows.len());
         for (row, wire) in (first..).zip(rows) {
             let id = cut(I::id(&wire));
             match I::check(wire) {
-                Ok(entity) => valid.push(entity),
+                Ok(statement) => valid.push(statement),
                 Err(invalid) => self.reject(v1::RejectedRow {
                     row,
                     id,

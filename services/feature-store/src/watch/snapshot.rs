@@ -24,8 +24,8 @@ const MESSAGE_BYTES: usize = 3 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Contents {
     generation: Generation,
-    /// The sum of all products' `ingest_seq`. A write gives its row a number that was never given before and
-    /// so raises the sum; unlike the largest number, it also tells of one that was committed late.
+    /// The sum of all product statements' `ingest_seq`. A write gives its statement a number that was never given
+    /// before and so raises the sum; unlike the largest number, it also tells of one that was committed late.
     products: String,
 }
 
@@ -72,7 +72,7 @@ async fn contents(view: &mut PgConnection, version: Option<&ModelVersion>) -> Re
         return Ok(None);
     };
     let products =
-        sqlx::query_scalar!(r#"select coalesce(sum(ingest_seq), 0)::text as "sum!" from products"#)
+        sqlx::query_scalar!(r#"select coalesce(sum(ingest_seq), 0)::text as "sum!" from product_statements"#)
             .fetch_one(&mut *view)
             .await?;
     Ok(Some(Contents { generation, products }))
@@ -98,8 +98,10 @@ async fn chunk(
 ) -> Result<Vec<EmbeddedProductRow>> {
     let rows = sqlx::query_as!(
         EmbeddedProductRow,
-        r#"select p.product_id, p.product_class, p.name, p.description, p.issuer, p.risk_grade, p.status,
-                  p.attributes as "attributes: Json<Attributes>", p.event_time, e.vector, e.computed_at
+        r#"select p.product_id as "product_id!", p.product_class as "product_class!", p.name as "name!",
+                  p.description as "description!", p.issuer as "issuer!", p.risk_grade, p.status as "status!",
+                  p.attributes as "attributes!: Json<Attributes>", p.event_time as "event_time!", e.vector,
+                  e.computed_at
            from product_embeddings e join products p using (product_id)
            where e.run_id = $1 and e.product_id > $2
            order by e.product_id

@@ -77,7 +77,7 @@ fn an_older_customer_never_beats_a_newer_one() {
         customers,
         |version, best| version.day > best.day,
         "select user_id || ' ' || floor((attributes->>'place')::numeric) from customers order by user_id",
-        "with gone as (delete from customers returning user_id) select user_id from gone",
+        "with gone as (delete from customer_statements returning user_id) select user_id from gone",
     );
 }
 
@@ -89,7 +89,7 @@ fn an_older_product_never_beats_a_newer_one() {
         products,
         |version, best| version.day > best.day,
         "select product_id || ' ' || name from products order by product_id",
-        "with gone as (delete from products returning product_id) select product_id from gone",
+        "with gone as (delete from product_statements returning product_id) select product_id from gone",
     );
 }
 
@@ -101,6 +101,6 @@ fn the_first_of_two_events_with_one_id_counts() {
         events,
         |_, _| false,
         "select event_id || ' ' || amount_minor from events order by event_id",
-        "with gone as (delete from events returning event_id) select event_id from gone",
+        "with gone as (delete from event_statements returning event_id) select event_id from gone",
     );
 }

@@ -56,9 +56,9 @@ fn a_postgres_that_is_not_there_is_named_with_its_address() {
 fn a_refusal_says_what_postgres_said() {
     let place = Place::new();
     let file = place.file("c.csv", "user_id,event_time\nu1,2026-01-01\n");
-    bulk::connect(place.url()).unwrap().batch_execute("drop table customers").unwrap();
+    bulk::connect(place.url()).unwrap().batch_execute("drop table customer_statements cascade").unwrap();
 
     let error = place.import(&customers(&file)).unwrap_err().to_string();
 
-    assert!(error.contains(r#"relation "customers" does not exist"#), "{error}");
+    assert!(error.contains(r#"relation "customer_statements" does not exist"#), "{error}");
 }

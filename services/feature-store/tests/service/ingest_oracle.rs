@@ -1,76 +1,146 @@
-//! Batched writes held to the plain rule, one row after the other: a row counts if it is later than what is
-//! known.
+//! What is believed follows from the statements alone: any order of arrival, any batching and any repetition are
+//! held to the plain rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use finrank_contracts::{
-    common::v1::{AttributeValue, Customer, attribute_value::Kind},
-    feature::v1::WriteCustomersRequest,
+    common::v1::{AttributeValue, Customer, Event, EventKind, attribute_value::Kind},
+    feature::v1::{WriteCustomersRequest, WriteEventsRequest},
 };
 use futures::stream;
-use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
+use proptest::{collection::btree_set, prelude::*, test_runner::TestRunner};
 use tokio::runtime::Runtime;
 
-use crate::support::{FeatureStore, samples::at};
+use crate::support::{
+    FeatureStore,
+    samples::{at, event_message},
+};
 
-/// A write of a customer: who, since when (s), and what.
-type Write = (u8, i64, u32);
+/// One of three subjects, when (s), which revision, and whether that takes the statement back.
+type Said = (u8, i64, u32, bool);
+
+/// What is said, each statement under a name of its own.
+fn history() -> impl Strategy<Value = Vec<Said>> {
+    let name = (0..3_u8, 0..4_i64, 0..4_u32);
+    (btree_set(name, 1..14), any::<u64>()).prop_map(|(names, coins)| {
+        let retracted = |place: usize, revision| revision > 0 && coins >> place & 1 == 1;
+        let said = names.into_iter().enumerate();
+        said.map(|(place, (who, when, revision))| (who, when, revision, retracted(place, revision))).collect()
+    })
+}
+
+/// The statements as they arrive: in any order, some of them again, cut into messages.
+fn arrivals() -> impl Strategy<Value = (Vec<Said>, Vec<Vec<Said>>)> {
+    (history(), any::<prop::sample::Index>(), 1..5_usize).prop_flat_map(|(said, again, rows)| {
+        let mut arriving = said.clone();
+        arriving.extend_from_slice(&said[again.index(said.len())..]);
+        let messages = Just(arriving)
+            .prop_shuffle()
+            .prop_map(move |order| order.chunks(rows).map(<[_]>::to_vec).collect());
+        (Just(said), messages)
+    })
+}
+
+/// Of each subject and moment the highest revision, unless that takes it back.
+fn standing(said: &[Said]) -> BTreeMap<(u8, i64), u32> {
+    let mut highest: BTreeMap<(u8, i64), (u32, bool)> = BTreeMap::new();
+    for &(who, when, revision, retracted) in said {
+        let known = highest.entry((who, when)).or_insert((revision, retracted));
+        *known = (*known).max((revision, retracted));
+    }
+    let stands = highest.into_iter().filter(|(_, (_, retracted))| !retracted);
+    stands.map(|(of, (revision, _))| (of, revision)).collect()
+}
+
+fn runner() -> TestRunner {
+    TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })
+}
 
 #[test]
-fn any_batching_of_any_writes_keeps_what_one_by_one_would_keep() {
+fn a_customer_is_what_the_latest_standing_statement_says_in_whatever_order_they_came() {
     let runtime = Runtime::new().unwrap();
     let store = runtime.block_on(FeatureStore::start());
-    let streams = vec(vec((0..5u8, 0..6i64, any::<u32>()), 1..12), 0..4);
-    let mut runner =
-        TestRunner::new(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() });
+    runner()
+        .run(&arrivals(), |(said, messages)| {
+            let (believed, accepted) = runtime.block_on(write_customers(&store, &messages));
 
-    runner
-        .run(&streams, |messages| {
-            let (kept, counted) = runtime.block_on(write(&store, &messages));
-
-            prop_assert_eq!(kept, one_by_one(&messages));
-            prop_assert_eq!(counted, messages.iter().map(Vec::len).sum::<usize>() as u64);
+            let mut latest = BTreeMap::new();
+            for ((who, when), revision) in standing(&said) {
+                latest.insert(format!("u{who}"), (when, i64::from(revision)));
+            }
+            prop_assert_eq!(believed, latest);
+            prop_assert_eq!(accepted, said.len() as u64);
             Ok(())
         })
         .unwrap();
 }
 
-/// What is kept of each customer: since when, and what.
-fn one_by_one(messages: &[Vec<Write>]) -> BTreeMap<String, (i64, u32)> {
-    let mut kept = BTreeMap::new();
-    for &(user, time, value) in messages.iter().flatten() {
-        let known = kept.entry(format!("u{user}")).or_insert((time, value));
-        if time > known.0 {
-            *known = (time, value);
-        }
-    }
-    kept
+#[test]
+fn an_event_is_what_its_highest_revision_says_in_whatever_order_they_came() {
+    let runtime = Runtime::new().unwrap();
+    let store = runtime.block_on(FeatureStore::start());
+    runner()
+        .run(&arrivals(), |(said, messages)| {
+            let (believed, accepted) = runtime.block_on(write_events(&store, &messages));
+
+            let stands = standing(&said);
+            let expected =
+                stands.into_iter().map(|((who, id), revision)| (format!("u{who}"), id, revision.into()));
+            prop_assert_eq!(believed, expected.collect());
+            prop_assert_eq!(accepted, said.len() as u64);
+            Ok(())
+        })
+        .unwrap();
 }
 
-/// Writes into an empty table, and returns what it holds then and how many rows were counted.
-async fn write(store: &FeatureStore, messages: &[Vec<Write>]) -> (BTreeMap<String, (i64, u32)>, u64) {
-    store.execute("truncate customers").await;
+/// Writes into an empty table; returns what is believed of each customer then, and how many rows were new.
+async fn write_customers(
+    store: &FeatureStore,
+    messages: &[Vec<Said>],
+) -> (BTreeMap<String, (i64, i64)>, u64) {
+    store.execute("truncate customer_statements").await;
     let requests: Vec<WriteCustomersRequest> = messages
         .iter()
         .map(|rows| WriteCustomersRequest { customers: rows.iter().map(customer).collect() })
         .collect();
     let response = store.client.clone().write_customers(stream::iter(requests)).await.unwrap();
-    let summary = response.into_inner().summary.unwrap();
     let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-        "select user_id, extract(epoch from event_time)::bigint, (attributes -> 'value')::bigint from customers",
+        "select user_id, extract(epoch from event_time)::bigint, (attributes -> 'revision')::bigint from customers",
     )
     .fetch_all(store.database.store.pool())
     .await
     .unwrap();
-    let kept = rows.into_iter().map(|(user, time, value)| (user, (time, u32::try_from(value).unwrap())));
-    (kept.collect(), summary.accepted + summary.duplicate)
+    let believed = rows.into_iter().map(|(user, time, revision)| (user, (time, revision)));
+    (believed.collect(), response.into_inner().summary.unwrap().accepted)
 }
 
-fn customer(&(user, time, value): &Write) -> Customer {
-    let value = AttributeValue { kind: Some(Kind::Number(value.into())) };
+/// As [`write_customers`]; an event's id is its `when`, and its time depends on its revision.
+async fn write_events(store: &FeatureStore, messages: &[Vec<Said>]) -> (BTreeSet<(String, i64, i64)>, u64) {
+    store.execute("truncate event_statements").await;
+    let requests: Vec<WriteEventsRequest> =
+        messages.iter().map(|rows| WriteEventsRequest { events: rows.iter().map(event).collect() }).collect();
+    let response = store.client.clone().write_events(stream::iter(requests)).await.unwrap();
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select user_id, event_id::bigint, extract(epoch from event_time)::bigint from events",
+    )
+    .fetch_all(store.database.store.pool())
+    .await
+    .unwrap();
+    (rows.into_iter().collect(), response.into_inner().summary.unwrap().accepted)
+}
+
+fn customer(&(who, when, revision, retracted): &Said) -> Customer {
+    let value = AttributeValue { kind: Some(Kind::Number(revision.into())) };
     Customer {
-        user_id: format!("u{user}"),
-        attributes: [("value".to_owned(), value)].into(),
-        event_time: Some(at(time)),
+        user_id: format!("u{who}"),
+        attributes: [("revision".to_owned(), value)].into(),
+        event_time: Some(at(when)),
+        revision,
+        retracted,
     }
+}
+
+fn event(&(who, when, revision, retracted): &Said) -> Event {
+    let said = event_message(&when.to_string(), &format!("u{who}"), "p", EventKind::Viewed, revision.into());
+    Event { revision, retracted, ..said }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn market(purchases: &[Purchase]) -> ScratchDatabase {
     let database = ScratchDatabase::create().await;
     let pool = database.store.pool();
     sqlx::query(
-        "insert into customers (user_id, attributes, event_time)
+        "insert into customer_statements (user_id, attributes, event_time)
          select format('u%s', to_char(user_number, 'FM0000')),
                 jsonb_build_object(
                     'region', case user_number % 2 when 0 then 'north' else 'south' end,
@@ -55,7 +55,7 @@ pub(crate) async fn market(purchases: &[Purchase]) -> ScratchDatabase {
     .await
     .unwrap();
     sqlx::query(
-        "insert into products (product_id, product_class, name, description, issuer, status, attributes, event_time)
+        "insert into product_statements (product_id, product_class, name, description, issuer, status, attributes, event_time)
          select format('%s-%s', region, number), 'loan', format('%s loan %s', region, number), '', '',
                 'active', '{}', 'epoch'
          from unnest(array['north', 'south']) as region, generate_series(0, $1 - 1) as number",
@@ -76,7 +76,7 @@ async fn buy(store: &Store, purchases: &[Purchase]) {
         .map(|purchase| DateTime::from_timestamp(purchase.day * 86_400, 0).unwrap())
         .collect();
     sqlx::query(
-        "insert into events (user_id, event_id, product_id, kind, event_time, quantity)
+        "insert into event_statements (user_id, event_id, product_id, kind, event_time, quantity)
          select user_id, product_id, product_id, 'acquired', event_time, 1
          from unnest($1::text[], $2::text[], $3::timestamptz[]) as bought (user_id, product_id, event_time)",
     )

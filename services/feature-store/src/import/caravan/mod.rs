@@ -12,7 +12,7 @@ use ::csv::{Reader, StringRecord};
 use chrono::{DateTime, Utc};
 use finrank_model::{
     AttributeValue, Attributes, Customer, Event, EventId, EventKind, InvalidField, Product, ProductClass,
-    ProductDraft, ProductId, ProductStatus, UserId,
+    ProductDraft, ProductId, ProductStatus, Statement, UserId,
 };
 
 use self::dictionary::{ATTRIBUTES, PRODUCTS};
@@ -47,10 +47,10 @@ pub fn import_caravan(
         let line = row.position().map_or(0, ::csv::Position::line);
         let household = Household { header: &header, row: &row, number };
         let invalid = |source| ImportError::Caravan { path: path.to_owned(), line, source };
-        customers.push(household.customer().map_err(invalid)?);
-        events.extend(household.holdings().map_err(invalid)?);
+        customers.push(Statement::first(household.customer().map_err(invalid)?));
+        events.extend(household.holdings().map_err(invalid)?.into_iter().map(Statement::first));
     }
-    let products: Result<Vec<Product>, _> = PRODUCTS.iter().map(product).collect();
+    let products: Result<Vec<_>, _> = PRODUCTS.iter().map(|row| product(row).map(Statement::first)).collect();
     let products =
         products.map_err(|source| ImportError::Caravan { path: path.to_owned(), line: 1, source })?;
 

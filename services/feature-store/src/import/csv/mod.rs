@@ -13,7 +13,7 @@ use std::{
 };
 
 use ::csv::{ByteRecord, ReaderBuilder, StringRecord};
-use finrank_model::{Customer, Event, InvalidField, Product};
+use finrank_model::{Customer, Event, InvalidField, Product, Statement};
 
 pub(super) use self::tape::MAX_ROW_BYTES;
 use self::{
@@ -142,7 +142,7 @@ impl CsvFile {
         mut self,
         loader: &mut Loader,
         observer: &mut dyn ImportObserver,
-        load: impl Fn(&mut Loader, &[R]) -> Result<Counts>,
+        load: impl Fn(&mut Loader, &[Statement<R>]) -> Result<Counts>,
     ) -> Result<Counts> {
         observer.begin(&self.path.display().to_string(), self.bytes);
         let mut rejects = Rejects::into_file(self.rejects.clone())?;
@@ -193,7 +193,7 @@ impl CsvFile {
         }
     }
 
-    fn parse<R: Row>(&self, row: &RowInFile, fields: &ByteRecord) -> Result<R, InvalidField> {
+    fn parse<R: Row>(&self, row: &RowInFile, fields: &ByteRecord) -> Result<Statement<R>, InvalidField> {
         if fields.len() != self.columns.len() {
             let mut reason = format!("has {} fields, the header has {}", fields.len(), self.columns.len());
             let further_lines = self.text(row).iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -206,7 +206,7 @@ impl CsvFile {
         let fields = StringRecord::from_byte_record(fields.clone()).map_err(|error| {
             InvalidField::new(self.columns.name(error.utf8_error().field()), "is not UTF-8")
         })?;
-        R::parse(&self.columns, &fields)
+        self.columns.statement(&fields)
     }
 
     /// A row as it stands in the file, without the line ends around it.

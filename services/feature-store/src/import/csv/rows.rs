@@ -6,13 +6,16 @@ use ::csv::StringRecord;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use finrank_model::{
     AttributeName, AttributeValue, Attributes, Customer, Event, EventId, EventKind, InvalidField, Money,
-    Product, ProductClass, ProductDraft, ProductId, ProductStatus, RiskGrade, UserId,
+    Product, ProductClass, ProductDraft, ProductId, ProductStatus, Revision, RiskGrade, Statement, UserId,
 };
 
 use super::{
     super::{ImportError, Result},
     amount, event_id,
 };
+
+/// Columns that any kind of row may have: which statement under its key it is.
+const REVISION: [&str; 2] = ["revision", "retracted"];
 
 /// A kind of row.
 pub(super) trait Row: Sized {
@@ -27,7 +30,7 @@ pub(super) trait Row: Sized {
     /// Whether further columns are attributes, or are passed over.
     const ATTRIBUTES: bool;
 
-    /// Parses a row of as many fields as there are columns.
+    /// Parses a row's entity.
     fn parse(columns: &Columns, row: &StringRecord) -> Result<Self, InvalidField>;
 }
 
@@ -62,14 +65,31 @@ impl Columns {
             let source = InvalidField::new(*one, format!("stands beside {other}; one of them is enough"));
             return Err(ImportError::BadColumn { path: path.to_owned(), source });
         }
-        let is_attribute =
-            |name: &str| R::ATTRIBUTES && !R::REQUIRED.contains(&name) && !R::OPTIONAL.contains(&name);
+        let is_attribute = |name: &str| {
+            let has_a_meaning =
+                [R::REQUIRED, R::OPTIONAL, &REVISION].iter().any(|names| names.contains(&name));
+            R::ATTRIBUTES && !has_a_meaning
+        };
         let attributes: Vec<usize> = (0..names.len()).filter(|&at| is_attribute(&names[at])).collect();
         for &at in &attributes {
             AttributeName::parse(names[at].as_str())
                 .map_err(|source| ImportError::BadColumn { path: path.to_owned(), source })?;
         }
         Ok(Self { names, attributes })
+    }
+
+    /// Parses a row of as many fields as there are columns.
+    pub(super) fn statement<R: Row>(&self, row: &StringRecord) -> Result<Statement<R>, InvalidField> {
+        let [number, retracted] = REVISION.map(|column| self.get(row, column));
+        let number = number.map_or(Ok(0), |raw| integer("revision", raw))?;
+        let retracted = match retracted {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(raw) => {
+                return Err(InvalidField::new("retracted", format!("is {raw:?}, not true or false")));
+            }
+        };
+        Ok(Statement { about: R::parse(self, row)?, revision: Revision::new(number, retracted)? })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -239,6 +259,23 @@ mod tests {
         assert_eq!(customer.attributes.get("score"), Some(&AttributeValue::Text("nan".into())));
         assert_eq!(customer.attributes.get("nothing"), None);
         assert_eq!(customer.event_time.to_rfc3339(), "2026-01-31T00:00:00+00:00");
+    }
+
+    #[test]
+    fn a_row_may_correct_an_earlier_one_or_take_it_back() {
+        let header = StringRecord::from(vec!["user_id", "event_time", "income", "revision", "retracted"]);
+        let columns = Columns::of::<Customer>(Path::new("c.csv"), &header).unwrap();
+        let read = |revision, retracted| {
+            let row = StringRecord::from(vec!["u", "2026-01-31", "12.5", revision, retracted]);
+            columns.statement::<Customer>(&row)
+        };
+
+        assert_eq!(read("", "").unwrap().revision, Revision::default());
+        assert_eq!(read("2", "true").unwrap().revision, Revision::new(2, true).unwrap());
+        assert_eq!(read("2", "").unwrap().about.attributes.iter().count(), 1, "a revision is no attribute");
+        assert_eq!(read("-1", "").unwrap_err().field, "revision");
+        assert_eq!(read("", "yes").unwrap_err().field, "retracted");
+        assert_eq!(read("", "true").unwrap_err().field, "retracted");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod catalogue;
 mod customers;
 mod taste;
 
+use finrank_model::Statement;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -66,15 +67,15 @@ pub fn import_synthetic(
     let mut loader = Loader::connect(database_url)?;
     let mut report = ImportReport::default();
     let catalogue = catalogue::generate(synthetic);
-    let products: Vec<_> = catalogue.iter().map(|(product, _)| product.clone()).collect();
+    let products: Vec<_> = catalogue.iter().map(|(product, _)| Statement::first(product.clone())).collect();
     report.products = loader.products(&products)?;
 
     observer.begin("synthetic customers", synthetic.users.into());
     let (mut customers, mut events) = (Vec::new(), Vec::new());
     for number in 0..synthetic.users {
         let (customer, happened) = customers::generate(synthetic, number, &catalogue);
-        customers.push(customer);
-        events.extend(happened);
+        customers.push(Statement::first(customer));
+        events.extend(happened.into_iter().map(Statement::first));
         if customers.len() == BATCH_ROWS || number + 1 == synthetic.users {
             report.customers += loader.customers(&customers)?;
             report.events += loader.events(&events)?;

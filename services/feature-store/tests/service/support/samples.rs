@@ -109,6 +109,7 @@ pub(crate) fn customer_message(user: &UserRecord, seconds: i64) -> wire::Custome
         user_id: user.user_id.to_string(),
         attributes: attributes_message(&user.attributes),
         event_time: Some(at(seconds)),
+        ..wire::Customer::default()
     }
 }
 
@@ -125,6 +126,7 @@ pub(crate) fn product_message(product: &Product, seconds: i64) -> wire::Product 
         status: wire::ProductStatus::Active.into(),
         attributes: attributes_message(&product.attributes),
         event_time: Some(at(seconds)),
+        ..wire::Product::default()
     }
 }
 
@@ -149,8 +151,7 @@ pub(crate) fn event_message(
         product_id: product_id.to_owned(),
         kind: kind.into(),
         event_time: Some(at(seconds)),
-        quantity: None,
-        amount: None,
+        ..wire::Event::default()
     }
 }
 
