@@ -4,7 +4,7 @@
 //! It knows nothing of Postgres, gRPC, candle or Faiss.
 //!
 //! [`UserEncoder`] and [`ProductEncoder`] turn entities into [`Embedding`]s by a fitted transform and a
-//! [`Tower`]; [`MlpScorer`] scores a pair of embeddings, [`SplitScorer`] the same for many candidates; a
+//! [`Tower`]; [`features`] declares what may be known of entities; [`MlpScorer`] scores a pair of embeddings, [`SplitScorer`] the same for many candidates; a
 //! [`Bundle`] carries them all.
 
 pub mod bundle;
@@ -13,6 +13,7 @@ mod embedding;
 mod encoder;
 mod entities;
 mod error;
+pub mod features;
 mod ids;
 mod score;
 mod scorer;

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use chrono::{DateTime, Utc};
 use finrank_model::InvalidField;
 use thiserror::Error;
 
@@ -43,6 +44,22 @@ pub enum StoreError {
         table: &'static str,
         /// The field at fault.
         source: InvalidField,
+    },
+    /// A feature's value rests on statements that are too old, and may not be served then.
+    #[error("{feature} of {id} rests on what was true at {event_time}, longer ago than its time to live")]
+    FeatureExpired {
+        /// `view:feature`.
+        feature: String,
+        /// Whose.
+        id: String,
+        /// Since when the newest statement is true.
+        event_time: DateTime<Utc>,
+    },
+    /// A feature's value is a whole number beyond 64 bits.
+    #[error("{feature} has outgrown 64 bits")]
+    FeatureOverflow {
+        /// `view:feature`.
+        feature: String,
     },
     /// A model version is registered with another bundle.
     #[error("model version {model_version} is registered with bundle {registered}, not {offered}")]

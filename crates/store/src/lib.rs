@@ -1,5 +1,5 @@
 //! Postgres as the rest of finrank sees it: finding or starting it, its schema, connections, bulk transfer,
-//! and the rows that both learning and refresh read.
+//! and what both learning and serving read: the rows that towers run on, and feature values at any moment.
 //!
 //! Queries that only one service asks stand in that service.
 
@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod cluster;
 mod connect;
 mod error;
+pub mod features;
 pub mod models;
 pub mod records;
 pub mod scratch;

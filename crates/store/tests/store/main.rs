@@ -4,6 +4,7 @@
 
 mod cluster;
 mod connect;
+mod features;
 mod models;
 mod records;
 mod schema;

@@ -1,0 +1,18 @@
+//! Feature views: which features there are, what they are made of, and who may see them for what.
+//!
+//! They are declared in one versioned TOML file, read by [`Definitions::parse`], which reports everything that is
+//! wrong with it at once. What a feature's value is at a moment follows from its [`Recipe`] and the statements that
+//! were known; the store turns recipes into SQL, and serving and training sets share that SQL.
+
+mod definitions;
+mod diff;
+mod file;
+mod reference;
+
+pub use definitions::{
+    Aggregate, Definitions, Entity, ExpiredPolicy, Feature, FeatureService, FeatureView, Purpose, Recipe,
+    Sensitivity, Source, ValueType,
+};
+pub use diff::{Change, diff};
+pub use file::InvalidDefinitions;
+pub use reference::FeatureRef;

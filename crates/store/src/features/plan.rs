@@ -1,0 +1,155 @@
+//! Which features, for whom and for what: checked, and compiled to SQL once.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use finrank_model::{
+    InvalidField,
+    features::{Definitions, Entity, ExpiredPolicy, Feature, FeatureRef, FeatureView, Source, ValueType},
+};
+
+use super::sql;
+
+/// The most features of one plan.
+const MAX_FEATURES: usize = 1000;
+
+/// Features of one entity, ready to be read.
+#[derive(Clone, Debug)]
+pub struct FeaturePlan {
+    pub(super) sql: String,
+    pub(super) columns: Vec<Column>,
+    entity: Entity,
+    denials: Vec<Denial>,
+}
+
+/// A feature of a plan, in the order asked.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) reference: FeatureRef,
+    pub(super) value_type: ValueType,
+    pub(super) ttl: Option<Duration>,
+    pub(super) expired: ExpiredPolicy,
+    /// Where its values stand among what Postgres returns; nowhere if it is denied.
+    pub(super) place: Option<Place>,
+}
+
+/// A source's list of values, and which of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) source: Source,
+    pub(super) index: usize,
+}
+
+/// A feature that the purpose does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Which.
+    pub feature: FeatureRef,
+    /// Whether it is the feature's being protected that forbids it, and not its view.
+    pub protected: bool,
+    /// What it may be asked for.
+    pub allowed: Vec<String>,
+}
+
+impl FeaturePlan {
+    /// Compiles features, asked for one purpose. `expired` overrides the views' own policies. What the purpose does
+    /// not allow is not read at all.
+    ///
+    /// # Errors
+    /// Names what is asked for and not declared, and features of two entities in one request.
+    pub fn compile(
+        definitions: &Definitions,
+        features: &[FeatureRef],
+        purpose: &str,
+        expired: Option<ExpiredPolicy>,
+    ) -> Result<Self, InvalidField> {
+        check_purpose(definitions, purpose)?;
+        let found = find(definitions, features)?;
+        let entity = one_entity(&found)?;
+        let mut recipes = sql::Recipes::default();
+        let mut denials = Vec::new();
+        let columns = found.into_iter().map(|(view, feature)| {
+            let reference = FeatureRef::new(&*view.name, &*feature.name);
+            let place = if view.serves(feature, purpose) {
+                Some(recipes.add(feature))
+            } else {
+                denials.push(denial(&reference, view, feature, purpose));
+                None
+            };
+            Column {
+                reference,
+                value_type: feature.value_type.clone(),
+                ttl: view.ttl,
+                expired: expired.unwrap_or(view.expired),
+                place,
+            }
+        });
+        let columns = columns.collect();
+        Ok(Self { sql: sql::statement(entity, &recipes), columns, entity, denials })
+    }
+
+    /// Whose features these are.
+    pub fn entity(&self) -> Entity {
+        self.entity
+    }
+
+    /// The features, in the order of each row's values.
+    pub fn features(&self) -> impl Iterator<Item = &FeatureRef> {
+        self.columns.iter().map(|column| &column.reference)
+    }
+
+    /// What the purpose does not allow.
+    pub fn denials(&self) -> &[Denial] {
+        &self.denials
+    }
+}
+
+fn check_purpose(definitions: &Definitions, purpose: &str) -> Result<(), InvalidField> {
+    if definitions.purposes.contains_key(purpose) {
+        return Ok(());
+    }
+    let declared: Vec<&str> = definitions.purposes.keys().map(String::as_str).collect();
+    let said = if purpose.is_empty() { "is missing".to_owned() } else { format!("is {purpose:?}") };
+    Err(InvalidField::new("purpose", format!("{said}; declared are {}", declared.join(", "))))
+}
+
+fn find<'d>(
+    definitions: &'d Definitions,
+    features: &[FeatureRef],
+) -> Result<Vec<(&'d FeatureView, &'d Feature)>, InvalidField> {
+    if !(1..=MAX_FEATURES).contains(&features.len()) {
+        let reason = format!("has {} entries, 1 to {MAX_FEATURES} are allowed", features.len());
+        return Err(InvalidField::new("features", reason));
+    }
+    let mut seen = BTreeSet::new();
+    let find = |(place, reference): (usize, &FeatureRef)| {
+        let at = format!("features[{place}]");
+        if !seen.insert(reference.clone()) {
+            return Err(InvalidField::new(at, format!("names {reference} a second time")));
+        }
+        let unknown = || InvalidField::new(at, format!("names {reference}, which is not declared"));
+        definitions.feature(reference).ok_or_else(unknown)
+    };
+    features.iter().enumerate().map(find).collect()
+}
+
+fn one_entity(found: &[(&FeatureView, &Feature)]) -> Result<Entity, InvalidField> {
+    let entity = found[0].0.entity;
+    match found.iter().position(|(view, _)| view.entity != entity) {
+        None => Ok(entity),
+        Some(place) => {
+            let (other, first) = (found[place].0.entity.as_str(), entity.as_str());
+            let reason = format!("is of a {other}, the first is of a {first}; ask for them apart");
+            Err(InvalidField::new(format!("features[{place}]"), reason))
+        }
+    }
+}
+
+fn denial(reference: &FeatureRef, view: &FeatureView, feature: &Feature, purpose: &str) -> Denial {
+    let view_allows = view.purposes.iter().any(|allowed| allowed == purpose);
+    let allowed = if feature.protected { &view.protected_purposes } else { &view.purposes };
+    Denial {
+        feature: reference.clone(),
+        protected: feature.protected && view_allows,
+        allowed: allowed.clone(),
+    }
+}

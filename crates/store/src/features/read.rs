@@ -1,0 +1,159 @@
+//! Asking the compiled statement, and what its values mean.
+
+use chrono::{DateTime, Utc};
+use finrank_model::features::{ExpiredPolicy, FeatureRef, Source, ValueType};
+use serde_json::Value as Json;
+use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
+
+use super::plan::{Column, FeaturePlan};
+use crate::{Result, Store, StoreError};
+
+/// Whose values, when, and by whose knowledge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// The customer's or product's id; one that was never heard of has no values.
+    pub id: String,
+    /// The moment whose values are wanted, itself included.
+    pub as_of: DateTime<Utc>,
+    /// Statements learned before this moment count.
+    pub known_at: DateTime<Utc>,
+}
+
+/// What is known of one feature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeatureValue {
+    /// How to take it.
+    pub status: FeatureStatus,
+    /// Since when the newest statement is true that its source has of the entity.
+    pub event_time: Option<DateTime<Utc>>,
+    /// Absent unless the status is `Present`, or `OutsideMaxAge` under the policy `Flag`.
+    pub value: Option<Value>,
+}
+
+/// How to take a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeatureStatus {
+    /// It is there.
+    Present,
+    /// The entity is known, this of it is not.
+    Null,
+    /// The source has no statement of the entity.
+    NotFound,
+    /// The newest statement is older than the view's time to live.
+    OutsideMaxAge,
+    /// The purpose does not allow it.
+    Denied,
+}
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A finite number.
+    Number(f64),
+    /// A category or free text.
+    Text(String),
+    /// Yes or no.
+    Flag(bool),
+    /// How many.
+    Count(i64),
+    /// An amount.
+    Money {
+        /// ISO 4217.
+        currency_code: String,
+        /// In the minor unit.
+        minor_units: i64,
+    },
+    /// A moment.
+    Time(DateTime<Utc>),
+}
+
+impl FeaturePlan {
+    /// Reads values: a row for each entity asked, in their order, with a value for each feature, in theirs. One round
+    /// trip.
+    ///
+    /// # Errors
+    /// When Postgres does not answer; when a value is too old and the policy is to refuse such requests; when a sum
+    /// has outgrown 64 bits.
+    pub async fn read(&self, store: &Store, asked: &[Asked]) -> Result<Vec<Vec<FeatureValue>>> {
+        let ids: Vec<&str> = asked.iter().map(|asked| asked.id.as_str()).collect();
+        let as_of: Vec<_> = asked.iter().map(|asked| asked.as_of).collect();
+        let known_at: Vec<_> = asked.iter().map(|asked| asked.known_at).collect();
+        // Compiled from checked definitions; ids and moments are bound.
+        let rows = sqlx::query(AssertSqlSafe(self.sql.clone()))
+            .bind(ids)
+            .bind(as_of)
+            .bind(known_at)
+            .fetch_all(store.pool())
+            .await?;
+        rows.iter().zip(asked).map(|(row, asked)| self.values(row, asked)).collect()
+    }
+
+    fn values(&self, row: &PgRow, asked: &Asked) -> Result<Vec<FeatureValue>> {
+        let sources = [SourceRow::of(row, 0)?, SourceRow::of(row, 2)?];
+        self.columns.iter().map(|column| column.value(&sources, asked)).collect()
+    }
+}
+
+/// What one source has of one entity.
+struct SourceRow {
+    event_time: Option<DateTime<Utc>>,
+    values: Vec<Json>,
+}
+
+impl SourceRow {
+    fn of(row: &PgRow, column: usize) -> Result<Self> {
+        let values: Option<sqlx::types::Json<Vec<Json>>> = row.try_get(column + 1)?;
+        Ok(Self { event_time: row.try_get(column)?, values: values.map(|json| json.0).unwrap_or_default() })
+    }
+}
+
+impl Column {
+    fn value(&self, sources: &[SourceRow; 2], asked: &Asked) -> Result<FeatureValue> {
+        let nothing = |status| FeatureValue { status, event_time: None, value: None };
+        let Some(place) = self.place else {
+            return Ok(nothing(FeatureStatus::Denied));
+        };
+        let source = &sources[match place.source {
+            Source::Attributes => 0,
+            Source::Events => 1,
+        }];
+        let Some(event_time) = source.event_time else {
+            return Ok(nothing(FeatureStatus::NotFound));
+        };
+        let value = match source.values.get(place.index) {
+            None | Some(Json::Null) => None,
+            Some(json) => typed(json, &self.value_type, &self.reference)?,
+        };
+        let age = asked.as_of - event_time;
+        let too_old = self.ttl.is_some_and(|ttl| age.to_std().is_ok_and(|age| age > ttl));
+        let (status, value) = match (too_old, self.expired) {
+            (true, ExpiredPolicy::Reject) => {
+                return Err(StoreError::FeatureExpired {
+                    feature: self.reference.to_string(),
+                    id: asked.id.clone(),
+                    event_time,
+                });
+            }
+            (true, ExpiredPolicy::Null) => (FeatureStatus::OutsideMaxAge, None),
+            (true, ExpiredPolicy::Flag) => (FeatureStatus::OutsideMaxAge, value),
+            (false, _) if value.is_none() => (FeatureStatus::Null, None),
+            (false, _) => (FeatureStatus::Present, value),
+        };
+        Ok(FeatureValue { status, event_time: Some(event_time), value })
+    }
+}
+
+/// A value of its feature's type. An attribute that someone wrote with another type is as good as none.
+fn typed(json: &Json, value_type: &ValueType, feature: &FeatureRef) -> Result<Option<Value>> {
+    let whole = || json.as_i64().ok_or_else(|| StoreError::FeatureOverflow { feature: feature.to_string() });
+    Ok(match value_type {
+        ValueType::Number => json.as_f64().map(Value::Number),
+        ValueType::Text => json.as_str().map(|text| Value::Text(text.to_owned())),
+        ValueType::Flag => json.as_bool().map(Value::Flag),
+        ValueType::Count => Some(Value::Count(whole()?)),
+        ValueType::Money(currency) => {
+            Some(Value::Money { currency_code: currency.clone(), minor_units: whole()? })
+        }
+        ValueType::Time => DateTime::from_timestamp_micros(whole()?).map(Value::Time),
+    })
+}
