@@ -4,7 +4,7 @@ use std::{fmt::Display, io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::{InvalidEmbedding, bundle::BundleDigest};
+use crate::{InvalidEmbedding, Sha256Digest};
 
 /// Why a model cannot be built, read, written or used.
 #[derive(Debug, Error)]
@@ -102,9 +102,9 @@ pub enum ModelError {
     #[error("the bundle's manifest has SHA-256 {found}, but {expected} is registered")]
     NotTheRegistered {
         /// As registered.
-        expected: BundleDigest,
+        expected: Sha256Digest,
         /// As found.
-        found: BundleDigest,
+        found: Sha256Digest,
     },
     /// The file system refused.
     #[error("{}: {source}", path.display())]

@@ -9,6 +9,7 @@
 
 pub mod bundle;
 mod dense;
+mod digest;
 mod embedding;
 mod encoder;
 mod entities;
@@ -21,8 +22,9 @@ mod split_scorer;
 mod tower;
 pub mod transform;
 
-pub use bundle::{Bundle, BundleDigest, DataWindow, Manifest, Provenance, bundle_directory};
+pub use bundle::{Bundle, DataWindow, Manifest, Provenance, bundle_directory};
 pub use dense::Dense;
+pub use digest::Sha256Digest;
 pub use embedding::{Embedding, InvalidEmbedding};
 pub use encoder::{ProductEncoder, UserEncoder};
 pub use entities::{

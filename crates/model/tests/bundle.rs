@@ -7,7 +7,7 @@ mod samples;
 use std::{fs, path::Path};
 
 use finrank_model::{
-    Bundle, BundleDigest, Embedding, ModelError, ModelVersion, Provenance, bundle_directory,
+    Bundle, Embedding, ModelError, ModelVersion, Provenance, Sha256Digest, bundle_directory,
 };
 use serde_json::json;
 
@@ -62,11 +62,11 @@ fn assert_same_files(one: &Path, other: &Path) {
 fn its_digest_is_the_sha_256_of_the_manifest() {
     let written = Written::new();
 
-    let digest = BundleDigest::of(&fs::read(written.file("manifest.json")).unwrap());
+    let digest = Sha256Digest::of(&fs::read(written.file("manifest.json")).unwrap());
 
     assert_eq!(written.bundle.digest(), digest);
     assert_eq!(written.read().unwrap().digest(), digest);
-    assert_eq!(BundleDigest::parse(&digest.to_string()).unwrap(), digest);
+    assert_eq!(Sha256Digest::parse(&digest.to_string()).unwrap(), digest);
 }
 
 #[test]

@@ -97,14 +97,22 @@ pub fn timestamp(time: DateTime<Utc>) -> Timestamp {
     Timestamp { seconds: time.timestamp(), nanos: nanos.try_into().unwrap_or(i32::MAX) }
 }
 
-fn event_time(message: Option<Timestamp>) -> Result<DateTime<Utc>, InvalidField> {
+/// Parses a moment that must be there, between the years 1 and 9999.
+///
+/// # Errors
+/// Names `field`.
+pub fn moment(field: &str, message: Option<Timestamp>) -> Result<DateTime<Utc>, InvalidField> {
     let Some(message) = message else {
-        return Err(InvalidField::new("event_time", "is missing"));
+        return Err(InvalidField::new(field, "is missing"));
     };
     let nanos = u32::try_from(message.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
     let time = nanos.and_then(|nanos| DateTime::from_timestamp(message.seconds, nanos));
-    let time = time.ok_or_else(|| InvalidField::new("event_time", "is not a time"))?;
-    finrank_model::event_time(time)
+    let time = time.ok_or_else(|| InvalidField::new(field, "is not a time"))?;
+    finrank_model::event_time(time).map_err(|invalid| InvalidField::new(field, invalid.reason))
+}
+
+fn event_time(message: Option<Timestamp>) -> Result<DateTime<Utc>, InvalidField> {
+    moment("event_time", message)
 }
 
 fn attributes(

@@ -31,6 +31,8 @@ pub struct FeatureStoreConfig {
     pub refresh: RefreshConfig,
     /// How product embeddings are streamed.
     pub watch: WatchConfig,
+    /// Which features are served.
+    pub features: FeaturesConfig,
 }
 
 impl Default for FeatureStoreConfig {
@@ -42,8 +44,17 @@ impl Default for FeatureStoreConfig {
             write_idle_limit: Duration::from_secs(60),
             refresh: RefreshConfig::default(),
             watch: WatchConfig::default(),
+            features: FeaturesConfig::default(),
         }
     }
+}
+
+/// Which features are served.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeaturesConfig {
+    /// The file that declares them; without one, [`crate::BUILT_IN_DEFINITIONS`].
+    pub definitions: Option<PathBuf>,
 }
 
 /// How embeddings are computed.

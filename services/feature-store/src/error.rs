@@ -1,8 +1,9 @@
 //! What can go wrong in the feature store, and the one place that words it for gRPC.
 
-use std::time::Duration;
+use std::{io, path::PathBuf, time::Duration};
 
-use finrank_model::{InvalidEmbedding, InvalidField, ModelError, ModelVersion};
+use chrono::{DateTime, Utc};
+use finrank_model::{InvalidEmbedding, InvalidField, ModelError, ModelVersion, features::InvalidDefinitions};
 use finrank_serving::{ServingError, status};
 use finrank_store::StoreError;
 use sqlx::migrate::MigrateError;
@@ -75,6 +76,36 @@ pub enum FeatureStoreError {
     /// Nothing has been refreshed to the end.
     #[error("no refresh is whole yet: start one first")]
     NoGeneration,
+    /// The file of feature definitions cannot be read.
+    #[error("cannot read the feature definitions in {}: {source}", path.display())]
+    NoDefinitionsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The feature definitions do not hold together.
+    #[error("{file}: {source}")]
+    Definitions {
+        /// The file, or where else they stand.
+        file: String,
+        /// Everything that is wrong.
+        source: InvalidDefinitions,
+    },
+    /// No feature definitions were in force, or none has the digest.
+    #[error("{}", match digest {
+        Some(digest) => format!("there are no feature definitions with the digest {digest}"),
+        None => format!("no feature definitions were in force at {moment}"),
+    })]
+    NoDefinitions {
+        /// The one asked for.
+        digest: Option<String>,
+        /// The moment asked for.
+        moment: DateTime<Utc>,
+    },
+    /// Postgres has not been asked yet which statements can be read.
+    #[error("features are not ready to be served; try again")]
+    NoHorizon,
     /// A bundle that cannot be used.
     #[error("the model's bundle cannot be used: {0}")]
     Bundle(#[source] ModelError),
@@ -140,6 +171,14 @@ impl From<FeatureStoreError> for Status {
             }
             FeatureStoreError::NoGeneration => status::failed_precondition("NO_GENERATION", message),
             FeatureStoreError::Bundle(_) => status::failed_precondition("BUNDLE_UNUSABLE", message),
+            FeatureStoreError::Store(StoreError::FeatureExpired { .. }) => {
+                status::failed_precondition("FEATURE_EXPIRED", message)
+            }
+            FeatureStoreError::NoDefinitions { digest, .. } => {
+                let field = if digest.is_some() { "definitions_sha256" } else { "moment" };
+                status::not_found("FEATURE_DEFINITIONS_NOT_FOUND", message, field)
+            }
+            FeatureStoreError::NoHorizon => status::unavailable("FEATURES_NOT_READY", message, RETRY_AFTER),
             FeatureStoreError::RefreshChanging => {
                 status::unavailable("REFRESH_CHANGING", message, RETRY_AFTER)
             }

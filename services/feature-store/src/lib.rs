@@ -1,4 +1,4 @@
-//! The feature store: rows in, embeddings out.
+//! The feature store: rows in, features and embeddings out.
 //!
 //! | room | tells |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | `ingest` | client streams into Postgres |
 //! | [`refresh`] | what is in Postgres through the towers into embeddings |
 //! | `embeddings` | embeddings and holdings by id |
+//! | `features` | which features are served, and up to which moment |
 //! | `watch` | the catalogue as a stream |
 //! | `service` | the contract, rpc by rpc |
 //! | [`serve`] | the server around it |
@@ -15,6 +16,7 @@
 mod config;
 mod embeddings;
 mod error;
+mod features;
 pub mod import;
 mod ingest;
 pub mod refresh;
@@ -22,6 +24,7 @@ mod server;
 mod service;
 mod watch;
 
-pub use config::{FeatureStoreConfig, RefreshConfig, WatchConfig};
+pub use config::{FeatureStoreConfig, FeaturesConfig, RefreshConfig, WatchConfig};
 pub use error::{FeatureStoreError, Result};
+pub use features::BUILT_IN_DEFINITIONS;
 pub use server::serve;

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::{
     FeatureStoreConfig, FeatureStoreError, Result,
+    features::{Horizon, Registry},
     refresh::Refresher,
     service::FeatureStoreService,
     watch::{Watcher, listen},
@@ -42,11 +43,15 @@ pub async fn serve(
 
     let limits = config.server.clone();
     let refresher = Refresher::new(store.clone(), config.models_dir, config.refresh, stop.clone());
+    let registry = Registry::load(store.clone(), &config.features)?;
+    let horizon = Horizon::new(store.clone());
     let (heard, announcements) = watch::channel(());
     let service = FeatureStoreServiceServer::new(FeatureStoreService {
         store: store.clone(),
         refresher: refresher.clone(),
         watcher: Watcher::new(store.clone(), config.watch, announcements, stop.clone()),
+        registry: registry.clone(),
+        horizon: horizon.clone(),
         write_idle_limit: config.write_idle_limit,
         stop: stop.clone(),
     })
@@ -59,8 +64,9 @@ pub async fn serve(
 
     tokio::select! {
         served = server.serve(stop.clone()) => served?,
-        failed = prepare_and_watch_health(&store, &health, &stop) => return Err(failed),
+        failed = prepare_and_watch_health(&store, &registry, &health, &stop) => return Err(failed),
         () = listen(&store, &heard) => {}
+        () = horizon.follow() => {}
     }
     if time::timeout(limits.drain_timeout, refresher.stopped()).await.is_err() {
         warn!("a refresh has not ended its partition in time");
@@ -68,15 +74,16 @@ pub async fn serve(
     Ok(())
 }
 
-/// Brings the schema up to date, then says for as long as the server serves whether Postgres answers. Ends
+/// Brings the schema up to date and the feature definitions into force, then says for as long as the server serves whether Postgres answers. Ends
 /// only with an error that waiting does not mend.
 async fn prepare_and_watch_health(
     store: &Store,
+    registry: &Registry,
     health: &Health,
     stop: &CancellationToken,
 ) -> FeatureStoreError {
     let healthy = async {
-        while let Err(error) = store.migrate().await.map_err(FeatureStoreError::from) {
+        while let Err(error) = prepare(store, registry).await {
             if !error.is_out_of_reach() {
                 return error;
             }
@@ -90,6 +97,12 @@ async fn prepare_and_watch_health(
         // Draining has said NOT_SERVING, and this must not say otherwise.
         None => std::future::pending().await,
     }
+}
+
+async fn prepare(store: &Store, registry: &Registry) -> Result<()> {
+    store.migrate().await?;
+    registry.in_force().await?;
+    Ok(())
 }
 
 async fn watch_health(store: &Store, health: &Health) -> ! {

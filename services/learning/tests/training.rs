@@ -7,7 +7,7 @@ mod market;
 use finrank_learning::{
     EpochProgress, EvaluateConfig, RankedBy, SplitMethod, Stage, TrainConfig, TrainObserver, evaluate, train,
 };
-use finrank_model::{Bundle, BundleDigest};
+use finrank_model::{Bundle, Sha256Digest};
 use finrank_store::{models, scratch::ScratchDatabase};
 use market::{BOUGHT, CUSTOMERS, PER_REGION, Purchase, market, purchases, short_learning, short_training};
 use tempfile::tempdir;
@@ -40,7 +40,7 @@ async fn the_registered_model_is_the_bundle_on_disk() {
     let report = train(&database.store, &short_training(models_dir.path(), 0), ()).await.unwrap();
 
     let registered = models::newest(&database.store).await.unwrap().unwrap();
-    let digest = BundleDigest::parse(&registered.bundle_sha256).unwrap();
+    let digest = Sha256Digest::parse(&registered.bundle_sha256).unwrap();
     let bundle = Bundle::read_registered(registered.bundle_path.as_ref(), digest).unwrap();
     assert_eq!(bundle.manifest.model_version, report.model_version);
     assert_eq!(bundle.manifest.metrics["mrr"], report.evaluation.of(RankedBy::Ranker).unwrap().mrr);

@@ -4,7 +4,7 @@
 use finrank_contracts::feature::v1::{
     self, SnapshotChunk, SnapshotComplete, SnapshotStarted, watch_product_embeddings_response::Step,
 };
-use finrank_model::{BundleDigest, Embedding, EmbeddingSpace, InvalidEmbedding, InvalidField, ModelVersion};
+use finrank_model::{Embedding, EmbeddingSpace, InvalidEmbedding, InvalidField, ModelVersion, Sha256Digest};
 use finrank_serving::wire;
 use thiserror::Error;
 
@@ -15,7 +15,7 @@ use crate::{Generation, catalogue::CatalogueProduct};
 pub struct Snapshot {
     pub(crate) generation: Generation,
     /// Of the bundle whose towers computed it.
-    pub(crate) bundle: BundleDigest,
+    pub(crate) bundle: Sha256Digest,
     pub(crate) products: Vec<(CatalogueProduct, Embedding)>,
 }
 
@@ -110,7 +110,7 @@ impl SnapshotReader {
 impl Partial {
     fn start(started: SnapshotStarted) -> Result<Self, SnapshotError> {
         let generation = started.generation.ok_or(SnapshotError::Missing("generation"))?;
-        let bundle = BundleDigest::parse(&generation.bundle_sha256)?;
+        let bundle = Sha256Digest::parse(&generation.bundle_sha256)?;
         let snapshot = Snapshot { generation: generation.try_into()?, bundle, products: Vec::new() };
         Ok(Self { announced: started.product_count, snapshot })
     }

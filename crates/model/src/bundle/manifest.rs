@@ -1,14 +1,13 @@
 //! The manifest: what a bundle says of itself.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{MANIFEST_FILE, write::Payload};
 use crate::{
-    Dense, EmbeddingSpace, InvalidField, MlpScorer, ModelError, ModelVersion, ProductEncoder, Tower,
+    Dense, EmbeddingSpace, MlpScorer, ModelError, ModelVersion, ProductEncoder, Sha256Digest, Tower,
     UserEncoder,
 };
 
@@ -101,13 +100,8 @@ pub struct BundleFile {
     /// Its length in bytes.
     pub bytes: u64,
     /// Of its content.
-    pub sha256: BundleDigest,
+    pub sha256: Sha256Digest,
 }
-
-/// A SHA-256; in text and JSON 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct BundleDigest([u8; 32]);
 
 impl Manifest {
     pub(super) fn new(provenance: Provenance, architecture: Architecture, payload: &Payload) -> Self {
@@ -160,44 +154,6 @@ impl TowerSizes {
 
 impl BundleFile {
     fn of(name: &str, content: &[u8]) -> Self {
-        Self { name: name.to_owned(), bytes: content.len() as u64, sha256: BundleDigest::of(content) }
-    }
-}
-
-impl BundleDigest {
-    /// The SHA-256 of `content`.
-    pub fn of(content: &[u8]) -> Self {
-        Self(Sha256::digest(content).into())
-    }
-
-    /// Reads 64 hexadecimal digits.
-    ///
-    /// # Errors
-    /// When it is anything else.
-    pub fn parse(raw: &str) -> Result<Self, InvalidField> {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(raw, &mut bytes)
-            .map_err(|_| InvalidField::new("sha256", format!("is {raw:?}, not 64 hexadecimal digits")))?;
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Display for BundleDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl TryFrom<String> for BundleDigest {
-    type Error = InvalidField;
-
-    fn try_from(raw: String) -> Result<Self, InvalidField> {
-        Self::parse(&raw)
-    }
-}
-
-impl From<BundleDigest> for String {
-    fn from(digest: BundleDigest) -> String {
-        digest.to_string()
+        Self { name: name.to_owned(), bytes: content.len() as u64, sha256: Sha256Digest::of(content) }
     }
 }

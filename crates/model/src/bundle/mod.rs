@@ -14,11 +14,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use manifest::{
-    Architecture, BundleDigest, BundleFile, DataWindow, FORMAT_VERSION, Manifest, Provenance, TowerSizes,
-};
+pub use manifest::{Architecture, BundleFile, DataWindow, FORMAT_VERSION, Manifest, Provenance, TowerSizes};
 
-use crate::{MlpScorer, ModelError, ModelVersion, ProductEncoder, UserEncoder};
+use crate::{MlpScorer, ModelError, ModelVersion, ProductEncoder, Sha256Digest, UserEncoder};
 
 const MANIFEST_FILE: &str = "manifest.json";
 const TRANSFORMS_FILE: &str = "transforms.json";
@@ -41,7 +39,7 @@ pub struct Bundle {
     /// Scores pairs of their embeddings.
     pub scorer: MlpScorer,
     /// The SHA-256 of `manifest.json`, and by it of everything else.
-    digest: BundleDigest,
+    digest: Sha256Digest,
 }
 
 impl Bundle {
@@ -61,7 +59,7 @@ impl Bundle {
         check_fit(&user, &product, &scorer)?;
         let files = write::payload(&user, &product, &scorer)?;
         let manifest = Manifest::new(provenance, Architecture::of(&user, &product, &scorer), &files);
-        let digest = BundleDigest::of(&manifest.to_json()?);
+        let digest = Sha256Digest::of(&manifest.to_json()?);
         Ok(Self { manifest, user, product, scorer, digest })
     }
 
@@ -70,7 +68,7 @@ impl Bundle {
     ///
     /// # Errors
     /// [`ModelError::BundleExists`], or what the file system says.
-    pub fn write(&self, directory: &Path) -> Result<BundleDigest, ModelError> {
+    pub fn write(&self, directory: &Path) -> Result<Sha256Digest, ModelError> {
         write::write(self, directory)?;
         Ok(self.digest)
     }
@@ -87,7 +85,7 @@ impl Bundle {
     ///
     /// # Errors
     /// As [`Bundle::read`], and [`ModelError::NotTheRegistered`].
-    pub fn read_registered(directory: &Path, registered: BundleDigest) -> Result<Self, ModelError> {
+    pub fn read_registered(directory: &Path, registered: Sha256Digest) -> Result<Self, ModelError> {
         let bundle = Self::read(directory)?;
         if bundle.digest == registered {
             Ok(bundle)
@@ -97,7 +95,7 @@ impl Bundle {
     }
 
     /// The SHA-256 of `manifest.json`, and by it of everything else: what is registered beside the version.
-    pub fn digest(&self) -> BundleDigest {
+    pub fn digest(&self) -> Sha256Digest {
         self.digest
     }
 }

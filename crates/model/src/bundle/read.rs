@@ -11,11 +11,12 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Architecture, Bundle, BundleDigest, BundleFile, FORMAT_VERSION, MANIFEST_FILE, Manifest, PAYLOAD_FILES,
-    SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE, check_fit, check_version, is_plain_file_name,
-    tensors::TensorReader,
+    Architecture, Bundle, BundleFile, FORMAT_VERSION, MANIFEST_FILE, Manifest, PAYLOAD_FILES, SCORER_FILE,
+    TOWERS_FILE, TRANSFORMS_FILE, check_fit, check_version, is_plain_file_name, tensors::TensorReader,
 };
-use crate::{MlpScorer, ModelError, ProductEncoder, ProductTransform, UserEncoder, UserTransform};
+use crate::{
+    MlpScorer, ModelError, ProductEncoder, ProductTransform, Sha256Digest, UserEncoder, UserTransform,
+};
 
 /// The longest manifest, in bytes: some thousand times a usual one.
 const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
@@ -47,7 +48,7 @@ pub(super) fn read(directory: &Path) -> Result<Bundle, ModelError> {
     let product = ProductEncoder::new(transforms.product, product_tower)?;
     check_fit(&user, &product, &scorer)?;
     check_architecture(&manifest, &Architecture::of(&user, &product, &scorer))?;
-    Ok(Bundle { digest: BundleDigest::of(&json), manifest, user, product, scorer })
+    Ok(Bundle { digest: Sha256Digest::of(&json), manifest, user, product, scorer })
 }
 
 fn read_manifest(path: &Path) -> Result<Vec<u8>, ModelError> {
@@ -109,7 +110,7 @@ fn read_checked(path: PathBuf, file: &BundleFile) -> Result<Vec<u8>, ModelError>
         return Err(ModelError::Damaged { path, reason });
     }
     let content = fs::read(&path).map_err(ModelError::io(&path))?;
-    let found = BundleDigest::of(&content);
+    let found = Sha256Digest::of(&content);
     if found != file.sha256 {
         let reason = format!("its SHA-256 is {found}, the manifest says {}", file.sha256);
         return Err(ModelError::Damaged { path, reason });

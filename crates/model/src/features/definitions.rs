@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::FeatureRef;
-use crate::{AttributeName, BundleDigest, EventKind};
+use crate::{AttributeName, EventKind, Sha256Digest};
 
 /// Everything that one file declares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definitions {
     /// The file's SHA-256: which definitions these are.
-    pub digest: BundleDigest,
+    pub digest: Sha256Digest,
     /// What features may be asked for, by name.
     pub purposes: BTreeMap<String, Purpose>,
     /// By name.

@@ -9,7 +9,7 @@ use super::{
     Aggregate, Definitions, Entity, ExpiredPolicy, Feature, FeatureRef, FeatureService, FeatureView, Purpose,
     Recipe, Sensitivity, Source, ValueType,
 };
-use crate::{AttributeName, BundleDigest, EventKind, InvalidField, Money};
+use crate::{AttributeName, EventKind, InvalidField, Money, Sha256Digest};
 
 /// The version of the format that this program reads.
 const FORMAT_VERSION: u32 = 1;
@@ -125,7 +125,7 @@ impl Definitions {
             .into_iter()
             .map(|(name, raw)| (name, service(raw, &views, &mut problems)))
             .collect();
-        problems.into_result(Self { digest: BundleDigest::of(text.as_bytes()), purposes, views, services })
+        problems.into_result(Self { digest: Sha256Digest::of(text.as_bytes()), purposes, views, services })
     }
 }
 

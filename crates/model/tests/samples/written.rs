@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use finrank_model::{Bundle, BundleDigest, ModelError};
+use finrank_model::{Bundle, ModelError, Sha256Digest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -51,7 +51,7 @@ impl Written {
             let files = manifest["files"].as_array_mut().unwrap();
             let entry = files.iter_mut().find(|file| file["name"] == name).unwrap();
             entry["bytes"] = json!(content.len());
-            entry["sha256"] = json!(BundleDigest::of(content).to_string());
+            entry["sha256"] = json!(Sha256Digest::of(content).to_string());
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use finrank_contracts::{common, feature::v1};
-use finrank_model::{BundleDigest, Embedding, EmbeddingSpace, ModelVersion};
+use finrank_model::{Embedding, EmbeddingSpace, ModelVersion, Sha256Digest};
 use finrank_serving::wire;
 use finrank_store::Store;
 use sqlx::PgConnection;
@@ -16,7 +16,7 @@ pub(crate) struct Generation {
     pub(crate) model_version: ModelVersion,
     pub(crate) embedding_space: EmbeddingSpace,
     /// The SHA-256 of the bundle that computed it.
-    pub(crate) bundle: BundleDigest,
+    pub(crate) bundle: Sha256Digest,
     /// Components of each vector.
     pub(crate) dimension: usize,
     pub(crate) features_as_of: DateTime<Utc>,
@@ -41,7 +41,7 @@ impl TryFrom<GenerationRow> for Generation {
             model_version: ModelVersion::parse(row.model_version).map_err(FeatureStoreError::StoredRow)?,
             embedding_space: EmbeddingSpace::parse(row.embedding_space)
                 .map_err(FeatureStoreError::StoredRow)?,
-            bundle: BundleDigest::parse(&row.bundle_sha256).map_err(FeatureStoreError::StoredRow)?,
+            bundle: Sha256Digest::parse(&row.bundle_sha256).map_err(FeatureStoreError::StoredRow)?,
             dimension: row.dimension.unsigned_abs() as usize,
             features_as_of: row.features_as_of,
         })

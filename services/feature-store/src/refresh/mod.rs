@@ -14,7 +14,7 @@ mod worker;
 
 use std::{sync::Arc, time::Duration};
 
-use finrank_model::{Bundle, BundleDigest, ModelVersion, bundle_directory};
+use finrank_model::{Bundle, ModelVersion, Sha256Digest, bundle_directory};
 use finrank_store::{
     Store,
     models::{self, RegisteredModel},
@@ -104,7 +104,7 @@ impl Refresher {
 
     async fn load(&self, model: &RegisteredModel) -> Result<Arc<Bundle>> {
         let directory = bundle_directory(&self.models_dir, &model.model_version);
-        let digest = BundleDigest::parse(&model.bundle_sha256).map_err(FeatureStoreError::StoredRow)?;
+        let digest = Sha256Digest::parse(&model.bundle_sha256).map_err(FeatureStoreError::StoredRow)?;
         let bundle = task::spawn_blocking(move || Bundle::read_registered(&directory?, digest)).await?;
         bundle.map(Arc::new).map_err(FeatureStoreError::Bundle)
     }

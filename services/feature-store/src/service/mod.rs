@@ -1,5 +1,8 @@
 //! The contract, rpc by rpc: checks requests, asks the rooms of this crate, and words the answers.
 
+mod feature_wire;
+mod features;
+mod history;
 mod read;
 mod refresh;
 
@@ -14,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    ingest::ingest,
+    features::{Horizon, Registry},
+    ingest::{Ingested, ingest},
     refresh::Refresher,
     watch::{Steps, Watcher},
 };
@@ -24,6 +28,8 @@ pub(crate) struct FeatureStoreService {
     pub(crate) store: Store,
     pub(crate) refresher: Refresher,
     pub(crate) watcher: Watcher,
+    pub(crate) registry: Registry,
+    pub(crate) horizon: Horizon,
     /// How long a client that writes may be silent.
     pub(crate) write_idle_limit: Duration,
     /// Once cancelled, streams end.
@@ -32,6 +38,7 @@ pub(crate) struct FeatureStoreService {
 
 #[tonic::async_trait]
 impl FeatureStoreRpcs for FeatureStoreService {
+    type GetHistoricalFeaturesStream = history::Rows;
     type WatchRefreshStream = refresh::States;
     type WatchProductEmbeddingsStream = Steps;
 
@@ -39,7 +46,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<Streaming<v1::WriteCustomersRequest>>,
     ) -> Result<Response<v1::WriteCustomersResponse>, Status> {
-        let summary = ingest::<Customer>(&self.store, request.into_inner(), self.write_idle_limit).await?;
+        let summary = self.write::<Customer>(request.into_inner()).await?;
         Ok(Response::new(v1::WriteCustomersResponse { summary: Some(summary) }))
     }
 
@@ -47,7 +54,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<Streaming<v1::WriteProductsRequest>>,
     ) -> Result<Response<v1::WriteProductsResponse>, Status> {
-        let summary = ingest::<Product>(&self.store, request.into_inner(), self.write_idle_limit).await?;
+        let summary = self.write::<Product>(request.into_inner()).await?;
         Ok(Response::new(v1::WriteProductsResponse { summary: Some(summary) }))
     }
 
@@ -55,7 +62,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<Streaming<v1::WriteEventsRequest>>,
     ) -> Result<Response<v1::WriteEventsResponse>, Status> {
-        let summary = ingest::<Event>(&self.store, request.into_inner(), self.write_idle_limit).await?;
+        let summary = self.write::<Event>(request.into_inner()).await?;
         Ok(Response::new(v1::WriteEventsResponse { summary: Some(summary) }))
     }
 
@@ -88,12 +95,50 @@ impl FeatureStoreRpcs for FeatureStoreService {
         Ok(Response::new(read::holdings(&self.store, request.into_inner()).await?))
     }
 
+    async fn get_online_features(
+        &self,
+        request: Request<v1::GetOnlineFeaturesRequest>,
+    ) -> Result<Response<v1::GetOnlineFeaturesResponse>, Status> {
+        Ok(Response::new(features::online(self, request.into_inner()).await?))
+    }
+
+    async fn get_features_as_of(
+        &self,
+        request: Request<v1::GetFeaturesAsOfRequest>,
+    ) -> Result<Response<v1::GetFeaturesAsOfResponse>, Status> {
+        Ok(Response::new(features::as_of(self, request.into_inner()).await?))
+    }
+
+    async fn get_historical_features(
+        &self,
+        request: Request<Streaming<v1::GetHistoricalFeaturesRequest>>,
+    ) -> Result<Response<Self::GetHistoricalFeaturesStream>, Status> {
+        Ok(Response::new(history::join(self, request.into_inner()).await?))
+    }
+
+    async fn list_feature_views(
+        &self,
+        _: Request<v1::ListFeatureViewsRequest>,
+    ) -> Result<Response<v1::ListFeatureViewsResponse>, Status> {
+        Ok(Response::new(feature_wire::declared(self.registry.declared())))
+    }
+
     async fn watch_product_embeddings(
         &self,
         request: Request<v1::WatchProductEmbeddingsRequest>,
     ) -> Result<Response<Self::WatchProductEmbeddingsStream>, Status> {
         let version = optional_version(&request.into_inner().model_version)?;
         Ok(Response::new(self.watcher.watch(version).await?))
+    }
+}
+
+impl FeatureStoreService {
+    /// Writes a stream of rows, after which what they say can be read.
+    async fn write<I: Ingested>(&self, rows: Streaming<I::Message>) -> Result<v1::WriteSummary, Status> {
+        let summary = ingest::<I>(&self.store, rows, self.write_idle_limit).await?;
+        // The rows are written; that they are seen a moment later is no reason to say otherwise.
+        let _ = self.horizon.advance().await;
+        Ok(summary)
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn holdings(
 }
 
 /// Checks how many ids there are, and each of them; a bad one is named by its place: `ids[3]`.
-fn parse_ids<T>(
+pub(super) fn parse_ids<T>(
     field: &str,
     raw: &[String],
     parse: impl Fn(&String) -> Result<T, InvalidField>,

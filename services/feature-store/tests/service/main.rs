@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
 
 mod embeddings;
+mod features;
 mod ingest;
 mod ingest_oracle;
 mod outage;

@@ -1,0 +1,97 @@
+//! Up to which moment everything that was known can also be read.
+//!
+//! A statement's `known_at` lies before its commit, so a reader who asks for all that was known before *now* may
+//! miss what commits a moment later, and would see it when asking again: the same question with two answers. The
+//! horizon is a moment before which nothing more can come to be known. Whoever reads up to it can repeat the reading
+//! for ever.
+//!
+//! Every writer takes a shared advisory lock, then the time, then writes (see the migration that makes statements).
+//! [`Horizon::advance`] takes the time first and then looks for holders of the lock. A writer that it does not see
+//! either takes a later time, or has committed and is seen by whoever reads next; one that it sees took its time
+//! after its transaction began, which is where the horizon stays then.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use finrank_store::Store;
+use tokio::{sync::watch, time};
+use tracing::{info, warn};
+
+use crate::{FeatureStoreError, Result};
+
+/// How often it moves without being asked.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// How far behind it may be before the log says so.
+const LAG_WORTH_TELLING: TimeDelta = TimeDelta::seconds(10);
+
+/// A moment that only moves forward. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Horizon {
+    store: Store,
+    moment: Arc<watch::Sender<Option<DateTime<Utc>>>>,
+}
+
+impl Horizon {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, moment: Arc::new(watch::Sender::new(None)) }
+    }
+
+    /// The moment.
+    ///
+    /// # Errors
+    /// When it is not known yet and Postgres does not answer.
+    pub(crate) async fn moment(&self) -> Result<DateTime<Utc>> {
+        if self.moment.borrow().is_none() {
+            self.advance().await?;
+        }
+        self.moment.borrow().ok_or(FeatureStoreError::NoHorizon)
+    }
+
+    /// Moves it to now, or to where a writer holds it.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub(crate) async fn advance(&self) -> Result<()> {
+        // Unknown, and so left where it is, while a holder of the lock is just between two transactions.
+        let reached = sqlx::query_scalar!(
+            r#"select case
+                   when bool_and(writer.xact_start is not null) is not false
+                   then least(statement_timestamp(), min(writer.xact_start))
+               end
+               from pg_locks held left join pg_stat_activity writer using (pid)
+               where held.locktype = 'advisory'
+                 and held.classid = 1718185586 and held.objid = 1802399607 and held.objsubid = 2
+                 and held.database = (select oid from pg_database where datname = current_database())"#,
+        )
+        .fetch_one(self.store.pool())
+        .await?;
+        self.moment.send_if_modified(|moment| {
+            let moves = reached > *moment;
+            if moves {
+                *moment = reached;
+            }
+            moves
+        });
+        Ok(())
+    }
+
+    /// Moves it for ever.
+    pub(crate) async fn follow(&self) {
+        let mut lags = false;
+        loop {
+            // What keeps Postgres from answering is told by the health check.
+            let answered = self.advance().await.is_ok();
+            let lag = self.moment.borrow().map(|moment| Utc::now() - moment);
+            let lags_now = lag.is_some_and(|lag| lag > LAG_WORTH_TELLING);
+            if answered && lags_now != lags {
+                lags = lags_now;
+                if lags {
+                    warn!("features are served as of a while ago: a transaction that writes does not end");
+                } else {
+                    info!("features are fresh again");
+                }
+            }
+            time::sleep(INTERVAL).await;
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! GetOnlineFeatures and GetFeaturesAsOf.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use finrank_contracts::feature::v1;
+use finrank_model::{
+    InvalidField, ProductId, Sha256Digest, UserId,
+    features::{Definitions, Entity, ExpiredPolicy, FeatureRef},
+};
+use finrank_serving::wire;
+use finrank_store::features::{Asked, FeaturePlan};
+
+use super::{FeatureStoreService, feature_wire, read::parse_ids};
+use crate::{FeatureStoreError, Result, features::InForce};
+
+/// Values as they are now: at the horizon, by what was known before it.
+pub(super) async fn online(
+    service: &FeatureStoreService,
+    request: v1::GetOnlineFeaturesRequest,
+) -> Result<v1::GetOnlineFeaturesResponse> {
+    let (definitions, moment) = now(service).await?;
+    let (header, rows) = at(service, &definitions, moment, request.selection, request.entity_ids).await?;
+    Ok(v1::GetOnlineFeaturesResponse { header: Some(header), rows })
+}
+
+/// Values as they were served at a moment.
+pub(super) async fn as_of(
+    service: &FeatureStoreService,
+    request: v1::GetFeaturesAsOfRequest,
+) -> Result<v1::GetFeaturesAsOfResponse> {
+    let moment = wire::moment("moment", request.moment)?;
+    let (_, horizon) = now(service).await?;
+    not_after("moment", moment, horizon)?;
+    let digest = Some(request.definitions_sha256).filter(|digest| !digest.is_empty());
+    let digest = digest.map(|digest| {
+        let named = |invalid: InvalidField| InvalidField::new("definitions_sha256", invalid.reason);
+        Sha256Digest::parse(&digest).map_err(named)
+    });
+    let definitions = service.registry.at(moment, digest.transpose()?).await?;
+    let (header, rows) = at(service, &definitions, moment, request.selection, request.entity_ids).await?;
+    Ok(v1::GetFeaturesAsOfResponse { header: Some(header), rows })
+}
+
+/// The definitions in force, and the moment up to which what was known can be read.
+pub(super) async fn now(service: &FeatureStoreService) -> Result<(Arc<Definitions>, DateTime<Utc>)> {
+    let InForce { definitions, since } = service.registry.in_force().await?;
+    let mut moment = service.horizon.moment().await?;
+    // What is served is to be found again by its moment, definitions included.
+    if moment < since {
+        service.horizon.advance().await?;
+        moment = service.horizon.moment().await?;
+    }
+    if moment < since { Err(FeatureStoreError::NoHorizon) } else { Ok((definitions, moment)) }
+}
+
+/// Refuses a moment whose answer may still change.
+pub(super) fn not_after(
+    field: &str,
+    moment: DateTime<Utc>,
+    horizon: DateTime<Utc>,
+) -> Result<(), InvalidField> {
+    if moment <= horizon {
+        return Ok(());
+    }
+    Err(InvalidField::new(
+        field,
+        format!("is {moment}, after {horizon}, up to which what was known is settled"),
+    ))
+}
+
+/// The features that are selected, compiled.
+pub(super) fn plan(
+    definitions: &Definitions,
+    selection: Option<v1::FeatureSelection>,
+) -> Result<FeaturePlan, InvalidField> {
+    let selection = selection.ok_or_else(|| InvalidField::new("selection", "is missing"))?;
+    let expired = expired(selection.expired())?;
+    let features = selected(definitions, &selection);
+    let plan = features
+        .and_then(|features| FeaturePlan::compile(definitions, &features, &selection.purpose, expired));
+    plan.map_err(|invalid| InvalidField::new(format!("selection.{}", invalid.field), invalid.reason))
+}
+
+/// Checks ids as those of the entity.
+pub(super) fn check_id(entity: Entity, raw: &str) -> Result<String, InvalidField> {
+    match entity {
+        Entity::Customer => Ok(UserId::parse(raw)?.into()),
+        Entity::Product => Ok(ProductId::parse(raw)?.into()),
+    }
+}
+
+async fn at(
+    service: &FeatureStoreService,
+    definitions: &Definitions,
+    moment: DateTime<Utc>,
+    selection: Option<v1::FeatureSelection>,
+    entity_ids: Vec<String>,
+) -> Result<(v1::FeatureHeader, Vec<v1::FeatureRow>)> {
+    let plan = plan(definitions, selection)?;
+    let ids = parse_ids("entity_ids", &entity_ids, |raw| check_id(plan.entity(), raw))?;
+    let asked: Vec<Asked> = ids.into_iter().map(|id| Asked { id, as_of: moment, known_at: moment }).collect();
+    let values = plan.read(&service.store, &asked).await?;
+    let header = feature_wire::header(&plan, definitions, moment);
+    Ok((header, feature_wire::rows(asked, values)))
+}
+
+fn expired(policy: v1::ExpiredPolicy) -> Result<Option<ExpiredPolicy>, InvalidField> {
+    Ok(match policy {
+        v1::ExpiredPolicy::Unspecified => None,
+        v1::ExpiredPolicy::Flag => Some(ExpiredPolicy::Flag),
+        v1::ExpiredPolicy::Null => Some(ExpiredPolicy::Null),
+        v1::ExpiredPolicy::Reject => Some(ExpiredPolicy::Reject),
+    })
+}
+
+fn selected(
+    definitions: &Definitions,
+    selection: &v1::FeatureSelection,
+) -> Result<Vec<FeatureRef>, InvalidField> {
+    if selection.feature_service.is_empty() {
+        let parse = |(place, raw): (usize, &String)| {
+            FeatureRef::parse(raw)
+                .map_err(|invalid| InvalidField::new(format!("features[{place}]"), invalid.reason))
+        };
+        return selection.features.iter().enumerate().map(parse).collect();
+    }
+    let invalid = |reason: String| InvalidField::new("feature_service", reason);
+    if !selection.features.is_empty() {
+        return Err(invalid("is named beside features; one of them is enough".to_owned()));
+    }
+    match definitions.services.get(&selection.feature_service) {
+        Some(service) => Ok(service.features.clone()),
+        None => Err(invalid(format!("is {:?}, which is not declared", selection.feature_service))),
+    }
+}
