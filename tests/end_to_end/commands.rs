@@ -14,7 +14,7 @@ fn alone() -> (tempfile::TempDir, Finrank) {
 #[test]
 fn every_command_has_help_with_an_example() {
     let (_state, finrank) = alone();
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 14] = [
         &[],
         &["demo"],
         &["import"],
@@ -24,6 +24,9 @@ fn every_command_has_help_with_an_example() {
         &["refresh"],
         &["serve"],
         &["recommend"],
+        &["features"],
+        &["features", "get"],
+        &["features", "history"],
         &["postgres"],
         &["serve", "ranking"],
     ];

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod features;
 mod grpcurl;
 mod life_cycle;
 mod recommendations;

@@ -30,6 +30,7 @@ pub use encoder::{ProductEncoder, UserEncoder};
 pub use entities::{
     AttributeName, AttributeValue, Attributes, Customer, Event, EventKind, InvalidField, Money, Product,
     ProductClass, ProductDraft, ProductStatus, Revision, RiskGrade, Statement, UserRecord, event_time,
+    parse_moment,
 };
 pub use error::ModelError;
 pub use ids::{EmbeddingSpace, EventId, ModelVersion, ProductId, UserId};

@@ -41,6 +41,7 @@ enum Command {
     Refresh(commands::refresh::Refresh),
     Serve(commands::serve::Serve),
     Recommend(commands::recommend::Recommend),
+    Features(commands::features::Features),
     Postgres(commands::postgres::Postgres),
 }
 
@@ -68,6 +69,7 @@ fn run() -> anyhow::Result<()> {
         Command::Refresh(refresh) => refresh.run(&settings),
         Command::Serve(serve) => serve.run(settings),
         Command::Recommend(recommend) => recommend.run(&settings),
+        Command::Features(features) => features.run(&settings),
         Command::Postgres(postgres) => postgres.run(settings),
     }
 }

@@ -85,7 +85,7 @@ pub enum FeatureStoreError {
         source: io::Error,
     },
     /// The feature definitions do not hold together.
-    #[error("{file}: {source}")]
+    #[error("{file}:\n{source}")]
     Definitions {
         /// The file, or where else they stand.
         file: String,

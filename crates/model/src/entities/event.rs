@@ -1,6 +1,6 @@
 //! What customers do with products.
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::InvalidField;
@@ -16,6 +16,18 @@ pub fn event_time(time: DateTime<Utc>) -> Result<DateTime<Utc>, InvalidField> {
     } else {
         Err(InvalidField::new("event_time", "is not between the years 1 and 9999"))
     }
+}
+
+/// Reads a moment: RFC 3339, or a date as 2026-01-31, which means midnight UTC.
+///
+/// # Errors
+/// Names `field`, when it is neither or outside the years 1 to 9999.
+pub fn parse_moment(field: &str, raw: &str) -> Result<DateTime<Utc>, InvalidField> {
+    let date = || raw.parse::<NaiveDate>().map(|date| date.and_time(NaiveTime::MIN).and_utc());
+    let moment = DateTime::parse_from_rfc3339(raw).map(|moment| moment.to_utc()).or_else(|_| date());
+    let moment = moment
+        .map_err(|_| InvalidField::new(field, format!("is {raw:?}, not RFC 3339 or a date as 2026-01-31")))?;
+    event_time(moment).map_err(|invalid| InvalidField::new(field, invalid.reason))
 }
 
 /// What a customer did with a product.

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 pub use attributes::{AttributeName, AttributeValue, Attributes};
 pub use customer::{Customer, UserRecord};
-pub use event::{Event, EventKind, Money, event_time};
+pub use event::{Event, EventKind, Money, event_time, parse_moment};
 pub use product::{Product, ProductClass, ProductDraft, ProductStatus, RiskGrade};
 pub use statement::{Revision, Statement};
 

@@ -2,10 +2,23 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use humantime_serde::re::humantime::format_duration;
 use serde::{Deserialize, Serialize};
 
 use super::FeatureRef;
 use crate::{AttributeName, EventKind, Sha256Digest};
+
+/// A duration as files write it, in the largest unit that divides it: `90days`, `36h`.
+pub fn duration_in_words(duration: Duration) -> String {
+    let units = [(86_400, "days"), (3_600, "h"), (60, "min"), (1, "s")];
+    let whole = |(seconds, _): &(u64, &str)| duration.as_secs().is_multiple_of(*seconds);
+    match units.into_iter().find(whole) {
+        Some((seconds, unit)) if duration.subsec_nanos() == 0 => {
+            format!("{}{unit}", duration.as_secs() / seconds)
+        }
+        _ => format_duration(duration).to_string(),
+    }
+}
 
 /// Everything that one file declares.
 #[derive(Clone, Debug, PartialEq)]
@@ -201,6 +214,39 @@ impl Entity {
         match self {
             Self::Customer => "customer",
             Self::Product => "product",
+        }
+    }
+}
+
+impl Source {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attributes => "attributes",
+            Self::Events => "events",
+        }
+    }
+}
+
+impl ExpiredPolicy {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Null => "null",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+impl Sensitivity {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Internal => "internal",
+            Self::Personal => "personal",
+            Self::Special => "special",
         }
     }
 }

@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use humantime_serde::re::humantime::format_duration;
-
-use super::{Definitions, Feature, FeatureView};
+use super::{Definitions, Feature, FeatureView, duration_in_words};
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,12 +67,24 @@ fn changed_rules(old: &FeatureView, new: &FeatureView) -> Vec<String> {
             told.push(how);
         }
     };
-    tell(old.entity != new.entity, format!("is of {:?}, was of {:?}", new.entity, old.entity));
-    tell(old.source != new.source, format!("is made of {:?}, was of {:?}", new.source, old.source));
+    tell(
+        old.entity != new.entity,
+        format!("is of a {}, was of a {}", new.entity.as_str(), old.entity.as_str()),
+    );
+    tell(
+        old.source != new.source,
+        format!("is made of {}, was of {}", new.source.as_str(), old.source.as_str()),
+    );
     tell(old.ttl != new.ttl, format!("has ttl {}, had {}", ttl(new), ttl(old)));
-    tell(old.expired != new.expired, format!("expires by {:?}, did by {:?}", new.expired, old.expired));
+    tell(
+        old.expired != new.expired,
+        format!("treats old values by {}, did by {}", new.expired.as_str(), old.expired.as_str()),
+    );
     tell(old.owner != new.owner, format!("is owned by {}, was by {}", new.owner, old.owner));
-    tell(old.sensitivity != new.sensitivity, format!("is {:?}, was {:?}", new.sensitivity, old.sensitivity));
+    tell(
+        old.sensitivity != new.sensitivity,
+        format!("is {}, was {}", new.sensitivity.as_str(), old.sensitivity.as_str()),
+    );
     tell(
         old.purposes != new.purposes || old.protected_purposes != new.protected_purposes,
         format!(
@@ -87,7 +97,7 @@ fn changed_rules(old: &FeatureView, new: &FeatureView) -> Vec<String> {
 }
 
 fn ttl(view: &FeatureView) -> String {
-    view.ttl.map_or_else(|| "none".to_owned(), |ttl| format_duration(ttl).to_string())
+    view.ttl.map_or_else(|| "none".to_owned(), duration_in_words)
 }
 
 fn changed_feature(old: &Feature, new: &Feature) -> Vec<String> {

@@ -11,7 +11,7 @@ mod reference;
 
 pub use definitions::{
     Aggregate, Definitions, Entity, ExpiredPolicy, Feature, FeatureService, FeatureView, Purpose, Recipe,
-    Sensitivity, Source, ValueType,
+    Sensitivity, Source, ValueType, duration_in_words,
 };
 pub use diff::{Change, diff};
 pub use file::InvalidDefinitions;

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod evaluate;
+pub(crate) mod features;
 pub(crate) mod import;
 pub(crate) mod postgres;
 pub(crate) mod recommend;

@@ -1,6 +1,6 @@
 //! The definitions that are in force, and those that were.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use finrank_model::{Sha256Digest, features::Definitions};
@@ -31,9 +31,7 @@ impl Registry {
     /// # Errors
     /// Names the file, and everything that is wrong with it.
     pub(crate) fn load(store: Store, config: &FeaturesConfig) -> Result<Self> {
-        let text = config.read()?;
-        let definitions = Definitions::parse(&text)
-            .map_err(|source| FeatureStoreError::Definitions { file: config.name(), source })?;
+        let (definitions, text) = config.load()?;
         Ok(Self {
             store,
             definitions: Arc::new(definitions),
@@ -105,21 +103,20 @@ impl Registry {
 }
 
 impl FeaturesConfig {
-    /// The file's text.
-    fn read(&self) -> Result<String> {
-        let Some(path) = &self.definitions else {
-            return Ok(BUILT_IN_DEFINITIONS.to_owned());
+    /// The definitions, and their text as it stands in the file.
+    ///
+    /// # Errors
+    /// Names the file, and everything that is wrong with it.
+    pub fn load(&self) -> Result<(Definitions, String)> {
+        let (file, text) = match &self.definitions {
+            None => ("the built-in feature definitions".to_owned(), BUILT_IN_DEFINITIONS.to_owned()),
+            Some(path) => {
+                let unreadable = |source| FeatureStoreError::NoDefinitionsFile { path: path.clone(), source };
+                (path.display().to_string(), fs::read_to_string(path).map_err(unreadable)?)
+            }
         };
-        std::fs::read_to_string(path)
-            .map_err(|source| FeatureStoreError::NoDefinitionsFile { path: path.clone(), source })
-    }
-
-    /// How the file is called in errors.
-    fn name(&self) -> String {
-        match &self.definitions {
-            Some(path) => path.display().to_string(),
-            None => "the built-in feature definitions".to_owned(),
-        }
+        let invalid = |source| FeatureStoreError::Definitions { file, source };
+        Ok((Definitions::parse(&text).map_err(invalid)?, text))
     }
 }
 

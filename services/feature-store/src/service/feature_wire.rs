@@ -5,9 +5,7 @@ use finrank_contracts::{
     common,
     feature::v1::{self, feature_value},
 };
-use finrank_model::features::{
-    Definitions, Entity, ExpiredPolicy, FeatureRef, FeatureView, Sensitivity, Source,
-};
+use finrank_model::features::{Definitions, Entity, ExpiredPolicy, FeatureRef, FeatureView};
 use finrank_serving::wire;
 use finrank_store::features::{Asked, FeaturePlan, FeatureStatus, FeatureValue, Value};
 
@@ -88,20 +86,10 @@ fn view(view: &FeatureView) -> v1::FeatureView {
         Entity::Customer => v1::EntityKind::User,
         Entity::Product => v1::EntityKind::Product,
     };
-    let source = match view.source {
-        Source::Attributes => "attributes",
-        Source::Events => "events",
-    };
     let expired = match view.expired {
         ExpiredPolicy::Flag => v1::ExpiredPolicy::Flag,
         ExpiredPolicy::Null => v1::ExpiredPolicy::Null,
         ExpiredPolicy::Reject => v1::ExpiredPolicy::Reject,
-    };
-    let sensitivity = match view.sensitivity {
-        Sensitivity::Public => "public",
-        Sensitivity::Internal => "internal",
-        Sensitivity::Personal => "personal",
-        Sensitivity::Special => "special",
     };
     let features = view.features.iter().map(|feature| v1::Feature {
         name: feature.name.clone(),
@@ -114,10 +102,10 @@ fn view(view: &FeatureView) -> v1::FeatureView {
         description: view.description.clone(),
         owner: view.owner.clone(),
         entity: entity.into(),
-        source: source.to_owned(),
+        source: view.source.as_str().to_owned(),
         ttl: view.ttl.map(|ttl| ttl.try_into().unwrap_or_default()),
         expired: expired.into(),
-        sensitivity: sensitivity.to_owned(),
+        sensitivity: view.sensitivity.as_str().to_owned(),
         purposes: view.purposes.clone(),
         protected_purposes: view.protected_purposes.clone(),
         features: features.collect(),

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use ::csv::StringRecord;
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use finrank_model::{
     AttributeName, AttributeValue, Attributes, Customer, Event, EventId, EventKind, InvalidField, Money,
     Product, ProductClass, ProductDraft, ProductId, ProductStatus, Revision, RiskGrade, Statement, UserId,
+    parse_moment,
 };
 
 use super::{
@@ -134,7 +134,7 @@ impl Row for Customer {
         Ok(Self {
             user_id: UserId::parse(columns.require(row, "user_id")?)?,
             attributes: columns.attributes(row)?,
-            event_time: time(columns.require(row, "event_time")?)?,
+            event_time: parse_moment("event_time", columns.require(row, "event_time")?)?,
         })
     }
 }
@@ -158,7 +158,7 @@ impl Row for Product {
             risk_grade: risk_grade.transpose()?,
             status: ProductStatus::parse(columns.get(row, "status").unwrap_or("active"))?,
             attributes: columns.attributes(row)?,
-            event_time: time(columns.require(row, "event_time")?)?,
+            event_time: parse_moment("event_time", columns.require(row, "event_time")?)?,
         }
         .check()
     }
@@ -177,7 +177,7 @@ impl Row for Event {
         let user_id = UserId::parse(columns.require(row, "user_id")?)?;
         let product_id = ProductId::parse(columns.require(row, "product_id")?)?;
         let kind = EventKind::parse(columns.require(row, "kind")?)?;
-        let event_time = time(columns.require(row, "event_time")?)?;
+        let event_time = parse_moment("event_time", columns.require(row, "event_time")?)?;
         let quantity = quantity(columns.get(row, "quantity"))?;
         let amount = amount(columns, row)?;
         let event_id = match columns.get(row, "event_id") {
@@ -225,16 +225,6 @@ fn attribute(field: &str) -> AttributeValue {
 
 fn integer<T: std::str::FromStr>(column: &str, raw: &str) -> Result<T, InvalidField> {
     raw.parse().map_err(|_| InvalidField::new(column, format!("is {raw:?}, not a whole number in range")))
-}
-
-fn time(raw: &str) -> Result<DateTime<Utc>, InvalidField> {
-    let date = || raw.parse::<NaiveDate>().map(|date| date.and_time(NaiveTime::MIN).and_utc());
-    let time = DateTime::parse_from_rfc3339(raw).map(|time| time.to_utc()).or_else(|_| date());
-    let time = time.map_err(|_| {
-        let reason = format!("is {raw:?}, not RFC 3339 or a date as 2026-01-31");
-        InvalidField::new("event_time", reason)
-    })?;
-    finrank_model::event_time(time)
 }
 
 #[cfg(test)]
