@@ -12,7 +12,9 @@ pub type Result<T, E = ServingError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum ServingError {
     /// Another process listens there.
-    #[error("the address {0} is in use; stop what listens there, or choose another with --listen")]
+    #[error(
+        "the address {0} is in use; stop what listens there, or choose another (--listen, or server.listen in the settings)"
+    )]
     AddressInUse(SocketAddr),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]

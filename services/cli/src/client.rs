@@ -19,13 +19,15 @@ pub(crate) async fn connect(url: &str, server: &str) -> anyhow::Result<Channel> 
         .with_context(|| format!("nothing answers at {url}: is `finrank serve {server}` running?"))
 }
 
-/// A refusal as an error that a person can act on: code, stable reason and message, then each field at fault.
+/// A refusal as an error that a person can act on: code, stable reason and message, then each field at fault that
+/// the message does not name.
 pub(crate) fn refusal(status: &Status) -> anyhow::Error {
     let fields: Vec<String> = status
         .get_details_bad_request()
         .map(|bad| bad.field_violations)
         .unwrap_or_default()
         .into_iter()
+        .filter(|violation| !status.message().contains(&violation.description))
         .map(|violation| format!("\n  {}: {}", violation.field, violation.description))
         .collect();
     let reason = status.get_details_error_info().map(|info| format!(" {}", info.reason)).unwrap_or_default();

@@ -143,6 +143,9 @@ fn class_name(class: ProductClass) -> String {
 
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.items.is_empty() {
+            return write!(f, "{} · nothing to offer: no product is eligible", self.user_id);
+        }
         let rows = self.items.iter().map(|item| {
             [
                 item.rank.to_string(),
