@@ -14,7 +14,7 @@ fn alone() -> (tempfile::TempDir, Finrank) {
 #[test]
 fn every_command_has_help_with_an_example() {
     let (_state, finrank) = alone();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 15] = [
         &[],
         &["demo"],
         &["import"],
@@ -25,6 +25,7 @@ fn every_command_has_help_with_an_example() {
         &["serve"],
         &["recommend"],
         &["features"],
+        &["customer"],
         &["features", "get"],
         &["features", "history"],
         &["postgres"],
@@ -99,6 +100,34 @@ async fn import_is_idempotent_and_keeps_bad_rows_in_a_file() {
     assert_eq!(second["customers"]["duplicate"], 1, "{second}");
     let rejects = fs::read_to_string(file.with_extension("csv.rejects.csv")).unwrap();
     assert!(rejects.contains("event_time") && rejects.contains('3'), "{rejects}");
+}
+
+#[tokio::test]
+async fn a_customer_is_exported_and_erased_only_when_meant() {
+    let world = World::shared().await;
+    let finrank = world.finrank();
+    let file = world.state.path().join("zz-gone.csv");
+    fs::write(&file, "user_id,event_time,income\nzz-gone,2026-01-31,12.5\n").unwrap();
+    finrank.succeed(&["import", "--customers", file.to_str().unwrap()]);
+    let on = |command: &[&'static str]| {
+        let url = world.feature_store_url.as_str();
+        [&["customer", "--feature-store", url], command].concat()
+    };
+
+    let exported = finrank.succeed(&on(&["export", "zz-gone"]));
+    let unsure = finrank.fail(&on(&["erase", "zz-gone"]));
+    let receipt = finrank.succeed(&on(&["erase", "zz-gone", "--yes"]));
+    let gone = finrank.fail(&on(&["export", "zz-gone"]));
+
+    let line: serde_json::Value = serde_json::from_str(exported.trim()).unwrap();
+    assert_eq!(
+        (&line["statement"], &line["attributes"]["income"]),
+        (&"customer".into(), &12.5.into()),
+        "{line}"
+    );
+    assert!(unsure.contains("say --yes"), "{unsure}");
+    assert!(receipt.contains("customer_statements"), "{receipt}");
+    assert!(gone.contains("nothing is held on customer zz-gone"), "{gone}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Between contract messages and entities: the border at which gRPC input is parsed, once. A refusal names the
 //! field by its path in the message.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use finrank_contracts::common::v1;
 use finrank_model::{
@@ -64,8 +66,6 @@ pub fn event(message: v1::Event) -> Result<Event, InvalidField> {
 
 /// A product as a message.
 pub fn product_to_wire(product: &Product) -> v1::Product {
-    let attributes =
-        product.attributes.iter().map(|(name, value)| (name.to_string(), attribute_to_wire(value)));
     v1::Product {
         product_id: product.product_id.to_string(),
         product_class: product_class_to_wire(product.product_class).into(),
@@ -74,9 +74,26 @@ pub fn product_to_wire(product: &Product) -> v1::Product {
         issuer: product.issuer.clone(),
         risk_grade: product.risk_grade.map(|grade| grade.get().into()),
         status: status_to_wire(product.status).into(),
-        attributes: attributes.collect(),
+        attributes: attributes_to_wire(&product.attributes),
         event_time: Some(timestamp(product.event_time)),
         ..v1::Product::default()
+    }
+}
+
+/// Attributes as messages.
+pub fn attributes_to_wire(attributes: &Attributes) -> HashMap<String, v1::AttributeValue> {
+    attributes.iter().map(|(name, value)| (name.to_string(), attribute_to_wire(value))).collect()
+}
+
+/// An event's kind as its number in the contract.
+pub fn event_kind_to_wire(kind: EventKind) -> v1::EventKind {
+    match kind {
+        EventKind::Viewed => v1::EventKind::Viewed,
+        EventKind::Clicked => v1::EventKind::Clicked,
+        EventKind::Applied => v1::EventKind::Applied,
+        EventKind::Acquired => v1::EventKind::Acquired,
+        EventKind::Closed => v1::EventKind::Closed,
+        EventKind::Declined => v1::EventKind::Declined,
     }
 }
 

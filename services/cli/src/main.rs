@@ -42,6 +42,7 @@ enum Command {
     Serve(commands::serve::Serve),
     Recommend(commands::recommend::Recommend),
     Features(commands::features::Features),
+    Customer(commands::customer::Customer),
     Postgres(commands::postgres::Postgres),
 }
 
@@ -84,6 +85,7 @@ fn run() -> anyhow::Result<()> {
         Command::Serve(serve) => serve.run(settings),
         Command::Recommend(recommend) => recommend.run(&settings),
         Command::Features(features) => features.run(&settings),
+        Command::Customer(customer) => customer.run(&settings),
         Command::Postgres(postgres) => postgres.run(settings),
     }
 }

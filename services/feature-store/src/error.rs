@@ -3,7 +3,9 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
-use finrank_model::{InvalidEmbedding, InvalidField, ModelError, ModelVersion, features::InvalidDefinitions};
+use finrank_model::{
+    InvalidEmbedding, InvalidField, ModelError, ModelVersion, UserId, features::InvalidDefinitions,
+};
 use finrank_serving::{ServingError, status};
 use finrank_store::StoreError;
 use sqlx::migrate::MigrateError;
@@ -33,6 +35,12 @@ pub enum FeatureStoreError {
     ModelVersionNotFound {
         /// The one asked for; absent when the newest one was.
         version: Option<ModelVersion>,
+    },
+    /// Nothing is held on such a customer.
+    #[error("nothing is held on customer {user_id}")]
+    CustomerNotFound {
+        /// The one asked for.
+        user_id: UserId,
     },
     /// No such refresh run, or one whose generation was dropped since.
     #[error("there is no refresh run {run_id}")]
@@ -159,6 +167,9 @@ impl From<FeatureStoreError> for Status {
             FeatureStoreError::InvalidField(invalid) => status::invalid_field(invalid),
             FeatureStoreError::ModelVersionNotFound { .. } => {
                 status::not_found("MODEL_VERSION_NOT_FOUND", message, "model_version")
+            }
+            FeatureStoreError::CustomerNotFound { .. } => {
+                status::not_found("USER_NOT_FOUND", message, "user_id")
             }
             FeatureStoreError::RunNotFound { .. } => {
                 status::not_found("REFRESH_RUN_NOT_FOUND", message, "run_id")

@@ -6,6 +6,7 @@
 //! | `ingest` | client streams into Postgres |
 //! | [`refresh`] | what is in Postgres through the towers into embeddings |
 //! | `embeddings` | embeddings and holdings by id |
+//! | `people` | all that is held on one person, and its erasure |
 //! | `features` | which features are served, and up to which moment |
 //! | `watch` | the catalogue as a stream |
 //! | `service` | the contract, rpc by rpc |
@@ -19,6 +20,7 @@ mod error;
 mod features;
 pub mod import;
 mod ingest;
+mod people;
 pub mod refresh;
 mod server;
 mod service;

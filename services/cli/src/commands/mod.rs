@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod customer;
 pub(crate) mod evaluate;
 pub(crate) mod features;
 pub(crate) mod import;

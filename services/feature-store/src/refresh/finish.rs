@@ -6,13 +6,14 @@ use finrank_store::Store;
 use postgres::Transaction;
 
 use super::RunId;
-use crate::{FeatureStoreError, Result, watch::GENERATION_CHANNEL};
+use crate::{FeatureStoreError, Result, people::forget_the_erased, watch::GENERATION_CHANNEL};
 
 /// Makes the run a generation that readers see, and tells whoever listens.
 ///
 /// Asked on the worker's own connection, as is [`fail`]: a worker whose connection is gone has lost the lock,
 /// another one may have taken the run over, and neither may be said of it any more.
 pub(super) fn complete(mut transaction: Transaction<'_>, run_id: RunId) -> Result<()> {
+    forget_the_erased(&mut transaction, run_id)?;
     let completed = transaction.execute(
         "update refresh_runs set state = 'complete', error = '', finished_at = now()
          where run_id = $1 and state = 'running'

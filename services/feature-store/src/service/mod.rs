@@ -3,6 +3,7 @@
 mod feature_wire;
 mod features;
 mod history;
+mod people;
 mod read;
 mod refresh;
 
@@ -19,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     features::{Horizon, Registry},
     ingest::{Ingested, ingest},
+    people::Exported,
     refresh::Refresher,
     watch::{Steps, Watcher},
 };
@@ -39,6 +41,7 @@ pub(crate) struct FeatureStoreService {
 #[tonic::async_trait]
 impl FeatureStoreRpcs for FeatureStoreService {
     type GetHistoricalFeaturesStream = history::Rows;
+    type ExportCustomerStream = Exported;
     type WatchRefreshStream = refresh::States;
     type WatchProductEmbeddingsStream = Steps;
 
@@ -114,6 +117,20 @@ impl FeatureStoreRpcs for FeatureStoreService {
         request: Request<Streaming<v1::GetHistoricalFeaturesRequest>>,
     ) -> Result<Response<Self::GetHistoricalFeaturesStream>, Status> {
         Ok(Response::new(history::join(self, request.into_inner()).await?))
+    }
+
+    async fn export_customer(
+        &self,
+        request: Request<v1::ExportCustomerRequest>,
+    ) -> Result<Response<Self::ExportCustomerStream>, Status> {
+        Ok(Response::new(people::export(&self.store, request.into_inner()).await?))
+    }
+
+    async fn erase_customer(
+        &self,
+        request: Request<v1::EraseCustomerRequest>,
+    ) -> Result<Response<v1::EraseCustomerResponse>, Status> {
+        Ok(Response::new(people::erase(&self.store, request.into_inner()).await?))
     }
 
     async fn list_feature_views(

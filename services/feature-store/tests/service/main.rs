@@ -7,6 +7,7 @@ mod features;
 mod ingest;
 mod ingest_oracle;
 mod outage;
+mod people;
 mod refresh;
 mod support;
 mod watch;

@@ -7,6 +7,7 @@ mod selection;
 
 use clap::{Args, Subcommand};
 
+pub(crate) use self::selection::moment;
 use crate::settings::Settings;
 
 /// Look at feature views, check and compare their files, and get features: online and as training sets.

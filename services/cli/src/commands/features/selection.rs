@@ -80,7 +80,7 @@ pub(super) fn status(value: &FeatureValue) -> &'static str {
 }
 
 /// A moment in RFC 3339.
-pub(super) fn moment(time: &prost_types::Timestamp) -> String {
+pub(crate) fn moment(time: &prost_types::Timestamp) -> String {
     let nanos = u32::try_from(time.nanos).unwrap_or_default();
     DateTime::from_timestamp(time.seconds, nanos)
         .map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))

@@ -172,6 +172,16 @@ impl FeatureStore {
         gate
     }
 
+    /// Waits until someone waits at the gate.
+    pub(crate) async fn until_someone_waits_at_the_gate(&self) {
+        let waits = "select exists (
+                         select from pg_locks where relation = 'user_embeddings'::regclass and not granted
+                     )";
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(self.database.store.pool()).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Cuts the connection of whoever waits at the gate.
     pub(crate) async fn cut_workers_connection(&self) {
         let cut = "select pg_terminate_backend(pid) from pg_locks

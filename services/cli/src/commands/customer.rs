@@ -1,0 +1,188 @@
+//! `finrank customer`: what is held on a person, and its erasure.
+
+use std::io::{ErrorKind, Write, stdout};
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use finrank_contracts::{
+    common::v1::{AttributeValue, attribute_value::Kind},
+    feature::v1::{
+        EraseCustomerRequest, EraseCustomerResponse, ExportCustomerRequest, export_customer_response::Item,
+        feature_store_service_client::FeatureStoreServiceClient,
+    },
+};
+use serde::Serialize;
+use serde_json::json;
+use tonic::transport::Channel;
+
+use super::{block_on, features::moment};
+use crate::{
+    client,
+    output::{Format, table},
+    settings::Settings,
+};
+
+/// Export all that is held on a customer, or erase it everywhere.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  finrank customer export caravan-0003 > caravan-0003.jsonl\n  finrank customer erase caravan-0003 --yes"
+)]
+pub(crate) struct Customer {
+    #[command(subcommand)]
+    command: Command,
+    /// The feature store; by default the one that the settings name.
+    #[arg(long, value_name = "URL", global = true)]
+    feature_store: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print every statement, event and embedding, one JSON object a line.
+    #[command(after_help = "Example:\n  finrank customer export caravan-0003 > caravan-0003.jsonl")]
+    Export {
+        /// Whose.
+        user_id: String,
+    },
+    /// Erase every statement, event and embedding for good, and print the receipt.
+    #[command(after_help = "Example:\n  finrank customer erase caravan-0003 --yes")]
+    Erase {
+        /// Whose.
+        user_id: String,
+        /// Say that you mean it: there is no way back.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+impl Customer {
+    pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        let url = self.feature_store.unwrap_or_else(|| settings.feature_store_url());
+        match self.command {
+            Command::Export { user_id } => block_on(export(&url, user_id)),
+            Command::Erase { user_id, yes: false, .. } => {
+                bail!("this erases {user_id} for good; say --yes if you mean it")
+            }
+            Command::Erase { user_id, format, .. } => {
+                let receipt = block_on(erase(&url, user_id))?;
+                format.print(&receipt, Receipt::to_text)
+            }
+        }
+    }
+}
+
+async fn connect(url: &str) -> anyhow::Result<FeatureStoreServiceClient<Channel>> {
+    Ok(FeatureStoreServiceClient::new(client::connect(url, "feature-store").await?))
+}
+
+async fn export(url: &str, user_id: String) -> anyhow::Result<()> {
+    let answers = connect(url).await?.export_customer(ExportCustomerRequest { user_id }).await;
+    let mut answers = answers.map_err(|status| client::refusal(&status))?.into_inner();
+    let mut out = stdout().lock();
+    while let Some(answer) = answers.message().await.map_err(|status| client::refusal(&status))? {
+        if let Some(item) = answer.item {
+            match writeln!(out, "{}", line(&item)) {
+                // Whoever reads has seen enough.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                written => written?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An item as one JSON object.
+fn line(item: &Item) -> serde_json::Value {
+    match item {
+        Item::Customer(statement) => {
+            let customer = statement.customer.clone().unwrap_or_default();
+            let attributes = customer.attributes.iter().map(|(name, value)| (name.clone(), plain(value)));
+            json!({
+                "statement": "customer",
+                "user_id": customer.user_id,
+                "attributes": attributes.collect::<serde_json::Map<_, _>>(),
+                "event_time": customer.event_time.as_ref().map(moment),
+                "revision": customer.revision,
+                "retracted": customer.retracted,
+                "known_at": statement.known_at.as_ref().map(moment),
+            })
+        }
+        Item::Event(statement) => {
+            let event = statement.event.clone().unwrap_or_default();
+            let kind = event.kind().as_str_name().trim_start_matches("EVENT_KIND_").to_lowercase();
+            let amount = event.amount.map(
+                |money| json!({ "minor_units": money.minor_units, "currency_code": money.currency_code }),
+            );
+            json!({
+                "statement": "event",
+                "user_id": event.user_id,
+                "event_id": event.event_id,
+                "product_id": event.product_id,
+                "kind": kind,
+                "event_time": event.event_time.as_ref().map(moment),
+                "quantity": event.quantity,
+                "amount": amount,
+                "revision": event.revision,
+                "retracted": event.retracted,
+                "known_at": statement.known_at.as_ref().map(moment),
+            })
+        }
+        Item::Embedding(held) => {
+            let embedding = held.embedding.clone().unwrap_or_default();
+            json!({
+                "statement": "embedding",
+                "generation": held.run_id,
+                "model_version": embedding.model_version,
+                "values": embedding.values,
+                "computed_at": embedding.computed_at.as_ref().map(moment),
+            })
+        }
+    }
+}
+
+fn plain(value: &AttributeValue) -> serde_json::Value {
+    match &value.kind {
+        None => serde_json::Value::Null,
+        Some(Kind::Number(number)) => (*number).into(),
+        Some(Kind::Text(text)) => text.as_str().into(),
+        Some(Kind::Flag(flag)) => (*flag).into(),
+    }
+}
+
+async fn erase(url: &str, user_id: String) -> anyhow::Result<Receipt> {
+    let erased = connect(url).await?.erase_customer(EraseCustomerRequest { user_id }).await;
+    Ok(erased.map_err(|status| client::refusal(&status))?.into_inner().into())
+}
+
+/// The receipt, as printed.
+#[derive(Serialize)]
+struct Receipt {
+    erasure_id: String,
+    erased_at: String,
+    removed: Vec<Removed>,
+}
+
+#[derive(Serialize)]
+struct Removed {
+    table: String,
+    rows: u64,
+}
+
+impl From<EraseCustomerResponse> for Receipt {
+    fn from(receipt: EraseCustomerResponse) -> Self {
+        let removed = receipt.removed.into_iter();
+        Self {
+            erasure_id: receipt.erasure_id,
+            erased_at: receipt.erased_at.as_ref().map(moment).unwrap_or_default(),
+            removed: removed.map(|removed| Removed { table: removed.table, rows: removed.rows }).collect(),
+        }
+    }
+}
+
+impl Receipt {
+    fn to_text(&self) -> String {
+        let rows = self.removed.iter().map(|removed| [removed.table.clone(), removed.rows.to_string()]);
+        format!("erasure {} at {}\n{}", self.erasure_id, self.erased_at, table(["table", "rows"], 1, rows))
+    }
+}

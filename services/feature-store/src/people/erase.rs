@@ -1,0 +1,95 @@
+//! Erasing a person: every row that names them, in one transaction.
+//!
+//! A refresh that runs meanwhile has perhaps read the person before and writes an embedding after. It removes the
+//! embeddings of whoever is not known any more before its run becomes visible (see [`forget_the_erased`]). Both take
+//! [`LOCK`] first, so that the one sees all that the other did.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use finrank_model::UserId;
+use finrank_store::Store;
+use postgres::Transaction;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::{FeatureStoreError, Result, refresh::RunId};
+
+/// The bytes of "finr" and "eras".
+const LOCK: &str = "select pg_advisory_xact_lock(1718185586, 1701994867)";
+
+/// That somebody was erased; it does not tell whom.
+#[derive(Debug)]
+pub(crate) struct Receipt {
+    pub(crate) erasure_id: Uuid,
+    pub(crate) erased_at: DateTime<Utc>,
+    /// Rows by table.
+    pub(crate) removed: Vec<(&'static str, u64)>,
+}
+
+/// Erases a customer.
+///
+/// # Errors
+/// When nothing is held on such a customer, or Postgres does not answer; then nothing is erased.
+pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
+    let mut transaction = store.pool().begin().await?;
+    sqlx::query(LOCK).execute(&mut *transaction).await?;
+    let statements = sqlx::query!("delete from customer_statements where user_id = $1", user_id.as_str())
+        .execute(&mut *transaction)
+        .await?;
+    let events = sqlx::query!("delete from event_statements where user_id = $1", user_id.as_str())
+        .execute(&mut *transaction)
+        .await?;
+    let embeddings = sqlx::query!("delete from user_embeddings where user_id = $1", user_id.as_str())
+        .execute(&mut *transaction)
+        .await?;
+    // A partition begins with somebody's id; with the next one's it holds the same people. U+10FFFF sorts last.
+    let bounds = sqlx::query!(
+        "update refresh_partitions
+         set first_id = coalesce(
+             (select min(user_id) from customer_statements where user_id > $1), chr(1114111)
+         )
+         where entity = 'user' and first_id = $1",
+        user_id.as_str(),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let removed = vec![
+        ("customer_statements", statements.rows_affected()),
+        ("event_statements", events.rows_affected()),
+        ("user_embeddings", embeddings.rows_affected()),
+        ("refresh_partitions", bounds.rows_affected()),
+    ];
+    if removed.iter().all(|(_, rows)| *rows == 0) {
+        return Err(FeatureStoreError::CustomerNotFound { user_id: user_id.clone() });
+    }
+    let erasure_id = Uuid::now_v7();
+    let by_table: BTreeMap<&str, u64> = removed.iter().copied().collect();
+    let erased_at = sqlx::query_scalar!(
+        "insert into erasures (erasure_id, removed) values ($1, $2) returning erased_at",
+        erasure_id,
+        Json(by_table) as _,
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Receipt { erasure_id, erased_at, removed })
+}
+
+/// Removes a run's embeddings of people who are not known any more, if anybody was erased since the run began. The
+/// transaction must be the one that makes the run visible.
+pub(crate) fn forget_the_erased(transaction: &mut Transaction<'_>, run_id: RunId) -> Result<()> {
+    transaction.execute(LOCK, &[])?;
+    transaction.execute(
+        "delete from user_embeddings
+         where run_id = $1
+           and exists (
+               select from erasures join refresh_runs on erased_at >= started_at where refresh_runs.run_id = $1
+           )
+           and not exists (
+               select from customer_statements where customer_statements.user_id = user_embeddings.user_id
+           )",
+        &[&run_id.get()],
+    )?;
+    Ok(())
+}

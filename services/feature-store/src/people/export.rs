@@ -1,0 +1,154 @@
+//! All that is held on a person, streamed from one view of the database.
+
+use chrono::{DateTime, Utc};
+use finrank_contracts::{common, feature::v1};
+use finrank_model::{Attributes, Embedding, EventKind, UserId};
+use finrank_serving::wire;
+use finrank_store::Store;
+use futures::TryStreamExt as _;
+use sqlx::{Postgres, Transaction, types::Json};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use v1::export_customer_response::Item;
+
+use crate::{FeatureStoreError, Result};
+
+/// Items that wait for the client.
+const BUFFERED_ITEMS: usize = 64;
+
+/// The items.
+pub(crate) type Exported = ReceiverStream<Result<v1::ExportCustomerResponse, Status>>;
+
+/// Where items go. A client that takes no more is no failure.
+struct Client(mpsc::Sender<Result<v1::ExportCustomerResponse, Status>>);
+
+impl Client {
+    async fn send(&self, item: Item) {
+        let _ = self.0.send(Ok(v1::ExportCustomerResponse { item: Some(item) })).await;
+    }
+}
+
+/// Exports a customer.
+///
+/// # Errors
+/// When nothing is held on such a customer, or Postgres does not answer.
+pub(crate) async fn export(store: &Store, user_id: UserId) -> Result<Exported> {
+    let mut view = store.pool().begin_with("begin isolation level repeatable read, read only").await?;
+    let is_held = sqlx::query_scalar!(
+        r#"select exists (select from customer_statements where user_id = $1)
+               or exists (select from event_statements where user_id = $1)
+               or exists (select from user_embeddings where user_id = $1) as "is_held!""#,
+        user_id.as_str(),
+    )
+    .fetch_one(&mut *view)
+    .await?;
+    if !is_held {
+        return Err(FeatureStoreError::CustomerNotFound { user_id });
+    }
+    let (items, exported) = mpsc::channel(BUFFERED_ITEMS);
+    tokio::spawn(async move {
+        let client = Client(items);
+        if let Err(error) = send_all(&mut view, &user_id, &client).await {
+            let _ = client.0.send(Err(error.into())).await;
+        }
+    });
+    Ok(ReceiverStream::new(exported))
+}
+
+async fn send_all(
+    view: &mut Transaction<'static, Postgres>,
+    user_id: &UserId,
+    client: &Client,
+) -> Result<()> {
+    statements(view, user_id, client).await?;
+    events(view, user_id, client).await?;
+    embeddings(view, user_id, client).await
+}
+
+async fn statements(
+    view: &mut Transaction<'static, Postgres>,
+    user_id: &UserId,
+    client: &Client,
+) -> Result<()> {
+    let mut rows = sqlx::query!(
+        r#"select attributes as "attributes: Json<Attributes>", event_time, revision, retracted, known_at
+           from customer_statements where user_id = $1 order by ingest_seq"#,
+        user_id.as_str(),
+    )
+    .fetch(&mut **view);
+    while let Some(row) = rows.try_next().await? {
+        let customer = common::v1::Customer {
+            user_id: user_id.to_string(),
+            attributes: wire::attributes_to_wire(&row.attributes.0),
+            event_time: Some(wire::timestamp(row.event_time)),
+            revision: row.revision.unsigned_abs(),
+            retracted: row.retracted,
+        };
+        let known_at = Some(wire::timestamp(row.known_at));
+        client.send(Item::Customer(v1::CustomerStatement { customer: Some(customer), known_at })).await;
+    }
+    Ok(())
+}
+
+async fn events(view: &mut Transaction<'static, Postgres>, user_id: &UserId, client: &Client) -> Result<()> {
+    let mut rows = sqlx::query!(
+        "select event_id, product_id, kind, event_time, quantity, amount_minor, currency_code, revision, retracted,
+                known_at
+         from event_statements where user_id = $1 order by ingest_seq",
+        user_id.as_str(),
+    )
+    .fetch(&mut **view);
+    while let Some(row) = rows.try_next().await? {
+        let kind = EventKind::parse(&row.kind).map_err(FeatureStoreError::StoredRow)?;
+        let amount = row.currency_code.zip(row.amount_minor);
+        let event = common::v1::Event {
+            event_id: row.event_id,
+            user_id: user_id.to_string(),
+            product_id: row.product_id,
+            kind: wire::event_kind_to_wire(kind).into(),
+            event_time: Some(wire::timestamp(row.event_time)),
+            quantity: Some(row.quantity.unsigned_abs()),
+            amount: amount
+                .map(|(currency_code, minor_units)| common::v1::Money { currency_code, minor_units }),
+            revision: row.revision.unsigned_abs(),
+            retracted: row.retracted,
+        };
+        let known_at = Some(wire::timestamp(row.known_at));
+        client.send(Item::Event(v1::EventStatement { event: Some(event), known_at })).await;
+    }
+    Ok(())
+}
+
+async fn embeddings(
+    view: &mut Transaction<'static, Postgres>,
+    user_id: &UserId,
+    client: &Client,
+) -> Result<()> {
+    let mut rows = sqlx::query!(
+        r#"select run_id, model_version, embedding_space, features_as_of, vector, computed_at,
+                  (manifest ->> 'dimension')::integer as "dimension!"
+           from user_embeddings
+           join refresh_runs using (run_id)
+           join model_versions using (model_version)
+           where user_id = $1
+           order by run_id"#,
+        user_id.as_str(),
+    )
+    .fetch(&mut **view);
+    while let Some(row) = rows.try_next().await? {
+        let embedding = Embedding::from_le_bytes(&row.vector, row.dimension.unsigned_abs() as usize)
+            .map_err(FeatureStoreError::StoredVector)?;
+        let time = |time: DateTime<Utc>| Some(wire::timestamp(time));
+        let embedding = common::v1::Embedding {
+            values: embedding.as_slice().to_vec(),
+            model_version: row.model_version,
+            embedding_space: row.embedding_space,
+            features_as_of: time(row.features_as_of),
+            computed_at: time(row.computed_at),
+        };
+        let held = v1::UserEmbedding { run_id: row.run_id, embedding: Some(embedding) };
+        client.send(Item::Embedding(held)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! What is held on one person: all of it, and its erasure.
+
+mod erase;
+mod export;
+
+pub(crate) use self::{
+    erase::{Receipt, erase, forget_the_erased},
+    export::{Exported, export},
+};

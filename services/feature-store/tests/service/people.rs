@@ -1,0 +1,169 @@
+//! What is held on a person, and its erasure.
+
+use finrank_contracts::{
+    common::v1::{Customer, EventKind},
+    feature::v1::{
+        EmbeddingResult, EmbeddingStatus, EntityKind, EraseCustomerRequest, EraseCustomerResponse,
+        ExportCustomerRequest, RefreshState, export_customer_response::Item,
+    },
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::support::{
+    FeatureStore,
+    samples::{customer_message, event_message, user},
+};
+
+async fn export(store: &mut FeatureStore, user_id: &str) -> Result<Vec<Item>, Status> {
+    let request = ExportCustomerRequest { user_id: user_id.to_owned() };
+    let mut answers = store.client.export_customer(request).await?.into_inner();
+    let mut items = Vec::new();
+    while let Some(answer) = answers.message().await? {
+        items.push(answer.item.unwrap());
+    }
+    Ok(items)
+}
+
+async fn erase(store: &mut FeatureStore, user_id: &str) -> Result<EraseCustomerResponse, Status> {
+    let request = EraseCustomerRequest { user_id: user_id.to_owned() };
+    store.client.erase_customer(request).await.map(tonic::Response::into_inner)
+}
+
+/// The tables of which a row, whatever its columns, holds the text.
+async fn tables_that_name(store: &FeatureStore, text: &str) -> Vec<String> {
+    let pool = store.database.store.pool();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select table_name::text from information_schema.tables
+         where table_schema = 'public' and table_type = 'BASE TABLE' order by table_name",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert!(tables.contains(&"event_statements".to_owned()), "{tables:?}");
+    let mut naming = Vec::new();
+    for table in tables {
+        let query = format!("select exists (select from {table} t where t::text like '%{text}%')");
+        if sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(pool).await.unwrap() {
+            naming.push(table);
+        }
+    }
+    naming
+}
+
+#[tokio::test]
+async fn exports_every_statement_event_and_embedding() {
+    let mut store = FeatureStore::start_filled(25, 6).await;
+    store.register_model("m1", 1).await;
+    store.refresh("m1").await;
+    let correction = Customer { revision: 1, ..customer_message(&user(3), 100) };
+    store.write_customers(vec![correction.clone()]).await;
+
+    let items = export(&mut store, "u0003").await.unwrap();
+
+    let said: Vec<&Customer> = items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Customer(statement) => statement.customer.as_ref(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, [&customer_message(&user(3), 100), &correction]);
+    let events = items.iter().filter(|item| matches!(item, Item::Event(_))).count();
+    assert_eq!(events, user(3).held.len());
+    let Some(Item::Embedding(embedding)) = items.last() else { panic!("{items:?}") };
+    assert_eq!(embedding.embedding.as_ref().unwrap().model_version, "m1");
+}
+
+#[tokio::test]
+async fn erases_a_customer_from_every_table_and_tells_how_much() {
+    let mut store = FeatureStore::start_filled(25, 6).await;
+    store.register_model("m1", 1).await;
+    store.refresh("m1").await;
+    // The first of a partition, so that its bound is this id.
+    assert!(tables_that_name(&store, "u0010").await.contains(&"refresh_partitions".to_owned()));
+
+    let receipt = erase(&mut store, "u0010").await.unwrap();
+
+    let removed: Vec<(&str, u64)> =
+        receipt.removed.iter().map(|removed| (removed.table.as_str(), removed.rows)).collect();
+    let events = user(10).held.len() as u64;
+    assert_eq!(
+        removed,
+        [
+            ("customer_statements", 1),
+            ("event_statements", events),
+            ("user_embeddings", 1),
+            ("refresh_partitions", 1)
+        ]
+    );
+    assert_eq!(tables_that_name(&store, "u0010").await, Vec::<String>::new());
+    assert_eq!(tables_that_name(&store, &receipt.erasure_id).await, ["erasures"]);
+    let found = store.embeddings(EntityKind::User, &["u0010", "u0011"], "").await.unwrap();
+    let statuses: Vec<_> = found.results.iter().map(EmbeddingResult::status).collect();
+    assert_eq!(statuses, [EmbeddingStatus::UnknownEntity, EmbeddingStatus::Present]);
+    for refusal in
+        [erase(&mut store, "u0010").await.unwrap_err(), export(&mut store, "u0010").await.unwrap_err()]
+    {
+        assert_eq!(refusal.code(), Code::NotFound);
+        assert_eq!(refusal.get_details_error_info().unwrap().reason, "USER_NOT_FOUND");
+    }
+}
+
+#[tokio::test]
+async fn erases_a_customer_whose_embedding_a_refresh_is_about_to_write() {
+    let mut store = FeatureStore::start_filled(25, 6).await;
+    store.register_model("m1", 1).await;
+    let gate = store.close_gate().await;
+    let run = store.start_refresh("m1").await.unwrap();
+    store.until_someone_waits_at_the_gate().await;
+    let mut client = store.client.clone();
+    let erasing = tokio::spawn(async move {
+        client.erase_customer(EraseCustomerRequest { user_id: "u0003".to_owned() }).await
+    });
+
+    gate.commit().await.unwrap();
+    erasing.await.unwrap().unwrap();
+    let run = store.watch_refresh(run.run_id).await.pop().unwrap();
+
+    assert_eq!(run.state(), RefreshState::Complete, "{run:?}");
+    assert_eq!(tables_that_name(&store, "u0003").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_run_that_was_stopped_resumes_around_an_erased_customer() {
+    let mut store = FeatureStore::start_filled(25, 6).await;
+    store.register_model("m1", 1).await;
+    store.refuse_embedding_of("u0015").await;
+    store.refresh("m1").await;
+    store.refuse_no_more().await;
+
+    // The bounds of both partitions that are left.
+    erase(&mut store, "u0010").await.unwrap();
+    erase(&mut store, "u0020").await.unwrap();
+    erase(&mut store, "u0024").await.unwrap();
+    let run = store.refresh("m1").await;
+
+    assert_eq!(run.state(), RefreshState::Complete);
+    let ids: Vec<String> = (0..25).map(|index| format!("u{index:04}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let found = store.embeddings(EntityKind::User, &ids, "").await.unwrap();
+    let missing: Vec<&str> = found
+        .results
+        .iter()
+        .filter(|result| result.status() != EmbeddingStatus::Present)
+        .map(|result| result.id.as_str())
+        .collect();
+    assert_eq!(missing, ["u0010", "u0020", "u0024"]);
+}
+
+#[tokio::test]
+async fn someone_of_whom_only_events_are_known_can_be_erased_too() {
+    let mut store = FeatureStore::start().await;
+    store.write_events(vec![event_message("e1", "u7", "p1", EventKind::Viewed, 100)]).await;
+
+    assert_eq!(export(&mut store, "u7").await.unwrap().len(), 1);
+    erase(&mut store, "u7").await.unwrap();
+
+    assert_eq!(tables_that_name(&store, "u7").await, Vec::<String>::new());
+}
