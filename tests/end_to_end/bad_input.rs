@@ -117,7 +117,7 @@ async fn an_unknown_product_is_not_found_in_score_and_similar_products() {
 async fn a_model_version_that_does_not_exist_is_named() {
     let mut store = World::shared().await.feature_store().await;
 
-    let refresh = StartRefreshRequest { model_version: "never-trained".into() };
+    let refresh = StartRefreshRequest { model_version: "never-trained".into(), ..Default::default() };
     let refresh = store.start_refresh(refresh).await.unwrap_err();
     let embeddings = BatchGetEmbeddingsRequest {
         entity: EntityKind::User.into(),

@@ -23,7 +23,8 @@ pub async fn user_records(
     below: Option<&UserId>,
     limit: usize,
 ) -> Result<Vec<UserRecord>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        UserRow,
         r#"select user_id as "user_id!", attributes as "attributes!: Json<Attributes>",
                   array(
                       select product_id
@@ -41,14 +42,61 @@ pub async fn user_records(
     )
     .fetch_all(store.pool())
     .await?;
-    let records = rows.into_iter().map(|row| {
-        Ok(UserRecord {
-            user_id: UserId::parse(row.user_id)?,
-            attributes: row.attributes.0,
-            held: row.held.into_iter().map(ProductId::parse).collect::<Result<_, _>>()?,
-        })
-    });
-    records.collect::<Result<_, _>>().map_err(|source| StoreError::StoredRow { table: "customers", source })
+    rows.into_iter().map(UserRow::parse).collect()
+}
+
+/// The customers among [`user_records`] that have changed, as the refresh run says.
+///
+/// # Errors
+/// As [`user_records`].
+pub async fn changed_user_records(
+    store: &Store,
+    run_id: i64,
+    from: Option<&UserId>,
+    below: Option<&UserId>,
+) -> Result<Vec<UserRecord>> {
+    let rows = sqlx::query_as!(
+        UserRow,
+        r#"select customer.user_id as "user_id!", customer.attributes as "attributes!: Json<Attributes>",
+                  array(
+                      select product_id
+                      from holdings
+                      where holdings.user_id = changed.id
+                      order by product_id
+                  ) as "held!"
+           from refresh_changes changed
+           cross join lateral (
+               select user_id, attributes from customers where customers.user_id = changed.id
+           ) as customer
+           where changed.run_id = $1 and changed.entity = 'user'
+             and ($2::text is null or changed.id >= $2) and ($3::text is null or changed.id < $3)
+           order by changed.id"#,
+        run_id,
+        from.map(UserId::as_str),
+        below.map(UserId::as_str),
+    )
+    .fetch_all(store.pool())
+    .await?;
+    rows.into_iter().map(UserRow::parse).collect()
+}
+
+struct UserRow {
+    user_id: String,
+    attributes: Json<Attributes>,
+    held: Vec<String>,
+}
+
+impl UserRow {
+    fn parse(self) -> Result<UserRecord> {
+        let parse = || {
+            Ok(UserRecord {
+                user_id: UserId::parse(self.user_id)?,
+                attributes: self.attributes.0,
+                held: self.held.into_iter().map(ProductId::parse).collect::<Result<_, _>>()?,
+            })
+        };
+        parse().map_err(|source| StoreError::StoredRow { table: "customers", source })
+    }
 }
 
 /// Products with ids from `from` on and below `below`, as [`user_records`].
@@ -73,6 +121,35 @@ pub async fn product_records(
         from.map(ProductId::as_str),
         below.map(ProductId::as_str),
         i64::try_from(limit).unwrap_or(i64::MAX),
+    )
+    .fetch_all(store.pool())
+    .await?;
+    rows.into_iter().map(ProductRow::parse).collect()
+}
+
+/// The products among [`product_records`] that have changed, as the refresh run says.
+///
+/// # Errors
+/// As [`user_records`].
+pub async fn changed_product_records(
+    store: &Store,
+    run_id: i64,
+    from: Option<&ProductId>,
+    below: Option<&ProductId>,
+) -> Result<Vec<Product>> {
+    let rows = sqlx::query_as!(
+        ProductRow,
+        r#"select p.product_id as "product_id!", p.product_class as "product_class!", p.name as "name!",
+                  p.description as "description!", p.issuer as "issuer!", p.risk_grade, p.status as "status!",
+                  p.attributes as "attributes!: Json<Attributes>", p.event_time as "event_time!"
+           from refresh_changes changed
+           cross join lateral (select * from products where products.product_id = changed.id) as p
+           where changed.run_id = $1 and changed.entity = 'product'
+             and ($2::text is null or changed.id >= $2) and ($3::text is null or changed.id < $3)
+           order by changed.id"#,
+        run_id,
+        from.map(ProductId::as_str),
+        below.map(ProductId::as_str),
     )
     .fetch_all(store.pool())
     .await?;

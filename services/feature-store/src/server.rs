@@ -42,9 +42,10 @@ pub async fn serve(
     let _ends_everything = stop.clone().drop_guard();
 
     let limits = config.server.clone();
-    let refresher = Refresher::new(store.clone(), config.models_dir, config.refresh, stop.clone());
     let registry = Registry::load(store.clone(), &config.features)?;
     let horizon = Horizon::new(store.clone());
+    let refresher =
+        Refresher::new(store.clone(), horizon.clone(), config.models_dir, config.refresh, stop.clone());
     let (heard, announcements) = watch::channel(());
     let service = FeatureStoreServiceServer::new(FeatureStoreService {
         store: store.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use finrank_contracts::feature::v1::{
-    RefreshRun, RefreshState, StartRefreshRequest, WatchRefreshRequest,
+    RefreshRun, RefreshScope, RefreshState, StartRefreshRequest, WatchRefreshRequest,
     feature_store_service_client::FeatureStoreServiceClient,
 };
 use serde::Serialize;
@@ -19,12 +19,15 @@ use crate::{client, output::Format, progress, settings::Settings};
 /// follows the same run. A run that was killed resumes with the partitions that are missing.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank refresh\n  finrank refresh --model-version two-tower-20260105-1a2b3c --json"
+    after_help = "Examples:\n  finrank refresh\n  finrank refresh --changes\n  finrank refresh --model-version two-tower-20260105-1a2b3c --json"
 )]
 pub(crate) struct Refresh {
     /// The model whose towers to run; by default the newest registered one.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "VERSION")]
     model_version: String,
+    /// Compute only what has changed since the model's newest generation; everything, if it has none.
+    #[arg(long)]
+    changes: bool,
     /// The feature-store server; by default the one that the settings name.
     #[arg(long, value_name = "URL")]
     feature_store: Option<String>,
@@ -36,6 +39,8 @@ pub(crate) struct Refresh {
 #[derive(Serialize)]
 struct Report {
     run_id: i64,
+    /// The full run that it adds changes to.
+    base_run_id: Option<i64>,
     model_version: String,
     rows: u64,
     partitions: u32,
@@ -46,9 +51,11 @@ struct Report {
 impl Refresh {
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let url = self.feature_store.unwrap_or_else(|| settings.feature_store_url());
-        let run = block_on(follow(&url, self.model_version, self.format))?;
+        let scope = if self.changes { RefreshScope::Changes } else { RefreshScope::Full };
+        let run = block_on(follow(&url, self.model_version, scope, self.format))?;
         let report = Report {
             run_id: run.run_id,
+            base_run_id: run.base_run_id,
             rows: run.rows_done,
             partitions: run.partitions_done,
             resumed: run.resumed,
@@ -57,7 +64,8 @@ impl Refresh {
         };
         self.format.print(&report, |report| {
             let Report { run_id, model_version, rows, partitions, seconds, .. } = report;
-            format!("generation {run_id}: {rows} embeddings of {model_version} in {partitions} partitions, {seconds:.1} s")
+            let added = report.base_run_id.map_or_else(String::new, |base| format!(" changed since {base} and after"));
+            format!("generation {run_id}: {rows} embeddings{added} of {model_version} in {partitions} partitions, {seconds:.1} s")
         })
     }
 }
@@ -66,9 +74,14 @@ impl Refresh {
 ///
 /// # Errors
 /// When the feature store cannot be reached or the run fails.
-pub(crate) async fn follow(url: &str, model_version: String, format: Format) -> anyhow::Result<RefreshRun> {
+pub(crate) async fn follow(
+    url: &str,
+    model_version: String,
+    scope: RefreshScope,
+    format: Format,
+) -> anyhow::Result<RefreshRun> {
     let mut store = FeatureStoreServiceClient::new(client::connect(url, "feature-store").await?);
-    let started = store.start_refresh(StartRefreshRequest { model_version }).await;
+    let started = store.start_refresh(StartRefreshRequest { model_version, scope: scope.into() }).await;
     let started = started.map_err(|status| client::refusal(&status))?.into_inner();
     let mut run = started.run.context("the feature store started no run")?;
 

@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
-use finrank_contracts::ranking::v1::{RecommendRequest, ranking_service_client::RankingServiceClient};
+use finrank_contracts::{
+    feature::v1::RefreshScope,
+    ranking::v1::{RecommendRequest, ranking_service_client::RankingServiceClient},
+};
 use finrank_store::cluster;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{
@@ -100,7 +103,12 @@ impl Demo {
         println!("feature-store at {store_url}");
 
         step("Computing every embedding");
-        let run = block_on(commands::refresh::follow(&store_url, String::new(), Format::for_a_person()))?;
+        let run = block_on(commands::refresh::follow(
+            &store_url,
+            String::new(),
+            RefreshScope::Full,
+            Format::for_a_person(),
+        ))?;
         println!("generation {}: {} embeddings of {}", run.run_id, run.rows_done, run.model_version);
 
         let ranking_url = settings.ranking_url();

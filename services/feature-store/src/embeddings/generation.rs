@@ -17,6 +17,8 @@ pub(crate) struct Generation {
     pub(crate) embedding_space: EmbeddingSpace,
     /// The SHA-256 of the bundle that computed it.
     pub(crate) bundle: Sha256Digest,
+    /// The runs that it is made of: of each id the newest row counts.
+    pub(crate) runs: Vec<i64>,
     /// Components of each vector.
     pub(crate) dimension: usize,
     pub(crate) features_as_of: DateTime<Utc>,
@@ -28,6 +30,7 @@ pub(super) struct GenerationRow {
     pub(super) model_version: String,
     pub(super) embedding_space: String,
     pub(super) bundle_sha256: String,
+    pub(super) runs: Vec<i64>,
     pub(super) dimension: i32,
     pub(super) features_as_of: DateTime<Utc>,
 }
@@ -42,6 +45,7 @@ impl TryFrom<GenerationRow> for Generation {
             embedding_space: EmbeddingSpace::parse(row.embedding_space)
                 .map_err(FeatureStoreError::StoredRow)?,
             bundle: Sha256Digest::parse(&row.bundle_sha256).map_err(FeatureStoreError::StoredRow)?,
+            runs: row.runs,
             dimension: row.dimension.unsigned_abs() as usize,
             features_as_of: row.features_as_of,
         })
@@ -86,7 +90,7 @@ pub(crate) async fn newest_generation(
     let row = sqlx::query_as!(
         GenerationRow,
         r#"select run_id as "run_id!", model_version as "model_version!",
-                  embedding_space as "embedding_space!", bundle_sha256 as "bundle_sha256!",
+                  embedding_space as "embedding_space!", bundle_sha256 as "bundle_sha256!", runs as "runs!",
                   dimension as "dimension!", features_as_of as "features_as_of!"
            from generations
            where model_version = coalesce($1, model_version)

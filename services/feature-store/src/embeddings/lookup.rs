@@ -26,7 +26,7 @@ pub(crate) enum Lookup {
         embedding: Embedding,
         computed_at: DateTime<Utc>,
     },
-    /// Never written.
+    /// Never written, or taken back.
     UnknownEntity,
     /// Written after the generation was computed.
     NotMaterialised,
@@ -37,6 +37,7 @@ struct Row {
     model_version: String,
     embedding_space: String,
     bundle_sha256: String,
+    runs: Vec<i64>,
     dimension: i32,
     features_as_of: DateTime<Utc>,
     id: String,
@@ -58,7 +59,7 @@ macro_rules! lookup_in {
              )
              select g.run_id as \"run_id!\", g.model_version as \"model_version!\",
                     g.embedding_space as \"embedding_space!\", g.bundle_sha256 as \"bundle_sha256!\",
-                    g.dimension as \"dimension!\", g.features_as_of as \"features_as_of!\",
+                    g.runs as \"runs!\", g.dimension as \"dimension!\", g.features_as_of as \"features_as_of!\",
                     asked.id as \"id!\", entity."
                 + $key
                 + " is not null as \"known!\",
@@ -70,11 +71,15 @@ macro_rules! lookup_in {
                 + " entity on entity."
                 + $key
                 + " = asked.id
-             left join "
+             left join lateral (
+                 select vector, computed_at from "
                 + $embeddings
-                + " e on e."
+                + " where "
                 + $key
-                + " = asked.id and e.run_id = g.run_id
+                + " = asked.id and run_id = any(g.runs)
+                 order by run_id desc
+                 limit 1
+             ) e on true
              order by asked.place",
             $asked as _,
             $version,
@@ -124,18 +129,20 @@ async fn found(rows: Vec<Row>, store: &Store, version: Option<&ModelVersion>) ->
                 model_version: row.model_version,
                 embedding_space: row.embedding_space,
                 bundle_sha256: row.bundle_sha256,
+                runs: row.runs,
                 dimension: row.dimension,
                 features_as_of: row.features_as_of,
             })?),
         };
         let lookup = match (row.vector, row.computed_at) {
+            // Of whom every statement was taken back an older embedding may be left.
+            _ if !row.known => Lookup::UnknownEntity,
             (Some(vector), Some(computed_at)) => Lookup::Present {
                 embedding: Embedding::from_le_bytes(&vector, generation.dimension)
                     .map_err(FeatureStoreError::StoredVector)?,
                 computed_at,
             },
-            _ if row.known => Lookup::NotMaterialised,
-            _ => Lookup::UnknownEntity,
+            _ => Lookup::NotMaterialised,
         };
         answers.push(Answer { id: row.id, lookup });
     }

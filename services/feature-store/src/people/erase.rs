@@ -43,6 +43,10 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
     let embeddings = sqlx::query!("delete from user_embeddings where user_id = $1", user_id.as_str())
         .execute(&mut *transaction)
         .await?;
+    let changes =
+        sqlx::query!("delete from refresh_changes where entity = 'user' and id = $1", user_id.as_str(),)
+            .execute(&mut *transaction)
+            .await?;
     // A partition begins with somebody's id; with the next one's it holds the same people. U+10FFFF sorts last.
     let bounds = sqlx::query!(
         "update refresh_partitions
@@ -58,6 +62,7 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
         ("customer_statements", statements.rows_affected()),
         ("event_statements", events.rows_affected()),
         ("user_embeddings", embeddings.rows_affected()),
+        ("refresh_changes", changes.rows_affected()),
         ("refresh_partitions", bounds.rows_affected()),
     ];
     if removed.iter().all(|(_, rows)| *rows == 0) {

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use finrank_store::Store;
 use postgres::Transaction;
+use sqlx::Postgres;
 
 use super::RunId;
 use crate::{FeatureStoreError, Result, people::forget_the_erased, watch::GENERATION_CHANNEL};
@@ -43,21 +44,86 @@ pub(super) fn fail(
     Ok(())
 }
 
-/// Drops all but the newest `keep` generations, and the unfinished runs that a generation has overtaken.
+/// Drops what only generations before the newest `keep` are made of, and the unfinished runs that a generation has
+/// overtaken. A run that a kept generation still stands on is merged into it: it loses the rows that later runs have
+/// written anew, and is no generation of its own any more.
 pub(super) async fn drop_old_generations(store: &Store, keep: NonZeroU32) -> Result<()> {
+    let mut transaction = store.pool().begin().await?;
     sqlx::query!(
         "with complete as (
-             select run_id from refresh_runs where state = 'complete' order by run_id desc
+             select run_id, coalesce(base_run_id, run_id) as base
+             from refresh_runs where state = 'complete'
+             order by run_id desc
          ),
          kept as (
-             select run_id from complete limit $1
+             select base from complete limit $1
          )
          delete from refresh_runs
-         where state = 'complete' and run_id not in (select run_id from kept)
+         where state in ('complete', 'merged')
+               and coalesce(base_run_id, run_id) not in (select base from kept)
             or state = 'failed' and run_id < (select max(run_id) from complete)",
         i64::from(keep.get()),
     )
-    .execute(store.pool())
+    .execute(&mut *transaction)
     .await?;
+    merge(&mut transaction, keep).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Merges runs that are not kept into the oldest kept one that stands on them.
+async fn merge(transaction: &mut sqlx::Transaction<'_, Postgres>, keep: NonZeroU32) -> Result<()> {
+    // Changes up to the oldest kept generation: what lies below them is read by no generation that is kept.
+    let changes = sqlx::query!(
+        r#"with kept as (
+               select run_id, coalesce(base_run_id, run_id) as base
+               from refresh_runs where state = 'complete'
+               order by run_id desc
+               limit $1
+           ),
+           oldest as (
+               select base, min(run_id) as run_id from kept group by base
+           )
+           select changing.run_id, oldest.base as "base!"
+           from oldest join refresh_runs changing on changing.base_run_id = oldest.base
+           where changing.run_id <= oldest.run_id and changing.state = 'complete'
+           order by changing.run_id"#,
+        i64::from(keep.get()),
+    )
+    .fetch_all(&mut **transaction)
+    .await?;
+    for changing in changes {
+        sqlx::query!(
+            "delete from user_embeddings using refresh_changes, refresh_runs
+             where refresh_changes.run_id = $1 and entity = 'user' and user_id = id
+               and user_embeddings.run_id = refresh_runs.run_id
+               and coalesce(base_run_id, refresh_runs.run_id) = $2 and refresh_runs.run_id < $1",
+            changing.run_id,
+            changing.base,
+        )
+        .execute(&mut **transaction)
+        .await?;
+        sqlx::query!(
+            "delete from product_embeddings using refresh_changes, refresh_runs
+             where refresh_changes.run_id = $1 and entity = 'product' and product_id = id
+               and product_embeddings.run_id = refresh_runs.run_id
+               and coalesce(base_run_id, refresh_runs.run_id) = $2 and refresh_runs.run_id < $1",
+            changing.run_id,
+            changing.base,
+        )
+        .execute(&mut **transaction)
+        .await?;
+        sqlx::query!("delete from refresh_changes where run_id = $1", changing.run_id)
+            .execute(&mut **transaction)
+            .await?;
+        sqlx::query!(
+            "update refresh_runs set state = 'merged'
+             where state = 'complete' and coalesce(base_run_id, run_id) = $2 and run_id < $1",
+            changing.run_id,
+            changing.base,
+        )
+        .execute(&mut **transaction)
+        .await?;
+    }
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! readers see the generation once all are there. A run that was stopped, failed or killed goes on from its
 //! whole partitions when its model version is started again. One worker lives at a time, whatever process it
 //! is in.
+//!
+//! An incremental run computes what has changed since the model version's newest generation, and adds to it.
 
 mod finish;
 mod lock;
@@ -22,9 +24,16 @@ use finrank_store::{
 use tokio::{runtime::Handle, sync::oneshot, task, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::run::{Run, RunId, RunState};
-use self::{lock::WorkerConnection, worker::Worker};
-use crate::{FeatureStoreError, RefreshConfig, Result};
+use self::{
+    lock::WorkerConnection,
+    plan::{Plan, Wanted},
+    worker::Worker,
+};
+pub use self::{
+    plan::Scope,
+    run::{Run, RunId, RunState},
+};
+use crate::{FeatureStoreError, RefreshConfig, Result, features::Horizon};
 
 /// How often the lock is tried before whoever holds it counts as a worker: who looks whether a run is
 /// abandoned holds it for a moment, too.
@@ -36,6 +45,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct Refresher {
     store: Store,
+    horizon: Horizon,
     models_dir: Arc<std::path::Path>,
     config: RefreshConfig,
     stop: CancellationToken,
@@ -53,26 +63,27 @@ pub struct StartedRun {
 
 impl Refresher {
     /// Reads bundles from `models_dir`; once `stop` is cancelled, a worker ends after the partition it is at.
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
+        horizon: Horizon,
         models_dir: impl Into<Arc<std::path::Path>>,
         config: RefreshConfig,
         stop: CancellationToken,
     ) -> Self {
-        Self { store, models_dir: models_dir.into(), config, stop, workers: TaskTracker::new() }
+        Self { store, horizon, models_dir: models_dir.into(), config, stop, workers: TaskTracker::new() }
     }
 
-    /// Starts a run of a model version, the newest registered one if none is named; goes on with its
-    /// unfinished run; or joins the run if a worker is at it already.
+    /// Starts a run of a model version, the newest registered one if none is named, over everything or what has
+    /// changed; goes on with its unfinished run; or joins the run if a worker is at it already.
     ///
     /// # Errors
     /// No such model version, a bundle that is missing or not the registered one, or another model version's
     /// run is under way.
-    pub async fn start(&self, version: Option<ModelVersion>) -> Result<StartedRun> {
+    pub async fn start(&self, version: Option<ModelVersion>, scope: Scope) -> Result<StartedRun> {
         let model = self.registered(version).await?;
         let bundle = self.load(&model).await?;
         for _ in 0..LOCK_ATTEMPTS {
-            if let Some(started) = self.try_start(&model.model_version, &bundle).await? {
+            if let Some(started) = self.try_start(&model.model_version, scope, &bundle).await? {
                 return Ok(started);
             }
             time::sleep(LOCK_PAUSE).await;
@@ -111,11 +122,16 @@ impl Refresher {
 
     /// Starts a worker on a thread of its own, which answers once it has planned. Nothing comes back when
     /// another worker lives.
-    async fn try_start(&self, version: &ModelVersion, bundle: &Arc<Bundle>) -> Result<Option<StartedRun>> {
+    async fn try_start(
+        &self,
+        version: &ModelVersion,
+        scope: Scope,
+        bundle: &Arc<Bundle>,
+    ) -> Result<Option<StartedRun>> {
         let (planned, answer) = oneshot::channel();
         let refresher = self.clone();
         let (version, bundle) = (version.clone(), bundle.clone());
-        self.workers.spawn_blocking(move || refresher.work(&version, bundle, planned));
+        self.workers.spawn_blocking(move || refresher.work(&version, scope, bundle, planned));
         let Some(Planned { run_id, resumed }) = answer.await.map_err(|_| FeatureStoreError::Stopped)?? else {
             return Ok(None);
         };
@@ -127,6 +143,7 @@ impl Refresher {
     fn work(
         self,
         version: &ModelVersion,
+        scope: Scope,
         bundle: Arc<Bundle>,
         planned: oneshot::Sender<Result<Option<Planned>>>,
     ) {
@@ -136,7 +153,7 @@ impl Refresher {
             Ok(None) => return answer(planned, Ok(None)),
             Err(error) => return answer(planned, Err(error)),
         };
-        let plan = match runtime.block_on(plan::plan(&self.store, version, self.config.partition_rows)) {
+        let plan = match runtime.block_on(self.plan(version, scope)) {
             Ok(plan) => plan,
             Err(error) => return answer(planned, Err(error)),
         };
@@ -150,6 +167,13 @@ impl Refresher {
             runtime,
         };
         worker.work(plan);
+    }
+
+    async fn plan(&self, version: &ModelVersion, scope: Scope) -> Result<Plan> {
+        self.horizon.advance().await?;
+        let known_at = self.horizon.moment().await?;
+        let partition_rows = self.config.partition_rows;
+        plan::plan(&self.store, &Wanted { version, scope, partition_rows, known_at }).await
     }
 
     /// Finds the run of the worker that holds the lock.

@@ -17,16 +17,33 @@ pub(super) struct EmbeddingRow {
     pub(super) embedding: Embedding,
 }
 
-/// The customers of a partition, those included that were written since it was planned.
-pub(super) async fn users(store: &Store, partition: &Partition) -> Result<Vec<UserRecord>> {
+/// The customers of a partition: those included that were written since it was planned, or only those that have
+/// changed, as the run's changes say.
+pub(super) async fn users(
+    store: &Store,
+    partition: &Partition,
+    changed_in: Option<RunId>,
+) -> Result<Vec<UserRecord>> {
     let [from, below] = partition.ends(UserId::parse)?;
-    Ok(records::user_records(store, from.as_ref(), below.as_ref(), usize::MAX).await?)
+    let (from, below) = (from.as_ref(), below.as_ref());
+    Ok(match changed_in {
+        None => records::user_records(store, from, below, usize::MAX).await?,
+        Some(run_id) => records::changed_user_records(store, run_id.get(), from, below).await?,
+    })
 }
 
 /// The products of a partition, likewise.
-pub(super) async fn products(store: &Store, partition: &Partition) -> Result<Vec<Product>> {
+pub(super) async fn products(
+    store: &Store,
+    partition: &Partition,
+    changed_in: Option<RunId>,
+) -> Result<Vec<Product>> {
     let [from, below] = partition.ends(ProductId::parse)?;
-    Ok(records::product_records(store, from.as_ref(), below.as_ref(), usize::MAX).await?)
+    let (from, below) = (from.as_ref(), below.as_ref());
+    Ok(match changed_in {
+        None => records::product_records(store, from, below, usize::MAX).await?,
+        Some(run_id) => records::changed_product_records(store, run_id.get(), from, below).await?,
+    })
 }
 
 /// Writes a partition's embeddings and marks it finished, both or neither.

@@ -53,6 +53,8 @@ pub struct Run {
     pub model_version: ModelVersion,
     /// How far it is.
     pub state: RunState,
+    /// The full run that it adds changes to; absent for a full one.
+    pub base: Option<RunId>,
     /// Embeddings to write.
     pub rows_total: u64,
     /// Embeddings written in whole partitions.
@@ -96,7 +98,7 @@ pub(super) async fn under_way(store: &Store) -> Result<Option<Run>> {
 /// Looks a run up as the table has it.
 pub(super) async fn read(store: &Store, run_id: RunId) -> Result<Run> {
     let row = sqlx::query!(
-        r#"select r.model_version, r.state, r.error, r.started_at, r.finished_at,
+        r#"select r.model_version, r.state, r.base_run_id, r.error, r.started_at, r.finished_at,
                   coalesce(sum(p.row_count), 0)::bigint as "rows_total!",
                   coalesce(sum(p.row_count) filter (where p.finished_at is not null), 0)::bigint as "rows_done!",
                   count(p.partition) as "partitions_total!",
@@ -113,6 +115,7 @@ pub(super) async fn read(store: &Store, run_id: RunId) -> Result<Run> {
         run_id,
         model_version: ModelVersion::parse(row.model_version).map_err(FeatureStoreError::StoredRow)?,
         state: state(&row.state),
+        base: row.base_run_id.map(RunId),
         rows_total: row.rows_total.unsigned_abs(),
         rows_done: row.rows_done.unsigned_abs(),
         partitions_total: u32::try_from(row.partitions_total).unwrap_or(u32::MAX),
@@ -123,10 +126,10 @@ pub(super) async fn read(store: &Store, run_id: RunId) -> Result<Run> {
     })
 }
 
-/// The schema allows these three and no other.
+/// The schema allows these four and no other.
 fn state(stored: &str) -> RunState {
     match stored {
-        "complete" => RunState::Complete,
+        "complete" | "merged" => RunState::Complete,
         "failed" => RunState::Failed,
         _ => RunState::Running,
     }

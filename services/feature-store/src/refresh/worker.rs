@@ -32,11 +32,11 @@ pub(super) struct Worker {
 impl Worker {
     /// Works until the run is complete or failed, and says which before the lock goes.
     pub(super) fn work(mut self, plan: Plan) {
-        let Plan { run_id, resumed, pending } = plan;
-        info!(%run_id, resumed, partitions = pending.len(), "refresh begins");
+        let Plan { run_id, resumed, incremental, pending } = plan;
+        info!(%run_id, resumed, incremental, partitions = pending.len(), "refresh begins");
         let written = pending
             .into_iter()
-            .try_for_each(|partition| self.write(run_id, &partition))
+            .try_for_each(|partition| self.write(run_id, incremental, &partition))
             .and_then(|()| finish::complete(self.connection.transaction()?, run_id));
         match written {
             Ok(()) => {
@@ -47,18 +47,21 @@ impl Worker {
         }
     }
 
-    fn write(&mut self, run_id: RunId, partition: &Partition) -> Result<()> {
+    fn write(&mut self, run_id: RunId, incremental: bool, partition: &Partition) -> Result<()> {
         if self.stop.is_cancelled() {
             return Err(FeatureStoreError::Stopped);
         }
+        let changed_in = incremental.then_some(run_id);
         let rows = match partition.entity {
             Entity::User => {
-                let users = self.runtime.block_on(partition::users(&self.store, partition))?;
+                let users = partition::users(&self.store, partition, changed_in);
+                let users = self.runtime.block_on(users)?;
                 let embeddings = self.bundle.user.encode(&users).map_err(FeatureStoreError::Encode)?;
                 rows(users.into_iter().map(|user| user.user_id.into()), embeddings)
             }
             Entity::Product => {
-                let products = self.runtime.block_on(partition::products(&self.store, partition))?;
+                let products = partition::products(&self.store, partition, changed_in);
+                let products = self.runtime.block_on(products)?;
                 let embeddings = self.bundle.product.encode(&products).map_err(FeatureStoreError::Encode)?;
                 rows(products.into_iter().map(|product| product.product_id.into()), embeddings)
             }

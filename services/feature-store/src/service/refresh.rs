@@ -12,7 +12,7 @@ use tonic::Status;
 use super::optional_version;
 use crate::{
     Result,
-    refresh::{Refresher, Run, RunId, RunState},
+    refresh::{Refresher, Run, RunId, RunState, Scope},
 };
 
 /// How often a run is looked at; the contract promises a state at least once a second.
@@ -25,7 +25,11 @@ pub(super) async fn start(
     refresher: &Refresher,
     request: v1::StartRefreshRequest,
 ) -> Result<v1::StartRefreshResponse> {
-    let started = refresher.start(optional_version(&request.model_version)?).await?;
+    let scope = match request.scope() {
+        v1::RefreshScope::Unspecified | v1::RefreshScope::Full => Scope::Full,
+        v1::RefreshScope::Changes => Scope::Changes,
+    };
+    let started = refresher.start(optional_version(&request.model_version)?, scope).await?;
     let run = v1::RefreshRun { resumed: started.resumed, ..on_the_wire(started.run) };
     Ok(v1::StartRefreshResponse { run: Some(run) })
 }
@@ -76,5 +80,6 @@ fn on_the_wire(run: Run) -> v1::RefreshRun {
         started_at: Some(wire::timestamp(run.started_at)),
         finished_at: run.finished_at.map(wire::timestamp),
         resumed: false,
+        base_run_id: run.base.map(RunId::get),
     }
 }

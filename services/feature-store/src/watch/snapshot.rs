@@ -80,10 +80,10 @@ async fn contents(view: &mut PgConnection, version: Option<&ModelVersion>) -> Re
 
 async fn product_count(view: &mut PgConnection, generation: &Generation) -> Result<u64> {
     let count = sqlx::query_scalar!(
-        r#"select count(*) as "count!"
-           from product_embeddings e join products p using (product_id)
-           where e.run_id = $1"#,
-        generation.run_id.get(),
+        r#"select count(distinct product_id) as "count!"
+           from product_embeddings join products using (product_id)
+           where run_id = any($1)"#,
+        &generation.runs,
     )
     .fetch_one(view)
     .await?;
@@ -98,15 +98,16 @@ async fn chunk(
 ) -> Result<Vec<EmbeddedProductRow>> {
     let rows = sqlx::query_as!(
         EmbeddedProductRow,
-        r#"select p.product_id as "product_id!", p.product_class as "product_class!", p.name as "name!",
+        r#"select distinct on (product_id)
+                  product_id as "product_id!", p.product_class as "product_class!", p.name as "name!",
                   p.description as "description!", p.issuer as "issuer!", p.risk_grade, p.status as "status!",
                   p.attributes as "attributes!: Json<Attributes>", p.event_time as "event_time!", e.vector,
                   e.computed_at
            from product_embeddings e join products p using (product_id)
-           where e.run_id = $1 and e.product_id > $2
-           order by e.product_id
+           where e.run_id = any($1) and product_id > $2
+           order by product_id, e.run_id desc
            limit $3"#,
-        generation.run_id.get(),
+        &generation.runs,
         after,
         CHUNK,
     )

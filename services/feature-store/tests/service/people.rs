@@ -94,6 +94,7 @@ async fn erases_a_customer_from_every_table_and_tells_how_much() {
             ("customer_statements", 1),
             ("event_statements", events),
             ("user_embeddings", 1),
+            ("refresh_changes", 0),
             ("refresh_partitions", 1)
         ]
     );

@@ -8,9 +8,9 @@ use chrono::Utc;
 use finrank_contracts::{
     common::v1::{Customer, Event, Product},
     feature::v1::{
-        BatchGetEmbeddingsRequest, BatchGetEmbeddingsResponse, EntityKind, RefreshRun, StartRefreshRequest,
-        WatchRefreshRequest, WriteCustomersRequest, WriteEventsRequest, WriteProductsRequest, WriteSummary,
-        feature_store_service_client::FeatureStoreServiceClient,
+        BatchGetEmbeddingsRequest, BatchGetEmbeddingsResponse, EntityKind, RefreshRun, RefreshScope,
+        StartRefreshRequest, WatchRefreshRequest, WriteCustomersRequest, WriteEventsRequest,
+        WriteProductsRequest, WriteSummary, feature_store_service_client::FeatureStoreServiceClient,
     },
 };
 use finrank_feature_store::{FeatureStoreConfig, serve};
@@ -113,7 +113,15 @@ impl FeatureStore {
     }
 
     pub(crate) async fn start_refresh(&mut self, version: &str) -> Result<RefreshRun, Status> {
-        let request = StartRefreshRequest { model_version: version.to_owned() };
+        self.start_scoped_refresh(version, RefreshScope::Full).await
+    }
+
+    pub(crate) async fn start_scoped_refresh(
+        &mut self,
+        version: &str,
+        scope: RefreshScope,
+    ) -> Result<RefreshRun, Status> {
+        let request = StartRefreshRequest { model_version: version.to_owned(), scope: scope.into() };
         let response = self.client.start_refresh(request).await?;
         Ok(response.into_inner().run.unwrap())
     }
