@@ -45,35 +45,25 @@ pub async fn user_records(
     rows.into_iter().map(UserRow::parse).collect()
 }
 
-/// The customers among [`user_records`] that have changed, as the refresh run says.
+/// The customers with these ids, as far as they are known, in the order of their ids.
 ///
 /// # Errors
 /// As [`user_records`].
-pub async fn changed_user_records(
-    store: &Store,
-    run_id: i64,
-    from: Option<&UserId>,
-    below: Option<&UserId>,
-) -> Result<Vec<UserRecord>> {
+pub async fn user_records_of(store: &Store, ids: &[UserId]) -> Result<Vec<UserRecord>> {
+    let ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
     let rows = sqlx::query_as!(
         UserRow,
-        r#"select customer.user_id as "user_id!", customer.attributes as "attributes!: Json<Attributes>",
+        r#"select user_id as "user_id!", attributes as "attributes!: Json<Attributes>",
                   array(
                       select product_id
                       from holdings
-                      where holdings.user_id = changed.id
+                      where holdings.user_id = customers.user_id
                       order by product_id
                   ) as "held!"
-           from refresh_changes changed
-           cross join lateral (
-               select user_id, attributes from customers where customers.user_id = changed.id
-           ) as customer
-           where changed.run_id = $1 and changed.entity = 'user'
-             and ($2::text is null or changed.id >= $2) and ($3::text is null or changed.id < $3)
-           order by changed.id"#,
-        run_id,
-        from.map(UserId::as_str),
-        below.map(UserId::as_str),
+           from customers
+           where user_id = any($1)
+           order by user_id"#,
+        &ids as _,
     )
     .fetch_all(store.pool())
     .await?;
@@ -127,29 +117,21 @@ pub async fn product_records(
     rows.into_iter().map(ProductRow::parse).collect()
 }
 
-/// The products among [`product_records`] that have changed, as the refresh run says.
+/// The products with these ids, as [`user_records_of`].
 ///
 /// # Errors
 /// As [`user_records`].
-pub async fn changed_product_records(
-    store: &Store,
-    run_id: i64,
-    from: Option<&ProductId>,
-    below: Option<&ProductId>,
-) -> Result<Vec<Product>> {
+pub async fn product_records_of(store: &Store, ids: &[ProductId]) -> Result<Vec<Product>> {
+    let ids: Vec<&str> = ids.iter().map(ProductId::as_str).collect();
     let rows = sqlx::query_as!(
         ProductRow,
-        r#"select p.product_id as "product_id!", p.product_class as "product_class!", p.name as "name!",
-                  p.description as "description!", p.issuer as "issuer!", p.risk_grade, p.status as "status!",
-                  p.attributes as "attributes!: Json<Attributes>", p.event_time as "event_time!"
-           from refresh_changes changed
-           cross join lateral (select * from products where products.product_id = changed.id) as p
-           where changed.run_id = $1 and changed.entity = 'product'
-             and ($2::text is null or changed.id >= $2) and ($3::text is null or changed.id < $3)
-           order by changed.id"#,
-        run_id,
-        from.map(ProductId::as_str),
-        below.map(ProductId::as_str),
+        r#"select product_id as "product_id!", product_class as "product_class!", name as "name!",
+                  description as "description!", issuer as "issuer!", risk_grade, status as "status!",
+                  attributes as "attributes!: Json<Attributes>", event_time as "event_time!"
+           from products
+           where product_id = any($1)
+           order by product_id"#,
+        &ids as _,
     )
     .fetch_all(store.pool())
     .await?;

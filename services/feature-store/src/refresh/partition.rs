@@ -9,7 +9,7 @@ use super::{
     RunId,
     plan::{Entity, Partition},
 };
-use crate::Result;
+use crate::{FeatureStoreError, Result};
 
 /// What one row of a partition is written as.
 pub(super) struct EmbeddingRow {
@@ -24,12 +24,13 @@ pub(super) async fn users(
     partition: &Partition,
     changed_in: Option<RunId>,
 ) -> Result<Vec<UserRecord>> {
+    if let Some(run_id) = changed_in {
+        let ids = changed(store, run_id, partition).await?.into_iter().map(UserId::parse);
+        let ids: Vec<UserId> = ids.collect::<Result<_, _>>().map_err(FeatureStoreError::StoredRow)?;
+        return Ok(records::user_records_of(store, &ids).await?);
+    }
     let [from, below] = partition.ends(UserId::parse)?;
-    let (from, below) = (from.as_ref(), below.as_ref());
-    Ok(match changed_in {
-        None => records::user_records(store, from, below, usize::MAX).await?,
-        Some(run_id) => records::changed_user_records(store, run_id.get(), from, below).await?,
-    })
+    Ok(records::user_records(store, from.as_ref(), below.as_ref(), usize::MAX).await?)
 }
 
 /// The products of a partition, likewise.
@@ -38,12 +39,29 @@ pub(super) async fn products(
     partition: &Partition,
     changed_in: Option<RunId>,
 ) -> Result<Vec<Product>> {
+    if let Some(run_id) = changed_in {
+        let ids = changed(store, run_id, partition).await?.into_iter().map(ProductId::parse);
+        let ids: Vec<ProductId> = ids.collect::<Result<_, _>>().map_err(FeatureStoreError::StoredRow)?;
+        return Ok(records::product_records_of(store, &ids).await?);
+    }
     let [from, below] = partition.ends(ProductId::parse)?;
-    let (from, below) = (from.as_ref(), below.as_ref());
-    Ok(match changed_in {
-        None => records::product_records(store, from, below, usize::MAX).await?,
-        Some(run_id) => records::changed_product_records(store, run_id.get(), from, below).await?,
-    })
+    Ok(records::product_records(store, from.as_ref(), below.as_ref(), usize::MAX).await?)
+}
+
+/// What of the partition has changed, as was noted when the run was planned.
+async fn changed(store: &Store, run_id: RunId, partition: &Partition) -> Result<Vec<String>> {
+    let ids = sqlx::query_scalar!(
+        "select id from refresh_changes
+         where run_id = $1 and entity = $2
+           and ($3::text is null or id >= $3) and ($4::text is null or id < $4)",
+        run_id.get(),
+        partition.entity.as_str(),
+        partition.first_id,
+        partition.below,
+    )
+    .fetch_all(store.pool())
+    .await?;
+    Ok(ids)
 }
 
 /// Writes a partition's embeddings and marks it finished, both or neither.
