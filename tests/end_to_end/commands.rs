@@ -14,7 +14,7 @@ fn alone() -> (tempfile::TempDir, Finrank) {
 #[test]
 fn every_command_has_help_with_an_example() {
     let (_state, finrank) = alone();
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["demo"],
         &["import"],
@@ -22,6 +22,8 @@ fn every_command_has_help_with_an_example() {
         &["evaluate"],
         &["train-scorer"],
         &["refresh"],
+        &["refresh", "list"],
+        &["refresh", "cancel"],
         &["serve"],
         &["recommend"],
         &["features"],
@@ -37,6 +39,26 @@ fn every_command_has_help_with_an_example() {
         assert!(help.contains("Example"), "{command:?}:\n{help}");
         assert!(help.contains("  finrank "), "{command:?}:\n{help}");
     }
+}
+
+#[tokio::test]
+async fn refresh_says_what_it_would_do_and_what_it_has_done() {
+    let world = World::shared().await;
+    let finrank = world.finrank();
+    let server = ["--feature-store", world.feature_store_url.as_str()];
+
+    let outlook = finrank.succeed(&[&["refresh", "--changes", "--dry-run"], &server[..]].concat());
+    let list = finrank.succeed(&[&["refresh", "list", "--json"], &server[..]].concat());
+    let too_late = finrank.fail(&[&["refresh", "--since", "2999-01-01T00:00:00Z"], &server[..]].concat());
+    let complete = serde_json::from_str::<serde_json::Value>(&list).unwrap()[0].clone();
+    let run_id = complete["run_id"].to_string();
+    let cancelled = finrank.fail(&[&["refresh", "cancel", &run_id], &server[..]].concat());
+
+    assert!(outlook.starts_with("would compute "), "{outlook}");
+    assert_eq!(complete["state"], "complete", "{list}");
+    assert_eq!(complete["rows"], complete["rows_total"], "{list}");
+    assert!(too_late.contains("since"), "{too_late}");
+    assert!(cancelled.contains("is complete and cannot be cancelled"), "{cancelled}");
 }
 
 #[tokio::test]

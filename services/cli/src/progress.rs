@@ -14,6 +14,11 @@ pub(crate) fn bar(total: u64, unit: &str, format: Format) -> ProgressBar {
     styled(total, &template, format)
 }
 
+/// As [`bar`], of work whose pace its server tells by the bar's message.
+pub(crate) fn served_bar(total: u64, unit: &str, format: Format) -> ProgressBar {
+    styled(total, &format!("{{spinner}} {{wide_bar}} {{human_pos}}/{{human_len}} {unit} {{msg}}"), format)
+}
+
 fn styled(total: u64, template: &str, format: Format) -> ProgressBar {
     if !format.for_people() {
         return ProgressBar::hidden();

@@ -63,6 +63,9 @@ pub struct FeaturesConfig {
 pub struct RefreshConfig {
     /// Rows of one partition, which is what one transaction writes and what a killed run loses at most.
     pub partition_rows: NonZeroU32,
+    /// Workers that this server puts to a run, each on a connection of its own, if the request names no number. Each
+    /// holds `partition_rows` rows in memory, whatever there is to refresh.
+    pub workers: NonZeroU32,
     /// How many whole generations are kept. Two, so that whoever still serves the one before can go on
     /// reading it while it switches.
     pub keep_generations: NonZeroU32,
@@ -72,6 +75,7 @@ impl Default for RefreshConfig {
     fn default() -> Self {
         Self {
             partition_rows: const { NonZeroU32::new(10_000).expect("10,000 is not zero") },
+            workers: const { NonZeroU32::new(2).expect("2 is not zero") },
             keep_generations: const { NonZeroU32::new(2).expect("2 is not zero") },
         }
     }

@@ -75,11 +75,25 @@ pub enum FeatureStoreError {
         /// Those that can be asked for, newest first.
         whole: Vec<String>,
     },
-    /// A worker came to the end of a run that is not its own any more, or not whole.
-    #[error("refresh run {run_id} has been taken over, or is not whole")]
-    NotToBeCompleted {
+    /// A worker is at a run that was completed, failed or cancelled meanwhile.
+    #[error("refresh run {run_id} was ended meanwhile")]
+    RunEnded {
         /// The run.
         run_id: RunId,
+    },
+    /// What readers see cannot be cancelled.
+    #[error("refresh run {run_id} is complete and cannot be cancelled")]
+    RunComplete {
+        /// The run.
+        run_id: RunId,
+    },
+    /// A part was to be computed of a model version that has no whole refresh.
+    #[error(
+        "model version {version} has no whole refresh that a part could be added to: refresh all of it first"
+    )]
+    NothingToAddTo {
+        /// The model version.
+        version: ModelVersion,
     },
     /// Nothing has been refreshed to the end.
     #[error("no refresh is whole yet: start one first")]
@@ -180,6 +194,8 @@ impl From<FeatureStoreError> for Status {
             FeatureStoreError::NotWhole { .. } => {
                 status::failed_precondition("MODEL_VERSION_NOT_WHOLE", message)
             }
+            FeatureStoreError::RunComplete { .. } => status::failed_precondition("REFRESH_COMPLETE", message),
+            FeatureStoreError::NothingToAddTo { .. } => status::failed_precondition("NO_GENERATION", message),
             FeatureStoreError::NoGeneration => status::failed_precondition("NO_GENERATION", message),
             FeatureStoreError::Bundle(_) => status::failed_precondition("BUNDLE_UNUSABLE", message),
             FeatureStoreError::Store(StoreError::FeatureExpired { .. }) => {

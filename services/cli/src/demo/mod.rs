@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use finrank_contracts::{
-    feature::v1::RefreshScope,
+    feature::v1::StartRefreshRequest,
     ranking::v1::{RecommendRequest, ranking_service_client::RankingServiceClient},
 };
 use finrank_store::cluster;
@@ -105,8 +105,7 @@ impl Demo {
         step("Computing every embedding");
         let run = block_on(commands::refresh::follow(
             &store_url,
-            String::new(),
-            RefreshScope::Full,
+            StartRefreshRequest::default(),
             Format::for_a_person(),
         ))?;
         println!("generation {}: {} embeddings of {}", run.run_id, run.rows_done, run.model_version);

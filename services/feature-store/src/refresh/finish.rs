@@ -6,14 +6,18 @@ use finrank_store::Store;
 use postgres::Transaction;
 use sqlx::Postgres;
 
-use super::RunId;
+use super::run::{self, Run, RunId, RunState};
 use crate::{FeatureStoreError, Result, people::forget_the_erased, watch::GENERATION_CHANNEL};
 
-/// Makes the run a generation that readers see, and tells whoever listens.
+/// Makes the run a generation that readers see, and tells whoever listens. Returns whether it was not one yet: of
+/// several workers that find nothing left to do, the first one completes it.
 ///
 /// Asked on the worker's own connection, as is [`fail`]: a worker whose connection is gone has lost the lock,
 /// another one may have taken the run over, and neither may be said of it any more.
-pub(super) fn complete(mut transaction: Transaction<'_>, run_id: RunId) -> Result<()> {
+///
+/// # Errors
+/// [`FeatureStoreError::RunEnded`] when the run was ended otherwise.
+pub(super) fn complete(mut transaction: Transaction<'_>, run_id: RunId) -> Result<bool> {
     forget_the_erased(&mut transaction, run_id)?;
     let completed = transaction.execute(
         "update refresh_runs set state = 'complete', error = '', finished_at = now()
@@ -22,11 +26,15 @@ pub(super) fn complete(mut transaction: Transaction<'_>, run_id: RunId) -> Resul
         &[&run_id.get()],
     )?;
     if completed == 0 {
-        return Err(FeatureStoreError::NotToBeCompleted { run_id });
+        let whole = "select from refresh_runs where run_id = $1 and state in ('complete', 'merged')";
+        return match transaction.query_opt(whole, &[&run_id.get()])? {
+            Some(_) => Ok(false),
+            None => Err(FeatureStoreError::RunEnded { run_id }),
+        };
     }
     transaction.execute("select pg_notify($1, $2)", &[&GENERATION_CHANNEL, &run_id.to_string()])?;
     transaction.commit()?;
-    Ok(())
+    Ok(true)
 }
 
 /// Says what stopped the run. Its whole partitions stay for the next start.
@@ -42,6 +50,25 @@ pub(super) fn fail(
     )?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Ends a run that is not complete. Its workers see that before they write another partition.
+///
+/// # Errors
+/// [`FeatureStoreError::RunComplete`] when readers see it already.
+pub(super) async fn cancel(store: &Store, run_id: RunId) -> Result<Run> {
+    sqlx::query!(
+        "update refresh_runs set state = 'cancelled', error = '', finished_at = now()
+         where run_id = $1 and state in ('running', 'failed')",
+        run_id.get(),
+    )
+    .execute(store.pool())
+    .await?;
+    let run = run::read(&mut *store.pool().acquire().await?, run_id).await?;
+    match run.state {
+        RunState::Cancelled => Ok(run),
+        _ => Err(FeatureStoreError::RunComplete { run_id }),
+    }
 }
 
 /// Drops what only generations before the newest `keep` are made of, and the unfinished runs that a generation has
@@ -61,7 +88,7 @@ pub(super) async fn drop_old_generations(store: &Store, keep: NonZeroU32) -> Res
          delete from refresh_runs
          where state in ('complete', 'merged')
                and coalesce(base_run_id, run_id) not in (select base from kept)
-            or state = 'failed' and run_id < (select max(run_id) from complete)",
+            or state in ('failed', 'cancelled') and run_id < (select max(run_id) from complete)",
         i64::from(keep.get()),
     )
     .execute(&mut *transaction)

@@ -2,19 +2,21 @@
 //!
 //! A run is a generation. It is cut into partitions, each written with its mark in one transaction, and
 //! readers see the generation once all are there. A run that was stopped, failed or killed goes on from its
-//! whole partitions when its model version is started again. One worker lives at a time, whatever process it
-//! is in.
+//! whole partitions when its model version is started again. One run is under way at a time; any number of workers,
+//! in one process or several, share its partitions.
 //!
 //! An incremental run computes what has changed since the model version's newest generation, and adds to it.
 
 mod finish;
+mod lease;
 mod lock;
 mod partition;
 mod plan;
+mod request;
 mod run;
 mod worker;
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use finrank_model::{Bundle, ModelVersion, Sha256Digest, bundle_directory};
 use finrank_store::{
@@ -23,21 +25,21 @@ use finrank_store::{
 };
 use tokio::{runtime::Handle, sync::oneshot, task, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
 
 use self::{
     lock::WorkerConnection,
     plan::{Plan, Wanted},
-    worker::Worker,
+    worker::{Task, Worker},
 };
 pub use self::{
-    plan::Scope,
+    request::{Entity, RefreshRequest, Scope},
     run::{Run, RunId, RunState},
 };
 use crate::{FeatureStoreError, RefreshConfig, Result, features::Horizon};
 
-/// How often the lock is tried before whoever holds it counts as a worker: who looks whether a run is
-/// abandoned holds it for a moment, too.
-const LOCK_ATTEMPTS: u32 = 5;
+/// How often the lock is tried: who plans a run, or looks whether one is abandoned, has it alone for a moment.
+const LOCK_ATTEMPTS: u32 = 20;
 /// How long to wait in between.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
@@ -73,22 +75,45 @@ impl Refresher {
         Self { store, horizon, models_dir: models_dir.into(), config, stop, workers: TaskTracker::new() }
     }
 
-    /// Starts a run of a model version, the newest registered one if none is named, over everything or what has
-    /// changed; goes on with its unfinished run; or joins the run if a worker is at it already.
+    /// Starts a run, or goes on with the unfinished one of the same request; or puts this process's workers to the
+    /// model version's run that is under way. Returns once it is planned.
     ///
     /// # Errors
-    /// No such model version, a bundle that is missing or not the registered one, or another model version's
-    /// run is under way.
-    pub async fn start(&self, version: Option<ModelVersion>, scope: Scope) -> Result<StartedRun> {
-        let model = self.registered(version).await?;
+    /// No such model version, a bundle that is missing or not the registered one, another model version's run is under
+    /// way, or a part is asked for and there is nothing that it could be added to.
+    pub async fn start(&self, request: RefreshRequest) -> Result<StartedRun> {
+        let model = self.registered(request.version.clone()).await?;
         let bundle = self.load(&model).await?;
         for _ in 0..LOCK_ATTEMPTS {
-            if let Some(started) = self.try_start(&model.model_version, scope, &bundle).await? {
+            let mut started = self.try_plan(&model.model_version, &request, &bundle).await?;
+            if started.is_none() {
+                started = self.under_way(&model.model_version).await?;
+            }
+            if let Some(started) = started {
+                if !request.dry_run {
+                    self.hire(&started.run, &bundle, request.workers);
+                }
                 return Ok(started);
             }
             time::sleep(LOCK_PAUSE).await;
         }
-        self.join(&model.model_version).await
+        Err(FeatureStoreError::RefreshChanging)
+    }
+
+    /// Ends a run that is not complete; what it has written is never served.
+    ///
+    /// # Errors
+    /// No such run, or it is complete.
+    pub async fn cancel(&self, run_id: RunId) -> Result<Run> {
+        finish::cancel(&self.store, run_id).await
+    }
+
+    /// The newest runs that are stored, or those before `before`.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached.
+    pub async fn list(&self, before: Option<RunId>, limit: usize) -> Result<Vec<Run>> {
+        run::list(&self.store, before, limit).await
     }
 
     /// A run as it stands, whichever process works on it.
@@ -120,81 +145,98 @@ impl Refresher {
         bundle.map(Arc::new).map_err(FeatureStoreError::Bundle)
     }
 
-    /// Starts a worker on a thread of its own, which answers once it has planned. Nothing comes back when
-    /// another worker lives.
-    async fn try_start(
+    /// Plans on a thread that then is the run's first worker. Nothing comes back when a worker lives already.
+    async fn try_plan(
         &self,
         version: &ModelVersion,
-        scope: Scope,
+        request: &RefreshRequest,
         bundle: &Arc<Bundle>,
     ) -> Result<Option<StartedRun>> {
         let (planned, answer) = oneshot::channel();
         let refresher = self.clone();
-        let (version, bundle) = (version.clone(), bundle.clone());
-        self.workers.spawn_blocking(move || refresher.work(&version, scope, bundle, planned));
-        let Some(Planned { run_id, resumed }) = answer.await.map_err(|_| FeatureStoreError::Stopped)?? else {
-            return Ok(None);
-        };
-        let run = run::read(&self.store, run_id).await?;
-        Ok(Some(StartedRun { run, resumed }))
+        let (version, request, bundle) = (version.clone(), request.clone(), bundle.clone());
+        self.workers.spawn_blocking(move || refresher.plan_and_work(&version, &request, bundle, planned));
+        answer.await.map_err(|_| FeatureStoreError::Stopped)?
     }
 
-    /// The whole life of a worker: takes the lock, plans, answers, works. Blocks.
-    fn work(
+    /// The whole life of the first worker: has the lock alone, plans, answers, works. Blocks.
+    fn plan_and_work(
         self,
         version: &ModelVersion,
-        scope: Scope,
+        request: &RefreshRequest,
         bundle: Arc<Bundle>,
-        planned: oneshot::Sender<Result<Option<Planned>>>,
+        planned: oneshot::Sender<Result<Option<StartedRun>>>,
     ) {
-        let runtime = Handle::current();
-        let connection = match WorkerConnection::open(self.store.url()) {
+        // Whoever asked may have gone; the worker goes on all the same.
+        let answer = |answer| drop(planned.send(answer));
+        let mut connection = match WorkerConnection::open_alone(self.store.url()) {
             Ok(Some(connection)) => connection,
-            Ok(None) => return answer(planned, Ok(None)),
-            Err(error) => return answer(planned, Err(error)),
+            Ok(None) => return answer(Ok(None)),
+            Err(error) => return answer(Err(error)),
         };
-        let plan = match runtime.block_on(self.plan(version, scope)) {
-            Ok(plan) => plan,
-            Err(error) => return answer(planned, Err(error)),
-        };
-        answer(planned, Ok(Some(Planned { run_id: plan.run_id, resumed: plan.resumed })));
-        let worker = Worker {
-            connection,
-            store: self.store,
-            bundle,
-            keep_generations: self.config.keep_generations,
-            stop: self.stop,
-            runtime,
-        };
-        worker.work(plan);
+        let plan = Handle::current().block_on(self.plan(version, request));
+        let shared = plan.and_then(|plan| connection.let_others_join().map(|()| plan));
+        match shared {
+            Ok(Plan { run, resumed }) => {
+                answer(Ok(Some(StartedRun { run: run.clone(), resumed })));
+                if !request.dry_run {
+                    self.worker(connection, &run, bundle).work();
+                }
+            }
+            Err(error) => answer(Err(error)),
+        }
     }
 
-    async fn plan(&self, version: &ModelVersion, scope: Scope) -> Result<Plan> {
+    async fn plan(&self, version: &ModelVersion, request: &RefreshRequest) -> Result<Plan> {
         self.horizon.advance().await?;
-        let known_at = self.horizon.moment().await?;
-        let partition_rows = self.config.partition_rows;
-        plan::plan(&self.store, &Wanted { version, scope, partition_rows, known_at }).await
+        let wanted = Wanted {
+            version,
+            scope: request.scope,
+            only: request.only,
+            partition_rows: self.config.partition_rows,
+            known_at: self.horizon.moment().await?,
+            dry_run: request.dry_run,
+        };
+        plan::plan(&self.store, &wanted).await
     }
 
-    /// Finds the run of the worker that holds the lock.
-    async fn join(&self, version: &ModelVersion) -> Result<StartedRun> {
+    /// The run that workers are at. Nothing comes back when it is just beginning or ending.
+    async fn under_way(&self, version: &ModelVersion) -> Result<Option<StartedRun>> {
         match run::under_way(&self.store).await? {
-            Some(run) if run.model_version == *version => Ok(StartedRun { run, resumed: true }),
+            Some(run) if run.model_version == *version => Ok(Some(StartedRun { run, resumed: true })),
             Some(run) => {
                 Err(FeatureStoreError::RefreshUnderWay { run_id: run.run_id, version: run.model_version })
             }
-            None => Err(FeatureStoreError::RefreshChanging),
+            None => Ok(None),
         }
     }
-}
 
-/// What a worker answers once it has planned.
-struct Planned {
-    run_id: RunId,
-    resumed: bool,
-}
+    /// Puts more workers to a run, until this process has as many as wanted.
+    fn hire(&self, run: &Run, bundle: &Arc<Bundle>, wanted: Option<NonZeroU32>) {
+        let wanted = wanted.unwrap_or(self.config.workers).get() as usize;
+        for _ in self.workers.len()..wanted {
+            let (refresher, run, bundle) = (self.clone(), run.clone(), bundle.clone());
+            self.workers.spawn_blocking(move || match WorkerConnection::open_shared(refresher.store.url()) {
+                Ok(Some(connection)) => refresher.worker(connection, &run, bundle).work(),
+                Ok(None) => debug!(run_id = %run.run_id, "a worker is not needed any more"),
+                Err(error) => warn!(run_id = %run.run_id, %error, "a worker cannot begin"),
+            });
+        }
+    }
 
-/// Whoever asked may have gone; the worker goes on all the same.
-fn answer(asked: oneshot::Sender<Result<Option<Planned>>>, answer: Result<Option<Planned>>) {
-    let _ = asked.send(answer);
+    fn worker(&self, connection: WorkerConnection, run: &Run, bundle: Arc<Bundle>) -> Worker {
+        Worker {
+            connection,
+            task: Task {
+                run_id: run.run_id,
+                incremental: run.base.is_some(),
+                bundle,
+                page_rows: self.config.partition_rows,
+                store: self.store.clone(),
+                runtime: Handle::current(),
+            },
+            keep_generations: self.config.keep_generations,
+            stop: self.stop.clone(),
+        }
+    }
 }

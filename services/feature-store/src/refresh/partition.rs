@@ -1,14 +1,12 @@
-//! One partition: its entities read, and its embeddings written with the mark that they are.
+//! One partition: its entities read page by page, so that one that has grown needs no more memory than any other, and
+//! their embeddings written in the order of their ids.
 
 use chrono::{DateTime, Utc};
 use finrank_model::{Embedding, Product, ProductId, UserId, UserRecord};
 use finrank_store::{Store, records};
 use postgres::{Transaction, binary_copy::BinaryCopyInWriter, types::Type};
 
-use super::{
-    RunId,
-    plan::{Entity, Partition},
-};
+use super::{Entity, RunId};
 use crate::{FeatureStoreError, Result};
 
 /// What one row of a partition is written as.
@@ -17,75 +15,96 @@ pub(super) struct EmbeddingRow {
     pub(super) embedding: Embedding,
 }
 
-/// The customers of a partition: those included that were written since it was planned, or only those that have
-/// changed, as the run's changes say.
-pub(super) async fn users(
-    store: &Store,
-    partition: &Partition,
-    changed_in: Option<RunId>,
-) -> Result<Vec<UserRecord>> {
-    if let Some(run_id) = changed_in {
-        let ids = changed(store, run_id, partition).await?.into_iter().map(UserId::parse);
-        let ids: Vec<UserId> = ids.collect::<Result<_, _>>().map_err(FeatureStoreError::StoredRow)?;
-        return Ok(records::user_records_of(store, &ids).await?);
+/// Where the entities of a run are.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) store: &'a Store,
+    /// Of a run that computes only what its changes say.
+    pub(super) changed_in: Option<RunId>,
+}
+
+/// A way through a partition, from its first id to its end.
+pub(super) struct Pages<Id> {
+    from: Option<Id>,
+    below: Option<Id>,
+    /// The id at `from`, if it was on the page before.
+    read: Option<Id>,
+    limit: usize,
+    is_over: bool,
+}
+
+impl<Id: Clone + PartialEq + AsRef<str>> Pages<Id> {
+    /// Pages of at most `rows` entities.
+    pub(super) fn new([from, below]: [Option<Id>; 2], rows: usize) -> Self {
+        // A page begins with the id that the one before ended with.
+        Self { from, below, read: None, limit: rows.saturating_add(1), is_over: false }
     }
-    let [from, below] = partition.ends(UserId::parse)?;
-    Ok(records::user_records(store, from.as_ref(), below.as_ref(), usize::MAX).await?)
-}
 
-/// The products of a partition, likewise.
-pub(super) async fn products(
-    store: &Store,
-    partition: &Partition,
-    changed_in: Option<RunId>,
-) -> Result<Vec<Product>> {
-    if let Some(run_id) = changed_in {
-        let ids = changed(store, run_id, partition).await?.into_iter().map(ProductId::parse);
-        let ids: Vec<ProductId> = ids.collect::<Result<_, _>>().map_err(FeatureStoreError::StoredRow)?;
-        return Ok(records::product_records_of(store, &ids).await?);
+    /// Whether everything was read.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
-    let [from, below] = partition.ends(ProductId::parse)?;
-    Ok(records::product_records(store, from.as_ref(), below.as_ref(), usize::MAX).await?)
+
+    /// Leaves out what was on the page before, and goes on behind this one.
+    fn turn<T>(&mut self, mut page: Vec<T>, id: impl Fn(&T) -> &Id) -> Vec<T> {
+        self.is_over = page.len() < self.limit;
+        let Some(last) = page.last().map(|entity| id(entity).clone()) else {
+            return page;
+        };
+        self.from = Some(last.clone());
+        let read = self.read.replace(last);
+        if page.first().map(&id) == read.as_ref() {
+            page.remove(0);
+        }
+        page
+    }
+
+    /// What of this page has changed, as was noted when the run was planned.
+    async fn changed(&self, store: &Store, run_id: RunId, entity: Entity) -> Result<Vec<String>> {
+        let ids = sqlx::query_scalar!(
+            "select id from refresh_changes
+             where run_id = $1 and entity = $2
+               and ($3::text is null or id >= $3) and ($4::text is null or id < $4)
+             order by id
+             limit $5",
+            run_id.get(),
+            entity.as_str(),
+            self.from.as_ref().map(AsRef::as_ref),
+            self.below.as_ref().map(AsRef::as_ref),
+            i64::try_from(self.limit).unwrap_or(i64::MAX),
+        )
+        .fetch_all(store.pool())
+        .await?;
+        Ok(ids)
+    }
 }
 
-/// What of the partition has changed, as was noted when the run was planned.
-async fn changed(store: &Store, run_id: RunId, partition: &Partition) -> Result<Vec<String>> {
-    let ids = sqlx::query_scalar!(
-        "select id from refresh_changes
-         where run_id = $1 and entity = $2
-           and ($3::text is null or id >= $3) and ($4::text is null or id < $4)",
-        run_id.get(),
-        partition.entity.as_str(),
-        partition.first_id,
-        partition.below,
-    )
-    .fetch_all(store.pool())
-    .await?;
-    Ok(ids)
+/// The next customers of a partition, those included that were written since it was planned.
+pub(super) async fn next_users(source: Source<'_>, pages: &mut Pages<UserId>) -> Result<Vec<UserRecord>> {
+    let Some(run_id) = source.changed_in else {
+        let (from, below) = (pages.from.as_ref(), pages.below.as_ref());
+        let page = records::user_records(source.store, from, below, pages.limit).await?;
+        return Ok(pages.turn(page, |user| &user.user_id));
+    };
+    let ids = pages.changed(source.store, run_id, Entity::User).await?.into_iter().map(UserId::parse);
+    let ids = ids.collect::<Result<Vec<_>, _>>().map_err(FeatureStoreError::StoredRow)?;
+    Ok(records::user_records_of(source.store, &pages.turn(ids, |id| id)).await?)
 }
 
-/// Writes a partition's embeddings and marks it finished, both or neither.
-pub(super) fn write(
-    mut transaction: Transaction<'_>,
-    run_id: RunId,
-    partition: &Partition,
-    rows: &[EmbeddingRow],
-) -> Result<()> {
-    copy(&mut transaction, run_id, partition.entity, rows)?;
-    // It now holds what was read, which may be more than was planned; and no feature that it read is newer
-    // than this moment.
-    transaction.execute(
-        "update refresh_partitions set finished_at = now(), row_count = $4
-         where run_id = $1 and entity = $2 and partition = $3",
-        &[&run_id.get(), &partition.entity.as_str(), &partition.number, &(rows.len() as i64)],
-    )?;
-    transaction
-        .execute("update refresh_runs set features_as_of = now() where run_id = $1", &[&run_id.get()])?;
-    transaction.commit()?;
-    Ok(())
+/// The next products of a partition, likewise.
+pub(super) async fn next_products(source: Source<'_>, pages: &mut Pages<ProductId>) -> Result<Vec<Product>> {
+    let Some(run_id) = source.changed_in else {
+        let (from, below) = (pages.from.as_ref(), pages.below.as_ref());
+        let page = records::product_records(source.store, from, below, pages.limit).await?;
+        return Ok(pages.turn(page, |product| &product.product_id));
+    };
+    let ids = pages.changed(source.store, run_id, Entity::Product).await?.into_iter().map(ProductId::parse);
+    let ids = ids.collect::<Result<Vec<_>, _>>().map_err(FeatureStoreError::StoredRow)?;
+    Ok(records::product_records_of(source.store, &pages.turn(ids, |id| id)).await?)
 }
 
-fn copy(
+/// Writes embeddings into the run.
+pub(super) fn copy(
     transaction: &mut Transaction<'_>,
     run_id: RunId,
     entity: Entity,

@@ -1,5 +1,5 @@
-//! Decides what a worker has to do: goes on with the unfinished run of the model, or cuts users and products, all of
-//! them or those that have changed, into partitions by ranges of their ids. Only a worker that holds the lock may
+//! Decides what is to be done: goes on with the unfinished run of the same request, or cuts users and products, all of
+//! them or those that have changed, into partitions by ranges of their ids. Only who has the workers' lock alone may
 //! plan.
 
 use std::num::NonZeroU32;
@@ -9,76 +9,31 @@ use finrank_model::{InvalidField, ModelVersion};
 use finrank_store::Store;
 use sqlx::{Postgres, Transaction};
 
-use super::{RunId, lock::ABANDONED};
+use super::{
+    Entity, RunId, Scope,
+    lock::ABANDONED,
+    run::{self, Run},
+};
 use crate::{FeatureStoreError, Result};
 
 /// A run that is ready to be worked on.
 pub(super) struct Plan {
-    pub(super) run_id: RunId,
+    pub(super) run: Run,
     /// Whether it goes on with an earlier run.
     pub(super) resumed: bool,
-    /// Whether it computes only what has changed.
-    pub(super) incremental: bool,
-    /// What is not written yet, users first.
-    pub(super) pending: Vec<Partition>,
 }
 
-/// Rows that one transaction writes: ids from `first_id` on and below `below`, both in Postgres's order.
-pub(super) struct Partition {
-    pub(super) entity: Entity,
-    /// From 0 within the entity.
-    pub(super) number: i32,
-    /// Absent for the first one, which has no lower end: what sorts before it may come later.
-    pub(super) first_id: Option<String>,
-    /// Absent for the last one.
-    pub(super) below: Option<String>,
-}
-
-impl Partition {
-    /// Both ends as ids.
-    pub(super) fn ends<'a, Id>(
-        &'a self,
-        parse: impl Fn(&'a str) -> Result<Id, InvalidField>,
-    ) -> Result<[Option<Id>; 2]> {
-        let end = |raw: &'a Option<String>| raw.as_deref().map(&parse).transpose();
-        let ends = || Ok([end(&self.first_id)?, end(&self.below)?]);
-        ends().map_err(FeatureStoreError::StoredRow)
-    }
-}
-
-/// Whose embeddings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entity {
-    User,
-    Product,
-}
-
-impl Entity {
-    /// The stored form.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Product => "product",
-        }
-    }
-}
-
-/// What is to be computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Every embedding.
-    Full,
-    /// What has changed since the model version's newest generation; everything, if there is none.
-    Changes,
-}
-
-/// How a run is to be planned.
+/// What is to be planned.
 pub(super) struct Wanted<'a> {
     pub(super) version: &'a ModelVersion,
     pub(super) scope: Scope,
+    /// Absent for users and products.
+    pub(super) only: Option<Entity>,
     pub(super) partition_rows: NonZeroU32,
     /// What was learned before this moment can be read.
     pub(super) known_at: DateTime<Utc>,
+    /// Whether to write nothing.
+    pub(super) dry_run: bool,
 }
 
 /// Plans a run, and says that it runs.
@@ -86,16 +41,21 @@ pub(super) async fn plan(store: &Store, wanted: &Wanted<'_>) -> Result<Plan> {
     let mut transaction = store.pool().begin().await?;
     fail_abandoned_runs(&mut transaction).await?;
     let unfinished = unfinished_run(&mut transaction, wanted).await?;
-    let (run_id, incremental) = match unfinished {
+    let run_id = match unfinished {
         Some(unfinished) => resume(&mut transaction, unfinished).await?,
         None => begin(&mut transaction, wanted).await?,
     };
-    let pending = pending(&mut transaction, run_id).await?;
+    let run = run::read(&mut transaction, run_id).await?;
+    let resumed = unfinished.is_some();
+    if wanted.dry_run {
+        transaction.rollback().await?;
+        return Ok(Plan { run: Run { run_id: RunId::from(0), ..run }, resumed });
+    }
     transaction.commit().await?;
-    Ok(Plan { run_id, resumed: unfinished.is_some(), incremental, pending })
+    Ok(Plan { run, resumed })
 }
 
-/// Whoever holds the lock knows that no other worker lives.
+/// Whoever has the lock alone knows that no worker lives.
 async fn fail_abandoned_runs(transaction: &mut Transaction<'_, Postgres>) -> Result<()> {
     sqlx::query!(
         "update refresh_runs set state = 'failed', error = $1, finished_at = now() where state = 'running'",
@@ -106,62 +66,98 @@ async fn fail_abandoned_runs(transaction: &mut Transaction<'_, Postgres>) -> Res
     Ok(())
 }
 
-/// A run to go on with, and whether it computes only changes.
-type Unfinished = (RunId, bool);
-
-/// The model's run to go on with. One that a complete run has overtaken is left alone: it would become a
-/// generation of older features under a smaller number. So is one of changes, if everything is wanted.
+/// The model's run to go on with: one of the same request, or a full one where changes are wanted. One that a complete
+/// run has overtaken is left alone: it would become a generation of older features under a smaller number.
 async fn unfinished_run(
     transaction: &mut Transaction<'_, Postgres>,
     wanted: &Wanted<'_>,
-) -> Result<Option<Unfinished>> {
-    let unfinished = sqlx::query!(
-        r#"select run_id, base_run_id is not null as "incremental!" from refresh_runs
-           where model_version = $1 and state = 'failed' and (base_run_id is null or $2)
-             and run_id > (select coalesce(max(run_id), 0) from refresh_runs where state = 'complete')
-           order by run_id desc
-           limit 1"#,
+) -> Result<Option<RunId>> {
+    let unfinished = sqlx::query_scalar!(
+        "select run_id from refresh_runs
+         where model_version = $1 and state = 'failed'
+           and (scope = $2 and only_entity is not distinct from $3 and since is not distinct from $4
+                or scope = 'full' and only_entity is null and $3::text is null)
+           and run_id > (select coalesce(max(run_id), 0) from refresh_runs where state = 'complete')
+         order by run_id desc
+         limit 1",
         wanted.version.as_str(),
-        wanted.scope == Scope::Changes,
+        wanted.scope.as_str(),
+        wanted.only.map(Entity::as_str),
+        wanted.scope.since(),
     )
     .fetch_optional(&mut **transaction)
     .await?;
-    Ok(unfinished.map(|unfinished| (unfinished.run_id.into(), unfinished.incremental)))
+    Ok(unfinished.map(RunId::from))
 }
 
-async fn resume(transaction: &mut Transaction<'_, Postgres>, unfinished: Unfinished) -> Result<Unfinished> {
+async fn resume(transaction: &mut Transaction<'_, Postgres>, unfinished: RunId) -> Result<RunId> {
     sqlx::query!(
-        "update refresh_runs set state = 'running', error = '', finished_at = null where run_id = $1",
-        unfinished.0.get(),
+        "update refresh_runs set state = 'running', error = '', finished_at = null, worked_from = clock_timestamp()
+         where run_id = $1",
+        unfinished.get(),
     )
     .execute(&mut **transaction)
     .await?;
     Ok(unfinished)
 }
 
-async fn begin(transaction: &mut Transaction<'_, Postgres>, wanted: &Wanted<'_>) -> Result<Unfinished> {
-    let base = match wanted.scope {
-        Scope::Full => None,
-        Scope::Changes => base(transaction, wanted.version).await?,
+async fn begin(transaction: &mut Transaction<'_, Postgres>, wanted: &Wanted<'_>) -> Result<RunId> {
+    let newest = newest(transaction, wanted.version).await?;
+    let base = match (wanted.scope, wanted.only) {
+        (Scope::Full, None) => None,
+        (Scope::Changes { .. }, None) => newest,
+        (_, Some(_)) => Some(newest.ok_or_else(|| nothing_to_add_to(wanted.version))?),
+    };
+    let from = match &base {
+        Some(base) => changed_from(base, wanted.scope)?,
+        None => None,
+    };
+    // What is left out now is still to be computed by the next run.
+    let known_at = match &base {
+        Some(base) if wanted.only.is_some() => base.known_at,
+        _ => wanted.known_at,
     };
     let run_id = sqlx::query_scalar!(
-        "insert into refresh_runs (model_version, state, features_as_of, known_at, base_run_id)
-         values ($1, 'running', now(), $2, $3)
+        "insert into refresh_runs
+             (model_version, state, features_as_of, known_at, base_run_id, scope, only_entity, since)
+         values ($1, 'running', now(), $2, $3, $4, $5, $6)
          returning run_id",
         wanted.version.as_str(),
-        wanted.known_at,
+        known_at,
         base.as_ref().map(|base| base.run_id),
+        wanted.scope.as_str(),
+        wanted.only.map(Entity::as_str),
+        wanted.scope.since(),
     )
     .fetch_one(&mut **transaction)
     .await?;
-    match &base {
-        None => cut_all(transaction, run_id, wanted.partition_rows).await?,
-        Some(base) => {
-            note_changes(transaction, run_id, base.known_at, wanted.known_at).await?;
-            cut_changes(transaction, run_id, wanted.partition_rows).await?;
+    if base.is_none() {
+        cut_all(transaction, run_id, wanted.partition_rows).await?;
+    } else {
+        match from {
+            Some(from) => note_changes(transaction, run_id, wanted.only, from, wanted.known_at).await?,
+            None => note_all(transaction, run_id, wanted.only).await?,
         }
+        cut_changes(transaction, run_id, wanted.partition_rows).await?;
     }
-    Ok((run_id.into(), base.is_some()))
+    Ok(run_id.into())
+}
+
+fn nothing_to_add_to(version: &ModelVersion) -> FeatureStoreError {
+    FeatureStoreError::NothingToAddTo { version: version.clone() }
+}
+
+/// From when on changes are taken; nothing when everything is wanted.
+fn changed_from(base: &Base, scope: Scope) -> Result<Option<DateTime<Utc>>> {
+    match scope {
+        Scope::Full => Ok(None),
+        Scope::Changes { since: Some(since) } if since > base.known_at => {
+            let reason =
+                format!("is later than {}, up to when the newest generation knows all", base.known_at);
+            Err(InvalidField::new("since", reason).into())
+        }
+        Scope::Changes { since } => Ok(Some(since.unwrap_or(base.known_at))),
+    }
 }
 
 /// The full run below the model's newest generation, and up to when that generation knows everything.
@@ -170,7 +166,7 @@ struct Base {
     known_at: DateTime<Utc>,
 }
 
-async fn base(transaction: &mut Transaction<'_, Postgres>, version: &ModelVersion) -> Result<Option<Base>> {
+async fn newest(transaction: &mut Transaction<'_, Postgres>, version: &ModelVersion) -> Result<Option<Base>> {
     let newest = sqlx::query!(
         r#"select coalesce(base_run_id, run_id) as "base_run_id!", known_at from refresh_runs
            where model_version = $1 and state = 'complete'
@@ -187,20 +183,50 @@ async fn base(transaction: &mut Transaction<'_, Postgres>, version: &ModelVersio
 async fn note_changes(
     transaction: &mut Transaction<'_, Postgres>,
     run_id: i64,
+    only: Option<Entity>,
     from: DateTime<Utc>,
     below: DateTime<Utc>,
 ) -> Result<()> {
     sqlx::query!(
         "insert into refresh_changes (run_id, entity, id)
-         select $1::bigint, 'user', user_id from customer_statements where known_at >= $2 and known_at < $3
-         union
-         select $1, 'user', user_id from event_statements
-         where known_at >= $2 and known_at < $3 and (kind in ('acquired', 'closed') or revision > 0)
-         union
-         select $1, 'product', product_id from product_statements where known_at >= $2 and known_at < $3",
+         select $1::bigint, entity, id
+         from (
+             select 'user' as entity, user_id as id from customer_statements
+             where known_at >= $2 and known_at < $3
+             union
+             select 'user', user_id from event_statements
+             where known_at >= $2 and known_at < $3 and (kind in ('acquired', 'closed') or revision > 0)
+             union
+             select 'product', product_id from product_statements where known_at >= $2 and known_at < $3
+         ) as changed
+         where entity = coalesce($4, entity)",
         run_id,
         from,
         below,
+        only.map(Entity::as_str),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Notes everyone, or every product, to be computed again.
+async fn note_all(
+    transaction: &mut Transaction<'_, Postgres>,
+    run_id: i64,
+    only: Option<Entity>,
+) -> Result<()> {
+    sqlx::query!(
+        "insert into refresh_changes (run_id, entity, id)
+         select $1::bigint, entity, id
+         from (
+             select 'user' as entity, user_id as id from customers
+             union all
+             select 'product', product_id from products
+         ) as known
+         where entity = coalesce($2, entity)",
+        run_id,
+        only.map(Entity::as_str),
     )
     .execute(&mut **transaction)
     .await?;
@@ -251,28 +277,4 @@ async fn cut_all(
     .execute(&mut **transaction)
     .await?;
     Ok(())
-}
-
-async fn pending(transaction: &mut Transaction<'_, Postgres>, run_id: RunId) -> Result<Vec<Partition>> {
-    let rows = sqlx::query!(
-        r#"select entity, partition, first_id, below
-           from (
-               select entity, partition, first_id, finished_at,
-                      lead(first_id) over (partition by entity order by partition) as below
-               from refresh_partitions
-               where run_id = $1
-           ) as ranged
-           where finished_at is null
-           order by entity desc, partition"#,
-        run_id.get(),
-    )
-    .fetch_all(&mut **transaction)
-    .await?;
-    let partitions = rows.into_iter().map(|row| Partition {
-        entity: if row.entity == "user" { Entity::User } else { Entity::Product },
-        number: row.partition,
-        first_id: Some(row.first_id).filter(|first_id| !first_id.is_empty()),
-        below: row.below,
-    });
-    Ok(partitions.collect())
 }

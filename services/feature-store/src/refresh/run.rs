@@ -5,8 +5,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use finrank_model::ModelVersion;
 use finrank_store::Store;
+use sqlx::PgConnection;
 
-use super::lock;
+use super::{Entity, Scope, lock};
 use crate::{FeatureStoreError, Result};
 
 /// Numbers a refresh run, and the generation of embeddings that it writes; later ones are larger.
@@ -41,6 +42,8 @@ pub enum RunState {
     Complete,
     /// Stopped; starting its model version again goes on with it.
     Failed,
+    /// Ended by request; never to be served.
+    Cancelled,
 }
 
 /// A run as it stands.
@@ -53,6 +56,10 @@ pub struct Run {
     pub model_version: ModelVersion,
     /// How far it is.
     pub state: RunState,
+    /// What was asked for.
+    pub scope: Scope,
+    /// Of whom; absent for users and products.
+    pub only: Option<Entity>,
     /// The full run that it adds changes to; absent for a full one.
     pub base: Option<RunId>,
     /// Embeddings to write.
@@ -63,6 +70,8 @@ pub struct Run {
     pub partitions_total: u32,
     /// Transactions made.
     pub partitions_done: u32,
+    /// Embeddings written per second since it was begun or last gone on with.
+    pub rows_per_second: f64,
     /// What stopped it; empty unless it failed.
     pub error: String,
     /// When it was planned.
@@ -77,9 +86,10 @@ pub struct Run {
 /// # Errors
 /// [`FeatureStoreError::RunNotFound`], or what Postgres says.
 pub(super) async fn find(store: &Store, run_id: RunId) -> Result<Run> {
-    let run = read(store, run_id).await?;
+    let mut view = store.pool().acquire().await?;
+    let run = read(&mut view, run_id).await?;
     if run.state == RunState::Running && lock::fail_if_abandoned(store, run_id).await? {
-        return read(store, run_id).await;
+        return read(&mut view, run_id).await;
     }
     Ok(run)
 }
@@ -90,47 +100,104 @@ pub(super) async fn under_way(store: &Store) -> Result<Option<Run>> {
         .fetch_optional(store.pool())
         .await?;
     match run_id {
-        Some(run_id) => read(store, run_id.into()).await.map(Some),
+        Some(run_id) => read(&mut *store.pool().acquire().await?, run_id.into()).await.map(Some),
         None => Ok(None),
     }
 }
 
 /// Looks a run up as the table has it.
-pub(super) async fn read(store: &Store, run_id: RunId) -> Result<Run> {
-    let row = sqlx::query!(
-        r#"select r.model_version, r.state, r.base_run_id, r.error, r.started_at, r.finished_at,
+pub(super) async fn read(view: &mut PgConnection, run_id: RunId) -> Result<Run> {
+    let mut found = rows(view, Some(run_id), None, 1).await?;
+    found.pop().ok_or(FeatureStoreError::RunNotFound { run_id })
+}
+
+/// The newest runs, or those before `before`.
+pub(super) async fn list(store: &Store, before: Option<RunId>, limit: usize) -> Result<Vec<Run>> {
+    rows(&mut *store.pool().acquire().await?, None, before, limit).await
+}
+
+async fn rows(
+    view: &mut PgConnection,
+    run_id: Option<RunId>,
+    before: Option<RunId>,
+    limit: usize,
+) -> Result<Vec<Run>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select r.run_id, r.model_version, r.state, r.scope, r.only_entity, r.since, r.base_run_id, r.error,
+                  r.started_at, r.finished_at,
                   coalesce(sum(p.row_count), 0)::bigint as "rows_total!",
                   coalesce(sum(p.row_count) filter (where p.finished_at is not null), 0)::bigint as "rows_done!",
+                  coalesce(sum(p.row_count) filter (where p.finished_at >= r.worked_from), 0)::float8
+                      as "rows_lately!",
+                  extract(epoch from coalesce(r.finished_at, clock_timestamp()) - r.worked_from)::float8
+                      as "seconds_lately!",
                   count(p.partition) as "partitions_total!",
                   count(p.finished_at) as "partitions_done!"
            from refresh_runs r left join refresh_partitions p using (run_id)
-           where r.run_id = $1
-           group by r.run_id"#,
-        run_id.get(),
+           where ($1::bigint is null or r.run_id = $1) and ($2::bigint is null or r.run_id < $2)
+           group by r.run_id
+           order by r.run_id desc
+           limit $3"#,
+        run_id.map(RunId::get),
+        before.map(RunId::get),
+        i64::try_from(limit).unwrap_or(i64::MAX),
     )
-    .fetch_optional(store.pool())
-    .await?
-    .ok_or(FeatureStoreError::RunNotFound { run_id })?;
-    Ok(Run {
-        run_id,
-        model_version: ModelVersion::parse(row.model_version).map_err(FeatureStoreError::StoredRow)?,
-        state: state(&row.state),
-        base: row.base_run_id.map(RunId),
-        rows_total: row.rows_total.unsigned_abs(),
-        rows_done: row.rows_done.unsigned_abs(),
-        partitions_total: u32::try_from(row.partitions_total).unwrap_or(u32::MAX),
-        partitions_done: u32::try_from(row.partitions_done).unwrap_or(u32::MAX),
-        error: row.error,
-        started_at: row.started_at,
-        finished_at: row.finished_at,
-    })
+    .fetch_all(view)
+    .await?;
+    rows.into_iter().map(Row::parse).collect()
 }
 
-/// The schema allows these four and no other.
+struct Row {
+    run_id: i64,
+    model_version: String,
+    state: String,
+    scope: String,
+    only_entity: Option<String>,
+    since: Option<DateTime<Utc>>,
+    base_run_id: Option<i64>,
+    error: String,
+    started_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+    rows_total: i64,
+    rows_done: i64,
+    rows_lately: f64,
+    seconds_lately: f64,
+    partitions_total: i64,
+    partitions_done: i64,
+}
+
+impl Row {
+    fn parse(self) -> Result<Run> {
+        Ok(Run {
+            run_id: self.run_id.into(),
+            model_version: ModelVersion::parse(self.model_version).map_err(FeatureStoreError::StoredRow)?,
+            state: state(&self.state),
+            scope: if self.scope == "full" { Scope::Full } else { Scope::Changes { since: self.since } },
+            only: self.only_entity.as_deref().map(Entity::from_stored),
+            base: self.base_run_id.map(RunId),
+            rows_total: self.rows_total.unsigned_abs(),
+            rows_done: self.rows_done.unsigned_abs(),
+            partitions_total: u32::try_from(self.partitions_total).unwrap_or(u32::MAX),
+            partitions_done: u32::try_from(self.partitions_done).unwrap_or(u32::MAX),
+            rows_per_second: if self.rows_lately > 0.0 {
+                self.rows_lately / self.seconds_lately
+            } else {
+                0.0
+            },
+            error: self.error,
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+        })
+    }
+}
+
+/// The schema allows these five and no other.
 fn state(stored: &str) -> RunState {
     match stored {
         "complete" | "merged" => RunState::Complete,
         "failed" => RunState::Failed,
+        "cancelled" => RunState::Cancelled,
         _ => RunState::Running,
     }
 }

@@ -1,98 +1,158 @@
-//! Works a plan off, partition by partition, on a thread of its own: reads entities, runs their tower, and
-//! writes the embeddings together with the mark that the partition is done.
+//! One of the workers of a run, on a thread of its own: takes partitions until none is left, reads their entities, runs
+//! the tower, and writes the embeddings together with the mark that the partition is done.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, thread, time::Duration};
 
-use finrank_model::{Bundle, Embedding};
+use finrank_model::{Bundle, Embedding, ProductId, UserId};
 use finrank_store::Store;
+use postgres::Transaction;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{
-    RunId, finish,
+    Entity, RunId, finish,
+    lease::{self, Lease, Partition},
     lock::WorkerConnection,
-    partition::{self, EmbeddingRow},
-    plan::{Entity, Partition, Plan},
+    partition::{self, EmbeddingRow, Pages, Source},
 };
 use crate::{FeatureStoreError, Result};
+
+/// How long to wait for the others' last partitions: one whose worker dies is free again.
+const LEASE_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a worker works with. Lives on a blocking thread: Postgres by COPY and the towers both block, and the
 /// lock goes when its connection is dropped.
 pub(super) struct Worker {
     pub(super) connection: WorkerConnection,
-    pub(super) store: Store,
-    pub(super) bundle: Arc<Bundle>,
+    pub(super) task: Task,
     pub(super) keep_generations: NonZeroU32,
     pub(super) stop: CancellationToken,
+}
+
+/// What there is to do in each partition.
+pub(super) struct Task {
+    pub(super) run_id: RunId,
+    /// Whether only what has changed is computed.
+    pub(super) incremental: bool,
+    pub(super) bundle: Arc<Bundle>,
+    /// Rows that are held in memory at the same time.
+    pub(super) page_rows: NonZeroU32,
+    pub(super) store: Store,
     /// For the questions that sqlx asks.
     pub(super) runtime: Handle,
 }
 
 impl Worker {
-    /// Works until the run is complete or failed, and says which before the lock goes.
-    pub(super) fn work(mut self, plan: Plan) {
-        let Plan { run_id, resumed, incremental, pending } = plan;
-        info!(%run_id, resumed, incremental, partitions = pending.len(), "refresh begins");
-        let written = pending
-            .into_iter()
-            .try_for_each(|partition| self.write(run_id, incremental, &partition))
-            .and_then(|()| finish::complete(self.connection.transaction()?, run_id));
-        match written {
-            Ok(()) => {
+    /// Works until nothing is left to do in the run. The last one says that it is complete; whoever meets an error says
+    /// that it has failed, and the others end.
+    pub(super) fn work(mut self) {
+        let run_id = self.task.run_id;
+        info!(%run_id, "a worker begins");
+        let completed =
+            self.write_all().and_then(|()| finish::complete(self.connection.transaction()?, run_id));
+        match completed {
+            Ok(true) => {
                 info!(%run_id, "refresh is complete");
                 self.drop_old_generations();
             }
-            Err(reason) => self.fail(run_id, &reason),
+            Ok(false) => info!(%run_id, "nothing is left for this worker"),
+            Err(reason @ FeatureStoreError::RunEnded { .. }) => info!(%run_id, %reason, "a worker ends"),
+            Err(reason) => self.fail(&reason),
         }
     }
 
-    fn write(&mut self, run_id: RunId, incremental: bool, partition: &Partition) -> Result<()> {
-        if self.stop.is_cancelled() {
-            return Err(FeatureStoreError::Stopped);
+    fn write_all(&mut self) -> Result<()> {
+        loop {
+            if self.stop.is_cancelled() {
+                return Err(FeatureStoreError::Stopped);
+            }
+            let mut transaction = self.connection.transaction()?;
+            match lease::take(&mut transaction, self.task.run_id)? {
+                Lease::Taken(partition) => self.task.write(transaction, &partition)?,
+                Lease::AllTaken => {
+                    drop(transaction);
+                    thread::sleep(LEASE_PAUSE);
+                }
+                Lease::NothingLeft => return Ok(()),
+            }
         }
-        let changed_in = incremental.then_some(run_id);
-        let rows = match partition.entity {
-            Entity::User => {
-                let users = partition::users(&self.store, partition, changed_in);
-                let users = self.runtime.block_on(users)?;
-                let embeddings = self.bundle.user.encode(&users).map_err(FeatureStoreError::Encode)?;
-                rows(users.into_iter().map(|user| user.user_id.into()), embeddings)
+    }
+
+    /// An old generation that stays does no harm, and the next refresh drops it.
+    fn drop_old_generations(&self) {
+        let dropped = finish::drop_old_generations(&self.task.store, self.keep_generations);
+        if let Err(error) = self.task.runtime.block_on(dropped) {
+            error!(%error, "old generations could not be dropped");
+        }
+    }
+
+    /// If not even that can be stored, the run is found abandoned later. One whose server is stopped leaves the run to
+    /// the workers of other servers, if there are any.
+    fn fail(mut self, reason: &FeatureStoreError) {
+        let run_id = self.task.run_id;
+        error!(%run_id, error = %reason, "a worker fails");
+        let stored = match reason {
+            FeatureStoreError::Stopped => {
+                self.connection.transaction_of_the_last(|alone| finish::fail(alone, run_id, reason))
             }
-            Entity::Product => {
-                let products = partition::products(&self.store, partition, changed_in);
-                let products = self.runtime.block_on(products)?;
-                let embeddings = self.bundle.product.encode(&products).map_err(FeatureStoreError::Encode)?;
-                rows(products.into_iter().map(|product| product.product_id.into()), embeddings)
-            }
+            _ => self
+                .connection
+                .transaction()
+                .and_then(|transaction| finish::fail(transaction, run_id, reason)),
         };
-        partition::write(self.connection.transaction()?, run_id, partition, &rows)?;
+        if let Err(error) = stored {
+            error!(%run_id, %error, "the failure could not be stored");
+        }
+    }
+}
+
+impl Task {
+    /// Writes a whole partition by the transaction that holds its lease.
+    fn write(&self, mut transaction: Transaction<'_>, partition: &Partition) -> Result<()> {
+        let rows = match partition.entity {
+            Entity::User => self.write_users(&mut transaction, partition),
+            Entity::Product => self.write_products(&mut transaction, partition),
+        }?;
+        lease::give_up_written(transaction, self.run_id, partition, rows)?;
         info!(
-            %run_id,
+            run_id = %self.run_id,
             entity = partition.entity.as_str(),
             partition = partition.number,
-            rows = rows.len(),
+            rows,
             "partition is written"
         );
         Ok(())
     }
 
-    /// An old generation that stays does no harm, and the next refresh drops it.
-    fn drop_old_generations(&self) {
-        let dropped = finish::drop_old_generations(&self.store, self.keep_generations);
-        if let Err(error) = self.runtime.block_on(dropped) {
-            error!(%error, "old generations could not be dropped");
+    fn write_users(&self, transaction: &mut Transaction<'_>, partition: &Partition) -> Result<usize> {
+        let mut pages = Pages::new(partition.ends(UserId::parse)?, self.page_rows.get() as usize);
+        let mut written = 0;
+        while !pages.is_over() {
+            let users = self.runtime.block_on(partition::next_users(self.source(), &mut pages))?;
+            let embeddings = self.bundle.user.encode(&users).map_err(FeatureStoreError::Encode)?;
+            let rows = rows(users.into_iter().map(|user| user.user_id.into()), embeddings);
+            partition::copy(transaction, self.run_id, Entity::User, &rows)?;
+            written += rows.len();
         }
+        Ok(written)
     }
 
-    /// If not even that can be stored, the run is found abandoned later.
-    fn fail(&mut self, run_id: RunId, reason: &FeatureStoreError) {
-        error!(%run_id, error = %reason, "refresh failed");
-        let stored =
-            self.connection.transaction().and_then(|transaction| finish::fail(transaction, run_id, reason));
-        if let Err(error) = stored {
-            error!(%run_id, %error, "the failure could not be stored");
+    fn write_products(&self, transaction: &mut Transaction<'_>, partition: &Partition) -> Result<usize> {
+        let mut pages = Pages::new(partition.ends(ProductId::parse)?, self.page_rows.get() as usize);
+        let mut written = 0;
+        while !pages.is_over() {
+            let products = self.runtime.block_on(partition::next_products(self.source(), &mut pages))?;
+            let embeddings = self.bundle.product.encode(&products).map_err(FeatureStoreError::Encode)?;
+            let rows = rows(products.into_iter().map(|product| product.product_id.into()), embeddings);
+            partition::copy(transaction, self.run_id, Entity::Product, &rows)?;
+            written += rows.len();
         }
+        Ok(written)
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { store: &self.store, changed_in: self.incremental.then_some(self.run_id) }
     }
 }
 

@@ -84,6 +84,20 @@ impl FeatureStoreRpcs for FeatureStoreService {
         Ok(Response::new(refresh::watch(self.refresher.clone(), request.into_inner(), stop).await?))
     }
 
+    async fn cancel_refresh(
+        &self,
+        request: Request<v1::CancelRefreshRequest>,
+    ) -> Result<Response<v1::CancelRefreshResponse>, Status> {
+        Ok(Response::new(refresh::cancel(&self.refresher, request.into_inner()).await?))
+    }
+
+    async fn list_refreshes(
+        &self,
+        request: Request<v1::ListRefreshesRequest>,
+    ) -> Result<Response<v1::ListRefreshesResponse>, Status> {
+        Ok(Response::new(refresh::list(&self.refresher, request.into_inner()).await?))
+    }
+
     async fn batch_get_embeddings(
         &self,
         request: Request<v1::BatchGetEmbeddingsRequest>,

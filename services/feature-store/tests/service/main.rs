@@ -10,5 +10,6 @@ mod ingest_oracle;
 mod outage;
 mod people;
 mod refresh;
+mod shared_refresh;
 mod support;
 mod watch;

@@ -43,6 +43,7 @@ impl FeatureStore {
             FeatureStoreConfig { models_dir: models.path().to_owned(), ..FeatureStoreConfig::default() };
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.refresh.partition_rows = NonZeroU32::new(10).unwrap();
+        config.refresh.workers = NonZeroU32::new(1).unwrap();
         config.watch.heartbeat = Duration::from_millis(200);
         config.write_idle_limit = Duration::from_secs(2);
         let shutdown = CancellationToken::new();
@@ -121,7 +122,15 @@ impl FeatureStore {
         version: &str,
         scope: RefreshScope,
     ) -> Result<RefreshRun, Status> {
-        let request = StartRefreshRequest { model_version: version.to_owned(), scope: scope.into() };
+        let model_version = version.to_owned();
+        let scope = scope.into();
+        self.start_requested_refresh(StartRefreshRequest { model_version, scope, ..Default::default() }).await
+    }
+
+    pub(crate) async fn start_requested_refresh(
+        &mut self,
+        request: StartRefreshRequest,
+    ) -> Result<RefreshRun, Status> {
         let response = self.client.start_refresh(request).await?;
         Ok(response.into_inner().run.unwrap())
     }
@@ -182,12 +191,26 @@ impl FeatureStore {
 
     /// Waits until someone waits at the gate.
     pub(crate) async fn until_someone_waits_at_the_gate(&self) {
-        let waits = "select exists (
-                         select from pg_locks where relation = 'user_embeddings'::regclass and not granted
-                     )";
-        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(self.database.store.pool()).await.unwrap() {
+        self.until_waiting_at_the_gate(1).await;
+    }
+
+    /// Waits until so many wait at the gate.
+    pub(crate) async fn until_waiting_at_the_gate(&self, waiting: i64) {
+        let waits =
+            "select count(*) from pg_locks where relation = 'user_embeddings'::regclass and not granted";
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(self.database.store.pool()).await.unwrap()
+            < waiting
+        {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Cuts the connection of one of those who wait at the gate.
+    pub(crate) async fn cut_one_workers_connection(&self) {
+        let cut = "select pg_terminate_backend(pid) from pg_locks
+                   where relation = 'user_embeddings'::regclass and not granted
+                   limit 1";
+        sqlx::query(cut).execute(self.database.store.pool()).await.unwrap();
     }
 
     /// Cuts the connection of whoever waits at the gate.
