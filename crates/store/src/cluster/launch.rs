@@ -98,12 +98,15 @@ impl Launched {
     }
 }
 
-/// Waits for a server that somebody else launched.
-pub(super) fn wait_until_ready(cluster: &Cluster, data_dir: &Path) -> Result<()> {
+/// Waits for a server that somebody else launched. Returns whether it answers, and has not ended meanwhile.
+pub(super) fn wait_until_ready(cluster: &Cluster, data_dir: &Path) -> Result<bool> {
     let give_up = Instant::now() + START_LIMIT;
     while Instant::now() < give_up {
         if answers(cluster) {
-            return Ok(());
+            return Ok(true);
+        }
+        if running(data_dir)?.as_ref() != Some(cluster) {
+            return Ok(false);
         }
         thread::sleep(POLL);
     }

@@ -84,11 +84,8 @@ pub fn start(config: &ClusterConfig) -> Result<Cluster> {
     let data_dir = absolute(&config.data_dir)?;
     let _alone = lock(&data_dir)?;
     let cluster = match running(&data_dir)? {
-        Some(cluster) => {
-            launch::wait_until_ready(&cluster, &data_dir)?;
-            cluster
-        }
-        None => {
+        Some(cluster) if launch::wait_until_ready(&cluster, &data_dir)? => cluster,
+        _ => {
             let programs = Programs::find(config.bin_dir.as_deref())?;
             let account = Account::for_servers()?;
             create::unless_it_exists(&data_dir, &programs, &account)?;
