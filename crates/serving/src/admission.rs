@@ -29,8 +29,9 @@ use crate::{
 
 /// When a client that was shed may come again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
-/// Twice the resolution of tokio's clock.
-const MOMENT: Duration = Duration::from_millis(2);
+/// How much earlier than the caller's deadline ours is, at least and at most: at least twice the resolution of tokio's
+/// clock.
+const MOMENT: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(10));
 /// A year is any time, and a clock can add it.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Paths of our own services; health and reflection have others.
@@ -119,7 +120,9 @@ where
 /// A moment less than the caller allows: when that has passed, tonic answers CANCELLED, which tells nobody why.
 fn allowed_by_caller(request: &http::Request<Body>) -> Option<Duration> {
     let raw = request.headers().get(TIMEOUT_HEADER)?.to_str().ok()?;
-    Some(parse_timeout(raw)?.saturating_sub(MOMENT).min(LONGEST))
+    let allowed = parse_timeout(raw)?;
+    let (least, most) = MOMENT;
+    Some(allowed.saturating_sub((allowed / 20).clamp(least, most)).min(LONGEST))
 }
 
 /// Paths of the rpcs that stream in either direction, read from the contracts themselves.
