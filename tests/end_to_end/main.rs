@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod features;
 mod grpcurl;
+mod kills;
 mod life_cycle;
 mod recommendations;
 mod world;
