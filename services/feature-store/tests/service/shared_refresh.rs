@@ -32,6 +32,26 @@ async fn shares_a_run_among_workers_without_a_lost_or_doubled_row() {
 }
 
 #[tokio::test]
+async fn shares_a_run_among_servers() {
+    let mut store = FeatureStore::start_filled(45, 3).await;
+    let bundle = store.register_model("m1", 1).await;
+    let mut second = store.second_server().await;
+    let gate = store.close_gate().await;
+    let started = store.start_refresh("m1").await.unwrap();
+    store.until_someone_waits_at_the_gate().await;
+
+    let joined = second.start_refresh(request(|_| ())).await.unwrap().into_inner().run.unwrap();
+    // One worker of each.
+    store.until_waiting_at_the_gate(2).await;
+    gate.rollback().await.unwrap();
+    let run = store.watch_refresh(started.run_id).await.pop().unwrap();
+
+    assert_eq!((joined.run_id, joined.resumed), (started.run_id, true));
+    assert_eq!((run.state(), run.rows_done), (RefreshState::Complete, 48), "{}", run.error);
+    assert_eq!(stored_users(&store).await, encoded_users(&bundle, 45));
+}
+
+#[tokio::test]
 async fn completes_a_run_although_one_of_its_workers_dies() {
     let mut store = FeatureStore::start_filled(45, 3).await;
     let bundle = store.register_model("m1", 1).await;

@@ -2,7 +2,7 @@
 
 pub(crate) mod samples;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use chrono::Utc;
 use finrank_contracts::{
@@ -34,24 +34,38 @@ pub(crate) struct FeatureStore {
     server: JoinHandle<finrank_feature_store::Result<()>>,
 }
 
+/// Starts a server, and connects to it.
+async fn serve_beside(
+    database: &ScratchDatabase,
+    models: &Path,
+    shutdown: &CancellationToken,
+) -> (FeatureStoreServiceClient<Channel>, JoinHandle<finrank_feature_store::Result<()>>) {
+    let mut config = FeatureStoreConfig { models_dir: models.to_owned(), ..FeatureStoreConfig::default() };
+    config.server.listen = "127.0.0.1:0".parse().unwrap();
+    config.refresh.partition_rows = NonZeroU32::new(10).unwrap();
+    config.refresh.workers = NonZeroU32::new(1).unwrap();
+    config.watch.heartbeat = Duration::from_millis(200);
+    config.write_idle_limit = Duration::from_secs(2);
+    let (bound, address) = oneshot::channel();
+    let server = tokio::spawn(serve(config, database.store.clone(), shutdown.clone(), bound));
+    let address = address.await.expect("the server binds");
+    let client = FeatureStoreServiceClient::connect(format!("http://{address}")).await.unwrap();
+    (client, server)
+}
+
 impl FeatureStore {
     /// With partitions of 10 rows, and heartbeats and idle limits that a test can wait for.
     pub(crate) async fn start() -> Self {
         let database = ScratchDatabase::create().await;
         let models = tempfile::tempdir().unwrap();
-        let mut config =
-            FeatureStoreConfig { models_dir: models.path().to_owned(), ..FeatureStoreConfig::default() };
-        config.server.listen = "127.0.0.1:0".parse().unwrap();
-        config.refresh.partition_rows = NonZeroU32::new(10).unwrap();
-        config.refresh.workers = NonZeroU32::new(1).unwrap();
-        config.watch.heartbeat = Duration::from_millis(200);
-        config.write_idle_limit = Duration::from_secs(2);
         let shutdown = CancellationToken::new();
-        let (bound, address) = oneshot::channel();
-        let server = tokio::spawn(serve(config, database.store.clone(), shutdown.clone(), bound));
-        let address = address.await.expect("the server binds");
-        let client = FeatureStoreServiceClient::connect(format!("http://{address}")).await.unwrap();
+        let (client, server) = serve_beside(&database, models.path(), &shutdown).await;
         Self { client, database, models, shutdown, server }
+    }
+
+    /// Another server of the same database and models, which ends with this one.
+    pub(crate) async fn second_server(&self) -> FeatureStoreServiceClient<Channel> {
+        serve_beside(&self.database, self.models.path(), &self.shutdown).await.0
     }
 
     /// With `users` customers, `products` products, and the events by which the ones hold the others.
