@@ -14,7 +14,7 @@ fn alone() -> (tempfile::TempDir, Finrank) {
 #[test]
 fn every_command_has_help_with_an_example() {
     let (_state, finrank) = alone();
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 18] = [
         &[],
         &["demo"],
         &["import"],
@@ -30,6 +30,7 @@ fn every_command_has_help_with_an_example() {
         &["customer"],
         &["features", "get"],
         &["features", "history"],
+        &["features", "statistics"],
         &["postgres"],
         &["serve", "ranking"],
     ];

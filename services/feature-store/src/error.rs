@@ -98,6 +98,12 @@ pub enum FeatureStoreError {
     /// Nothing has been refreshed to the end.
     #[error("no refresh is whole yet: start one first")]
     NoGeneration,
+    /// No such view is declared.
+    #[error("there is no view {view:?}")]
+    ViewNotFound {
+        /// The one asked for.
+        view: String,
+    },
     /// The file of feature definitions cannot be read.
     #[error("cannot read the feature definitions in {}: {source}", path.display())]
     NoDefinitionsFile {
@@ -184,6 +190,9 @@ impl From<FeatureStoreError> for Status {
             }
             FeatureStoreError::CustomerNotFound { .. } => {
                 status::not_found("USER_NOT_FOUND", message, "user_id")
+            }
+            FeatureStoreError::ViewNotFound { .. } => {
+                status::not_found("FEATURE_VIEW_NOT_FOUND", message, "view")
             }
             FeatureStoreError::RunNotFound { .. } => {
                 status::not_found("REFRESH_RUN_NOT_FOUND", message, "run_id")

@@ -6,6 +6,7 @@
 //! | `ingest` | client streams into Postgres |
 //! | [`refresh`] | what is in Postgres through the towers into embeddings |
 //! | `embeddings` | embeddings and holdings by id |
+//! | `statistics` | what features are like, and whether they are as expected |
 //! | `people` | all that is held on one person, and its erasure |
 //! | `features` | which features are served, and up to which moment |
 //! | `watch` | the catalogue as a stream |
@@ -24,6 +25,7 @@ mod people;
 pub mod refresh;
 mod server;
 mod service;
+mod statistics;
 mod watch;
 
 pub use config::{FeatureStoreConfig, FeaturesConfig, RefreshConfig, WatchConfig};

@@ -44,8 +44,14 @@ pub async fn serve(
     let limits = config.server.clone();
     let registry = Registry::load(store.clone(), &config.features)?;
     let horizon = Horizon::new(store.clone());
-    let refresher =
-        Refresher::new(store.clone(), horizon.clone(), config.models_dir, config.refresh, stop.clone());
+    let refresher = Refresher::new(
+        store.clone(),
+        horizon.clone(),
+        registry.clone(),
+        config.models_dir,
+        config.refresh,
+        stop.clone(),
+    );
     let (heard, announcements) = watch::channel(());
     let service = FeatureStoreServiceServer::new(FeatureStoreService {
         store: store.clone(),

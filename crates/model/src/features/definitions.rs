@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use humantime_serde::re::humantime::format_duration;
 use serde::{Deserialize, Serialize};
 
-use super::FeatureRef;
+use super::{Expectations, FeatureRef};
 use crate::{AttributeName, EventKind, Sha256Digest};
 
 /// A duration as files write it, in the largest unit that divides it: `90days`, `36h`.
@@ -80,6 +80,8 @@ pub struct Feature {
     pub value_type: ValueType,
     /// How a value comes about.
     pub recipe: Recipe,
+    /// What its values should be like.
+    pub expect: Expectations,
 }
 
 /// A named set of features, such as what one model asks for.

@@ -108,6 +108,9 @@ fn changed_feature(old: &Feature, new: &Feature) -> Vec<String> {
     if old.protected != new.protected {
         told.push(if new.protected { "is now protected" } else { "is no longer protected" }.to_owned());
     }
+    if old.expect != new.expect {
+        told.push("is expected to be otherwise".to_owned());
+    }
     if old.description != new.description {
         told.push("has another description".to_owned());
     }

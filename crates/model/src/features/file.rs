@@ -6,8 +6,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{
-    Aggregate, Definitions, Entity, ExpiredPolicy, Feature, FeatureRef, FeatureService, FeatureView, Purpose,
-    Recipe, Sensitivity, Source, ValueType,
+    Aggregate, Definitions, Entity, Expectations, ExpiredPolicy, Feature, FeatureRef, FeatureService,
+    FeatureView, Purpose, Recipe, Sensitivity, Source, ValueType,
 };
 use crate::{AttributeName, EventKind, InvalidField, Money, Sha256Digest};
 
@@ -83,6 +83,8 @@ struct RawFeature {
     #[serde(default, with = "humantime_serde")]
     window: Option<Duration>,
     currency: Option<String>,
+    #[serde(default)]
+    expect: Expectations,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -217,12 +219,16 @@ fn feature(raw: RawFeature, source: Source, view: &str, problems: &mut Problems)
         Source::Events => from_events(&raw, &path, problems),
     };
     let (value_type, recipe) = made?;
+    for (key, reason) in raw.expect.problems(&value_type) {
+        problems.note(format!("{path}.expect.{key}"), reason);
+    }
     Some(Feature {
         name: raw.name,
         description: raw.description,
         protected: raw.protected,
         value_type,
         recipe,
+        expect: raw.expect,
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod definitions;
 mod diff;
+mod expectation;
 mod file;
 mod reference;
 
@@ -14,5 +15,6 @@ pub use definitions::{
     Sensitivity, Source, ValueType, duration_in_words,
 };
 pub use diff::{Change, diff};
+pub use expectation::{Expectations, OnBreach};
 pub use file::InvalidDefinitions;
 pub use reference::FeatureRef;

@@ -50,6 +50,13 @@ pub struct Denial {
     pub allowed: Vec<String>,
 }
 
+impl Column {
+    fn new(view: &FeatureView, feature: &Feature, expired: ExpiredPolicy, place: Option<Place>) -> Self {
+        let reference = FeatureRef::new(&*view.name, &*feature.name);
+        Self { reference, value_type: feature.value_type.clone(), ttl: view.ttl, expired, place }
+    }
+}
+
 impl FeaturePlan {
     /// Compiles features, asked for one purpose. `expired` overrides the views' own policies. What the purpose does
     /// not allow is not read at all.
@@ -68,23 +75,25 @@ impl FeaturePlan {
         let mut recipes = sql::Recipes::default();
         let mut denials = Vec::new();
         let columns = found.into_iter().map(|(view, feature)| {
-            let reference = FeatureRef::new(&*view.name, &*feature.name);
             let place = if view.serves(feature, purpose) {
                 Some(recipes.add(feature))
             } else {
-                denials.push(denial(&reference, view, feature, purpose));
+                denials.push(denial(view, feature, purpose));
                 None
             };
-            Column {
-                reference,
-                value_type: feature.value_type.clone(),
-                ttl: view.ttl,
-                expired: expired.unwrap_or(view.expired),
-                place,
-            }
+            Column::new(view, feature, expired.unwrap_or(view.expired), place)
         });
         let columns = columns.collect();
         Ok(Self { sql: sql::statement(entity, &recipes), columns, entity, denials })
+    }
+
+    /// Compiles all features of a view for those who look after the data, whatever its purposes. Values that are too
+    /// old are flagged.
+    pub fn of_view(view: &FeatureView) -> Self {
+        let mut recipes = sql::Recipes::default();
+        let column = |feature| Column::new(view, feature, ExpiredPolicy::Flag, Some(recipes.add(feature)));
+        let columns = view.features.iter().map(column).collect();
+        Self { sql: sql::statement(view.entity, &recipes), columns, entity: view.entity, denials: Vec::new() }
     }
 
     /// Whose features these are.
@@ -144,11 +153,11 @@ fn one_entity(found: &[(&FeatureView, &Feature)]) -> Result<Entity, InvalidField
     }
 }
 
-fn denial(reference: &FeatureRef, view: &FeatureView, feature: &Feature, purpose: &str) -> Denial {
+fn denial(view: &FeatureView, feature: &Feature, purpose: &str) -> Denial {
     let view_allows = view.purposes.iter().any(|allowed| allowed == purpose);
     let allowed = if feature.protected { &view.protected_purposes } else { &view.purposes };
     Denial {
-        feature: reference.clone(),
+        feature: FeatureRef::new(&*view.name, &*feature.name),
         protected: feature.protected && view_allows,
         allowed: allowed.clone(),
     }

@@ -14,7 +14,7 @@ use finrank_serving::wire;
 use indicatif::HumanDuration;
 use serde::Serialize;
 
-use super::block_on;
+use super::{block_on, features::breach_in_words};
 use crate::{client, output::Format, progress, settings::Settings};
 
 /// Compute every user and product embedding of a model and serve them once they are whole.
@@ -121,6 +121,8 @@ struct Report {
     seconds: f64,
     #[serde(skip_serializing_if = "String::is_empty")]
     error: String,
+    /// Features that are not as they should be.
+    breaches: Vec<String>,
 }
 
 impl From<RefreshRun> for Report {
@@ -131,6 +133,7 @@ impl From<RefreshRun> for Report {
                 RefreshState::Complete => "complete",
                 RefreshState::Failed => "failed",
                 RefreshState::Cancelled => "cancelled",
+                RefreshState::Withheld => "withheld",
                 RefreshState::Running | RefreshState::Unspecified => "running",
             },
             base_run_id: run.base_run_id,
@@ -140,6 +143,7 @@ impl From<RefreshRun> for Report {
             partitions_total: run.partitions_total,
             resumed: run.resumed,
             seconds: duration(&run).as_secs_f64(),
+            breaches: run.breaches.iter().map(breach_in_words).collect(),
             model_version: run.model_version,
             error: run.error,
         }
@@ -201,7 +205,8 @@ impl Start {
         format.print(&report, |report| {
             let Report { run_id, model_version, rows, partitions, seconds, .. } = report;
             let added = report.base_run_id.map_or_else(String::new, |base| format!(" changed since {base} and after"));
-            format!("generation {run_id}: {rows} embeddings{added} of {model_version} in {partitions} partitions, {seconds:.1} s")
+            let breaches: String = report.breaches.iter().map(|breach| format!("\n! {breach}")).collect();
+            format!("generation {run_id}: {rows} embeddings{added} of {model_version} in {partitions} partitions, {seconds:.1} s{breaches}")
         })
     }
 }
@@ -280,6 +285,14 @@ pub(crate) async fn follow(
     match run.state() {
         RefreshState::Complete => Ok(RefreshRun { resumed, ..run }),
         RefreshState::Cancelled => bail!("refresh run {} was cancelled", run.run_id),
+        RefreshState::Withheld => {
+            let breaches: Vec<String> = run.breaches.iter().map(breach_in_words).collect();
+            bail!(
+                "refresh run {} is withheld, readers stay with the generation before: {}",
+                run.run_id,
+                breaches.join("; ")
+            )
+        }
         RefreshState::Failed => bail!("refresh run {} failed: {}", run.run_id, run.error),
         _ => {
             bail!("the feature store stopped following run {}; `finrank refresh` goes on with it", run.run_id)

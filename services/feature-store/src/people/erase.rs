@@ -58,12 +58,17 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
     )
     .execute(&mut *transaction)
     .await?;
+    let outliers =
+        sqlx::query!("delete from feature_outliers where entity = 'user' and id = $1", user_id.as_str())
+            .execute(&mut *transaction)
+            .await?;
     let removed = vec![
         ("customer_statements", statements.rows_affected()),
         ("event_statements", events.rows_affected()),
         ("user_embeddings", embeddings.rows_affected()),
         ("refresh_changes", changes.rows_affected()),
         ("refresh_partitions", bounds.rows_affected()),
+        ("feature_outliers", outliers.rows_affected()),
     ];
     if removed.iter().all(|(_, rows)| *rows == 0) {
         return Err(FeatureStoreError::CustomerNotFound { user_id: user_id.clone() });
@@ -81,11 +86,11 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
     Ok(Receipt { erasure_id, erased_at, removed })
 }
 
-/// Removes a run's embeddings of people who are not known any more, if anybody was erased since the run began. The
+/// Removes a run's embeddings and outliers of people who are not known any more, if anybody was erased since the run began. The
 /// transaction must be the one that makes the run visible.
 pub(crate) fn forget_the_erased(transaction: &mut Transaction<'_>, run_id: RunId) -> Result<()> {
     transaction.execute(LOCK, &[])?;
-    transaction.execute(
+    let of_the_erased = [
         "delete from user_embeddings
          where run_id = $1
            and exists (
@@ -94,7 +99,12 @@ pub(crate) fn forget_the_erased(transaction: &mut Transaction<'_>, run_id: RunId
            and not exists (
                select from customer_statements where customer_statements.user_id = user_embeddings.user_id
            )",
-        &[&run_id.get()],
-    )?;
+        "delete from feature_outliers
+         where run_id = $1 and entity = 'user'
+           and not exists (select from customer_statements where user_id = id)",
+    ];
+    for statement in of_the_erased {
+        transaction.execute(statement, &[&run_id.get()])?;
+    }
     Ok(())
 }

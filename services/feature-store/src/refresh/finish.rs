@@ -7,17 +7,36 @@ use postgres::Transaction;
 use sqlx::Postgres;
 
 use super::run::{self, Run, RunId, RunState};
-use crate::{FeatureStoreError, Result, people::forget_the_erased, watch::GENERATION_CHANNEL};
+use crate::{
+    FeatureStoreError, Result,
+    people::forget_the_erased,
+    statistics::{self, Breach, Summariser},
+    watch::GENERATION_CHANNEL,
+};
 
-/// Makes the run a generation that readers see, and tells whoever listens. Returns whether it was not one yet: of
-/// several workers that find nothing left to do, the first one completes it.
+/// How a run is done with once every partition is written.
+pub(super) enum Completion {
+    /// Readers see it. Some features may still not be as expected.
+    Served(Vec<Breach>),
+    /// Its features are not as they must be, and readers stay with the generation before.
+    Withheld(Vec<Breach>),
+    /// Another worker was first.
+    Done,
+}
+
+/// Makes the run a generation that readers see, and tells whoever listens; or withholds it. Of several workers that
+/// find nothing left to do, the first one does it.
 ///
 /// Asked on the worker's own connection, as is [`fail`]: a worker whose connection is gone has lost the lock,
 /// another one may have taken the run over, and neither may be said of it any more.
 ///
 /// # Errors
 /// [`FeatureStoreError::RunEnded`] when the run was ended otherwise.
-pub(super) fn complete(mut transaction: Transaction<'_>, run_id: RunId) -> Result<bool> {
+pub(super) fn complete(
+    mut transaction: Transaction<'_>,
+    run_id: RunId,
+    summariser: Option<&Summariser>,
+) -> Result<Completion> {
     forget_the_erased(&mut transaction, run_id)?;
     let completed = transaction.execute(
         "update refresh_runs set state = 'complete', error = '', finished_at = now()
@@ -26,15 +45,26 @@ pub(super) fn complete(mut transaction: Transaction<'_>, run_id: RunId) -> Resul
         &[&run_id.get()],
     )?;
     if completed == 0 {
-        let whole = "select from refresh_runs where run_id = $1 and state in ('complete', 'merged')";
+        let whole =
+            "select from refresh_runs where run_id = $1 and state in ('complete', 'merged', 'withheld')";
         return match transaction.query_opt(whole, &[&run_id.get()])? {
-            Some(_) => Ok(false),
+            Some(_) => Ok(Completion::Done),
             None => Err(FeatureStoreError::RunEnded { run_id }),
         };
     }
+    let breaches = match summariser {
+        Some(summariser) => statistics::keep(&mut transaction, run_id, summariser)?,
+        None => Vec::new(),
+    };
+    if breaches.iter().any(|breach| breach.stops) {
+        transaction
+            .execute("update refresh_runs set state = 'withheld' where run_id = $1", &[&run_id.get()])?;
+        transaction.commit()?;
+        return Ok(Completion::Withheld(breaches));
+    }
     transaction.execute("select pg_notify($1, $2)", &[&GENERATION_CHANNEL, &run_id.to_string()])?;
     transaction.commit()?;
-    Ok(true)
+    Ok(Completion::Served(breaches))
 }
 
 /// Says what stopped the run. Its whole partitions stay for the next start.
@@ -88,7 +118,7 @@ pub(super) async fn drop_old_generations(store: &Store, keep: NonZeroU32) -> Res
          delete from refresh_runs
          where state in ('complete', 'merged')
                and coalesce(base_run_id, run_id) not in (select base from kept)
-            or state in ('failed', 'cancelled') and run_id < (select max(run_id) from complete)",
+            or state in ('failed', 'cancelled', 'withheld') and run_id < (select max(run_id) from complete)",
         i64::from(keep.get()),
     )
     .execute(&mut *transaction)

@@ -36,7 +36,11 @@ pub use self::{
     request::{Entity, RefreshRequest, Scope},
     run::{Run, RunId, RunState},
 };
-use crate::{FeatureStoreError, RefreshConfig, Result, features::Horizon};
+use crate::{
+    FeatureStoreError, RefreshConfig, Result,
+    features::{Horizon, Registry},
+    statistics::{self, Breach, Summariser},
+};
 
 /// How often the lock is tried: who plans a run, or looks whether one is abandoned, has it alone for a moment.
 const LOCK_ATTEMPTS: u32 = 20;
@@ -48,6 +52,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 pub struct Refresher {
     store: Store,
     horizon: Horizon,
+    registry: Registry,
     models_dir: Arc<std::path::Path>,
     config: RefreshConfig,
     stop: CancellationToken,
@@ -68,11 +73,13 @@ impl Refresher {
     pub(crate) fn new(
         store: Store,
         horizon: Horizon,
+        registry: Registry,
         models_dir: impl Into<Arc<std::path::Path>>,
         config: RefreshConfig,
         stop: CancellationToken,
     ) -> Self {
-        Self { store, horizon, models_dir: models_dir.into(), config, stop, workers: TaskTracker::new() }
+        let models_dir = models_dir.into();
+        Self { store, horizon, registry, models_dir, config, stop, workers: TaskTracker::new() }
     }
 
     /// Starts a run, or goes on with the unfinished one of the same request; or puts this process's workers to the
@@ -122,6 +129,11 @@ impl Refresher {
     /// When there is no such run, or Postgres cannot be reached.
     pub async fn run(&self, run_id: RunId) -> Result<Run> {
         run::find(&self.store, run_id).await
+    }
+
+    /// What of a run's features is not as expected, with the ids of some entities that are out of range.
+    pub(crate) async fn breaches(&self, run_id: RunId) -> Result<Vec<(Breach, Vec<String>)>> {
+        statistics::breaches_and_outliers(&self.store, run_id).await
     }
 
     /// Waits until no worker of this process lives; to be called once `stop` is cancelled.
@@ -174,13 +186,18 @@ impl Refresher {
             Ok(None) => return answer(Ok(None)),
             Err(error) => return answer(Err(error)),
         };
-        let plan = Handle::current().block_on(self.plan(version, request));
-        let shared = plan.and_then(|plan| connection.let_others_join().map(|()| plan));
+        let runtime = Handle::current();
+        let plan = runtime.block_on(self.plan(version, request));
+        let shared = plan.and_then(|plan| {
+            connection.let_others_join()?;
+            let summariser = runtime.block_on(self.summariser(&plan.run))?;
+            Ok((plan, summariser))
+        });
         match shared {
-            Ok(Plan { run, resumed }) => {
+            Ok((Plan { run, resumed }, summariser)) => {
                 answer(Ok(Some(StartedRun { run: run.clone(), resumed })));
                 if !request.dry_run {
-                    self.worker(connection, &run, bundle).work();
+                    self.worker(connection, &run, bundle, summariser).work();
                 }
             }
             Err(error) => answer(Err(error)),
@@ -193,6 +210,7 @@ impl Refresher {
             version,
             scope: request.scope,
             only: request.only,
+            definitions: self.registry.in_force().await?.definitions.digest,
             partition_rows: self.config.partition_rows,
             known_at: self.horizon.moment().await?,
             dry_run: request.dry_run,
@@ -216,21 +234,43 @@ impl Refresher {
         let wanted = wanted.unwrap_or(self.config.workers).get() as usize;
         for _ in self.workers.len()..wanted {
             let (refresher, run, bundle) = (self.clone(), run.clone(), bundle.clone());
-            self.workers.spawn_blocking(move || match WorkerConnection::open_shared(refresher.store.url()) {
-                Ok(Some(connection)) => refresher.worker(connection, &run, bundle).work(),
-                Ok(None) => debug!(run_id = %run.run_id, "a worker is not needed any more"),
-                Err(error) => warn!(run_id = %run.run_id, %error, "a worker cannot begin"),
+            self.workers.spawn_blocking(move || {
+                let opened = WorkerConnection::open_shared(refresher.store.url()).and_then(|connection| {
+                    let summariser = Handle::current().block_on(refresher.summariser(&run))?;
+                    Ok(connection.map(|connection| refresher.worker(connection, &run, bundle, summariser)))
+                });
+                match opened {
+                    Ok(Some(worker)) => worker.work(),
+                    Ok(None) => debug!(run_id = %run.run_id, "a worker is not needed any more"),
+                    Err(error) => warn!(run_id = %run.run_id, %error, "a worker cannot begin"),
+                }
             });
         }
     }
 
-    fn worker(&self, connection: WorkerConnection, run: &Run, bundle: Arc<Bundle>) -> Worker {
+    /// By the definitions that the run was planned with, whatever this server serves.
+    async fn summariser(&self, run: &Run) -> Result<Option<Summariser>> {
+        let Some((digest, moment)) = run.summarised else {
+            return Ok(None);
+        };
+        let definitions = self.registry.at(moment, Some(digest)).await?;
+        Ok(Some(Summariser { definitions, moment, whole: run.base.is_none() }))
+    }
+
+    fn worker(
+        &self,
+        connection: WorkerConnection,
+        run: &Run,
+        bundle: Arc<Bundle>,
+        summariser: Option<Summariser>,
+    ) -> Worker {
         Worker {
             connection,
             task: Task {
                 run_id: run.run_id,
                 incremental: run.base.is_some(),
                 bundle,
+                summariser,
                 page_rows: self.config.partition_rows,
                 store: self.store.clone(),
                 runtime: Handle::current(),

@@ -5,7 +5,7 @@
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
-use finrank_model::{InvalidField, ModelVersion};
+use finrank_model::{InvalidField, ModelVersion, Sha256Digest};
 use finrank_store::Store;
 use sqlx::{Postgres, Transaction};
 
@@ -30,6 +30,8 @@ pub(super) struct Wanted<'a> {
     /// Absent for users and products.
     pub(super) only: Option<Entity>,
     pub(super) partition_rows: NonZeroU32,
+    /// The definitions by which features are summarised.
+    pub(super) definitions: Sha256Digest,
     /// What was learned before this moment can be read.
     pub(super) known_at: DateTime<Utc>,
     /// Whether to write nothing.
@@ -119,8 +121,9 @@ async fn begin(transaction: &mut Transaction<'_, Postgres>, wanted: &Wanted<'_>)
     };
     let run_id = sqlx::query_scalar!(
         "insert into refresh_runs
-             (model_version, state, features_as_of, known_at, base_run_id, scope, only_entity, since)
-         values ($1, 'running', now(), $2, $3, $4, $5, $6)
+             (model_version, state, features_as_of, known_at, base_run_id, scope, only_entity, since,
+              definitions_sha256, summarised_at)
+         values ($1, 'running', now(), $2, $3, $4, $5, $6, $7, $8)
          returning run_id",
         wanted.version.as_str(),
         known_at,
@@ -128,6 +131,8 @@ async fn begin(transaction: &mut Transaction<'_, Postgres>, wanted: &Wanted<'_>)
         wanted.scope.as_str(),
         wanted.only.map(Entity::as_str),
         wanted.scope.since(),
+        wanted.definitions.to_string(),
+        wanted.known_at,
     )
     .fetch_one(&mut **transaction)
     .await?;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
-use finrank_model::ModelVersion;
+use finrank_model::{ModelVersion, features};
 
 /// Which embeddings to compute, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,14 @@ pub enum Entity {
 }
 
 impl Entity {
+    /// Whose features.
+    pub(super) fn of_features(self) -> features::Entity {
+        match self {
+            Self::User => features::Entity::Customer,
+            Self::Product => features::Entity::Product,
+        }
+    }
+
     /// The stored form.
     pub(super) fn as_str(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use finrank_model::ModelVersion;
+use finrank_model::{ModelVersion, Sha256Digest};
 use finrank_store::Store;
 use sqlx::PgConnection;
 
@@ -44,6 +44,8 @@ pub enum RunState {
     Failed,
     /// Ended by request; never to be served.
     Cancelled,
+    /// Whole, but its features are not as they must be; never to be served.
+    Withheld,
 }
 
 /// A run as it stands.
@@ -74,6 +76,8 @@ pub struct Run {
     pub rows_per_second: f64,
     /// What stopped it; empty unless it failed.
     pub error: String,
+    /// By which feature definitions, and of which moment, its features are summarised; runs of earlier versions are not.
+    pub summarised: Option<(Sha256Digest, DateTime<Utc>)>,
     /// When it was planned.
     pub started_at: DateTime<Utc>,
     /// When it was complete or failed.
@@ -125,7 +129,7 @@ async fn rows(
     let rows = sqlx::query_as!(
         Row,
         r#"select r.run_id, r.model_version, r.state, r.scope, r.only_entity, r.since, r.base_run_id, r.error,
-                  r.started_at, r.finished_at,
+                  r.started_at, r.finished_at, r.definitions_sha256, r.summarised_at,
                   coalesce(sum(p.row_count), 0)::bigint as "rows_total!",
                   coalesce(sum(p.row_count) filter (where p.finished_at is not null), 0)::bigint as "rows_done!",
                   coalesce(sum(p.row_count) filter (where p.finished_at >= r.worked_from), 0)::float8
@@ -159,6 +163,8 @@ struct Row {
     error: String,
     started_at: DateTime<Utc>,
     finished_at: Option<DateTime<Utc>>,
+    definitions_sha256: Option<String>,
+    summarised_at: Option<DateTime<Utc>>,
     rows_total: i64,
     rows_done: i64,
     rows_lately: f64,
@@ -169,6 +175,8 @@ struct Row {
 
 impl Row {
     fn parse(self) -> Result<Run> {
+        let digest = self.definitions_sha256.as_deref().map(Sha256Digest::parse).transpose();
+        let digest = digest.map_err(FeatureStoreError::StoredRow)?;
         Ok(Run {
             run_id: self.run_id.into(),
             model_version: ModelVersion::parse(self.model_version).map_err(FeatureStoreError::StoredRow)?,
@@ -186,18 +194,20 @@ impl Row {
                 0.0
             },
             error: self.error,
+            summarised: digest.zip(self.summarised_at),
             started_at: self.started_at,
             finished_at: self.finished_at,
         })
     }
 }
 
-/// The schema allows these five and no other.
+/// The schema allows these six and no other.
 fn state(stored: &str) -> RunState {
     match stored {
         "complete" | "merged" => RunState::Complete,
         "failed" => RunState::Failed,
         "cancelled" => RunState::Cancelled,
+        "withheld" => RunState::Withheld,
         _ => RunState::Running,
     }
 }

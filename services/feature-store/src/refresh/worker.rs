@@ -8,15 +8,19 @@ use finrank_store::Store;
 use postgres::Transaction;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
-    Entity, RunId, finish,
+    Entity, RunId,
+    finish::{self, Completion},
     lease::{self, Lease, Partition},
     lock::WorkerConnection,
     partition::{self, EmbeddingRow, Pages, Source},
 };
-use crate::{FeatureStoreError, Result};
+use crate::{
+    FeatureStoreError, Result,
+    statistics::{Breach, PartitionSummary, Summariser},
+};
 
 /// How long to wait for the others' last partitions: one whose worker dies is free again.
 const LEASE_PAUSE: Duration = Duration::from_millis(20);
@@ -36,6 +40,8 @@ pub(super) struct Task {
     /// Whether only what has changed is computed.
     pub(super) incremental: bool,
     pub(super) bundle: Arc<Bundle>,
+    /// Absent for a run of an earlier version.
+    pub(super) summariser: Option<Summariser>,
     /// Rows that are held in memory at the same time.
     pub(super) page_rows: NonZeroU32,
     pub(super) store: Store,
@@ -49,14 +55,20 @@ impl Worker {
     pub(super) fn work(mut self) {
         let run_id = self.task.run_id;
         info!(%run_id, "a worker begins");
-        let completed =
-            self.write_all().and_then(|()| finish::complete(self.connection.transaction()?, run_id));
+        let completed = self.write_all().and_then(|()| {
+            finish::complete(self.connection.transaction()?, run_id, self.task.summariser.as_ref())
+        });
         match completed {
-            Ok(true) => {
+            Ok(Completion::Served(breaches)) => {
                 info!(%run_id, "refresh is complete");
+                tell(run_id, &breaches);
                 self.drop_old_generations();
             }
-            Ok(false) => info!(%run_id, "nothing is left for this worker"),
+            Ok(Completion::Withheld(breaches)) => {
+                error!(%run_id, "refresh is withheld: its features are not as they must be");
+                tell(run_id, &breaches);
+            }
+            Ok(Completion::Done) => info!(%run_id, "nothing is left for this worker"),
             Err(reason @ FeatureStoreError::RunEnded { .. }) => info!(%run_id, %reason, "a worker ends"),
             Err(reason) => self.fail(&reason),
         }
@@ -110,10 +122,12 @@ impl Worker {
 impl Task {
     /// Writes a whole partition by the transaction that holds its lease.
     fn write(&self, mut transaction: Transaction<'_>, partition: &Partition) -> Result<()> {
+        let mut summary = PartitionSummary::default();
         let rows = match partition.entity {
-            Entity::User => self.write_users(&mut transaction, partition),
-            Entity::Product => self.write_products(&mut transaction, partition),
+            Entity::User => self.write_users(&mut transaction, partition, &mut summary),
+            Entity::Product => self.write_products(&mut transaction, partition, &mut summary),
         }?;
+        summary.store(&mut transaction, self.run_id, partition.entity.as_str(), partition.number)?;
         lease::give_up_written(transaction, self.run_id, partition, rows)?;
         info!(
             run_id = %self.run_id,
@@ -125,7 +139,12 @@ impl Task {
         Ok(())
     }
 
-    fn write_users(&self, transaction: &mut Transaction<'_>, partition: &Partition) -> Result<usize> {
+    fn write_users(
+        &self,
+        transaction: &mut Transaction<'_>,
+        partition: &Partition,
+        summary: &mut PartitionSummary,
+    ) -> Result<usize> {
         let mut pages = Pages::new(partition.ends(UserId::parse)?, self.page_rows.get() as usize);
         let mut written = 0;
         while !pages.is_over() {
@@ -133,12 +152,18 @@ impl Task {
             let embeddings = self.bundle.user.encode(&users).map_err(FeatureStoreError::Encode)?;
             let rows = rows(users.into_iter().map(|user| user.user_id.into()), embeddings);
             partition::copy(transaction, self.run_id, Entity::User, &rows)?;
+            self.summarise(Entity::User, &rows, summary)?;
             written += rows.len();
         }
         Ok(written)
     }
 
-    fn write_products(&self, transaction: &mut Transaction<'_>, partition: &Partition) -> Result<usize> {
+    fn write_products(
+        &self,
+        transaction: &mut Transaction<'_>,
+        partition: &Partition,
+        summary: &mut PartitionSummary,
+    ) -> Result<usize> {
         let mut pages = Pages::new(partition.ends(ProductId::parse)?, self.page_rows.get() as usize);
         let mut written = 0;
         while !pages.is_over() {
@@ -146,13 +171,29 @@ impl Task {
             let embeddings = self.bundle.product.encode(&products).map_err(FeatureStoreError::Encode)?;
             let rows = rows(products.into_iter().map(|product| product.product_id.into()), embeddings);
             partition::copy(transaction, self.run_id, Entity::Product, &rows)?;
+            self.summarise(Entity::Product, &rows, summary)?;
             written += rows.len();
         }
         Ok(written)
     }
 
+    fn summarise(&self, entity: Entity, rows: &[EmbeddingRow], summary: &mut PartitionSummary) -> Result<()> {
+        let Some(summariser) = &self.summariser else {
+            return Ok(());
+        };
+        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        self.runtime.block_on(summariser.add(&self.store, entity.of_features(), &ids, summary))
+    }
+
     fn source(&self) -> Source<'_> {
         Source { store: &self.store, changed_in: self.incremental.then_some(self.run_id) }
+    }
+}
+
+fn tell(run_id: RunId, breaches: &[Breach]) {
+    for Breach { view, feature, expectation, allowed, found, .. } in breaches {
+        let expectation = expectation.as_str();
+        warn!(%run_id, view, feature, expectation, allowed, found, "a feature is not as expected");
     }
 }
 

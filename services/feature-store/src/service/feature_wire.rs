@@ -5,7 +5,9 @@ use finrank_contracts::{
     common,
     feature::v1::{self, feature_value},
 };
-use finrank_model::features::{Definitions, Entity, ExpiredPolicy, FeatureRef, FeatureView};
+use finrank_model::features::{
+    Definitions, Entity, Expectations, ExpiredPolicy, FeatureRef, FeatureView, OnBreach,
+};
 use finrank_serving::wire;
 use finrank_store::features::{Asked, FeaturePlan, FeatureStatus, FeatureValue, Value};
 
@@ -81,7 +83,8 @@ pub(super) fn declared(definitions: &Definitions) -> v1::ListFeatureViewsRespons
     }
 }
 
-fn view(view: &FeatureView) -> v1::FeatureView {
+/// A view as it is declared.
+pub(super) fn view(view: &FeatureView) -> v1::FeatureView {
     let entity = match view.entity {
         Entity::Customer => v1::EntityKind::User,
         Entity::Product => v1::EntityKind::Product,
@@ -96,6 +99,7 @@ fn view(view: &FeatureView) -> v1::FeatureView {
         description: feature.description.clone(),
         r#type: feature.value_type.as_str().to_owned(),
         protected: feature.protected,
+        expect: expectations(&feature.expect),
     });
     v1::FeatureView {
         name: view.name.clone(),
@@ -110,4 +114,12 @@ fn view(view: &FeatureView) -> v1::FeatureView {
         protected_purposes: view.protected_purposes.clone(),
         features: features.collect(),
     }
+}
+
+fn expectations(expect: &Expectations) -> Option<v1::FeatureExpectations> {
+    let Expectations { null_rate, min, max, distinct, drift, breach } = *expect;
+    if *expect == (Expectations { breach, ..Expectations::default() }) {
+        return None;
+    }
+    Some(v1::FeatureExpectations { null_rate, min, max, distinct, drift, stop: breach == OnBreach::Stop })
 }

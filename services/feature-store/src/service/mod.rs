@@ -6,6 +6,7 @@ mod history;
 mod people;
 mod read;
 mod refresh;
+mod statistics;
 
 use std::time::Duration;
 
@@ -152,6 +153,13 @@ impl FeatureStoreRpcs for FeatureStoreService {
         _: Request<v1::ListFeatureViewsRequest>,
     ) -> Result<Response<v1::ListFeatureViewsResponse>, Status> {
         Ok(Response::new(feature_wire::declared(self.registry.declared())))
+    }
+
+    async fn describe_feature_view(
+        &self,
+        request: Request<v1::DescribeFeatureViewRequest>,
+    ) -> Result<Response<v1::DescribeFeatureViewResponse>, Status> {
+        Ok(Response::new(statistics::describe(self, request.into_inner()).await?))
     }
 
     async fn watch_product_embeddings(

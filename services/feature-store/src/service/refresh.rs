@@ -5,12 +5,12 @@ use std::{num::NonZeroU32, pin::Pin, time::Duration};
 use finrank_contracts::feature::v1;
 use finrank_model::InvalidField;
 use finrank_serving::wire;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::optional_version;
+use super::{optional_version, statistics};
 use crate::{
     Result,
     refresh::{Entity, RefreshRequest, Refresher, Run, RunId, RunState, Scope},
@@ -107,6 +107,7 @@ pub(super) async fn watch(
 ) -> Result<States> {
     let run_id = RunId::from(request.run_id);
     let first = refresher.run(run_id).await?;
+    let judging = refresher.clone();
     let later = stream::try_unfold(first.state, move |state| {
         let refresher = refresher.clone();
         async move {
@@ -121,9 +122,20 @@ pub(super) async fn watch(
     });
     let states = stream::once(async { Ok(first) })
         .chain(later)
-        .map(|run| run.map(|run| v1::WatchRefreshResponse { run: Some(on_the_wire(run)) }))
+        .and_then(move |run| with_breaches(judging.clone(), run))
         .take_until(stop.cancelled_owned());
     Ok(Box::pin(states))
+}
+
+/// The run, and if it has come to its end what of its features is not as expected.
+async fn with_breaches(refresher: Refresher, run: Run) -> Result<v1::WatchRefreshResponse, Status> {
+    let breaches = match run.state {
+        RunState::Complete | RunState::Withheld => refresher.breaches(run.run_id).await?,
+        RunState::Running | RunState::Failed | RunState::Cancelled => Vec::new(),
+    };
+    let breaches = breaches.iter().map(|(breach, entity_ids)| statistics::breach(breach, entity_ids));
+    let run = v1::RefreshRun { breaches: breaches.collect(), ..on_the_wire(run) };
+    Ok(v1::WatchRefreshResponse { run: Some(run) })
 }
 
 fn on_the_wire(run: Run) -> v1::RefreshRun {
@@ -132,6 +144,7 @@ fn on_the_wire(run: Run) -> v1::RefreshRun {
         RunState::Complete => v1::RefreshState::Complete,
         RunState::Failed => v1::RefreshState::Failed,
         RunState::Cancelled => v1::RefreshState::Cancelled,
+        RunState::Withheld => v1::RefreshState::Withheld,
     };
     let (scope, since) = match run.scope {
         Scope::Full => (v1::RefreshScope::Full, None),
@@ -161,6 +174,7 @@ fn on_the_wire(run: Run) -> v1::RefreshRun {
         only: only.into(),
         rows_per_second: run.rows_per_second,
         remaining,
+        breaches: Vec::new(),
     }
 }
 

@@ -11,5 +11,6 @@ mod outage;
 mod people;
 mod refresh;
 mod shared_refresh;
+mod statistics;
 mod support;
 mod watch;

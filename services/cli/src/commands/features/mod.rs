@@ -4,10 +4,11 @@ mod declared;
 mod get;
 mod history;
 mod selection;
+mod statistics;
 
 use clap::{Args, Subcommand};
 
-pub(crate) use self::selection::moment;
+pub(crate) use self::{selection::moment, statistics::breach_in_words};
 use crate::settings::Settings;
 
 /// Look at feature views, check and compare their files, and get features: online and as training sets.
@@ -28,6 +29,7 @@ enum Command {
     Diff(declared::Diff),
     Get(get::Get),
     History(history::History),
+    Statistics(statistics::Statistics),
 }
 
 impl Features {
@@ -39,6 +41,7 @@ impl Features {
             Command::Diff(diff) => diff.run(settings),
             Command::Get(get) => get.run(settings),
             Command::History(history) => history.run(settings),
+            Command::Statistics(statistics) => statistics.run(settings),
         }
     }
 }
