@@ -146,6 +146,21 @@ fn each_mistake_is_named_by_its_path() {
             "type = \"number\", window = \"1day\", protected",
             "which only events have",
         ),
+        (
+            "type = \"number\", protected",
+            "type = \"number\", expect = { min = 2, max = 1 }, protected",
+            "feature[age_now].expect.max is below min",
+        ),
+        (
+            "type = \"number\", protected",
+            "type = \"number\", expect = { null_rate = 1.5 }, protected",
+            "feature[age_now].expect.null_rate is not between 0 and 1",
+        ),
+        (
+            "type = \"number\", protected",
+            "type = \"number\", expect = { distinct = 5 }, protected",
+            "feature[age_now].expect.distinct is for text, not for a number",
+        ),
         ("aggregate = \"count\", ", "", "view[activity].feature[viewed_7d].aggregate is missing"),
         (
             "currency = \"EUR\", ",
