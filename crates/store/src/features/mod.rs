@@ -11,5 +11,5 @@ mod plan;
 mod read;
 mod sql;
 
-pub use plan::{Denial, FeaturePlan};
-pub use read::{Asked, FeatureStatus, FeatureValue, Value};
+pub use plan::{Denial, FeaturePlan, PlanKey};
+pub use read::{Asked, FeatureStatus, FeatureValue, LastingRow, Value};

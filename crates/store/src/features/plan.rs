@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use finrank_model::{
-    InvalidField,
+    InvalidField, Sha256Digest,
     features::{Definitions, Entity, ExpiredPolicy, Feature, FeatureRef, FeatureView, Source, ValueType},
 };
 
@@ -15,11 +15,16 @@ const MAX_FEATURES: usize = 1000;
 /// Features of one entity, ready to be read.
 #[derive(Clone, Debug)]
 pub struct FeaturePlan {
+    key: PlanKey,
     pub(super) sql: String,
     pub(super) columns: Vec<Column>,
     entity: Entity,
     denials: Vec<Denial>,
 }
+
+/// What a plan gives: plans of one key give the same values of the same entity at the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanKey(Sha256Digest);
 
 /// A feature of a plan, in the order asked.
 #[derive(Clone, Debug)]
@@ -84,7 +89,7 @@ impl FeaturePlan {
             Column::new(view, feature, expired.unwrap_or(view.expired), place)
         });
         let columns = columns.collect();
-        Ok(Self { sql: sql::statement(entity, &recipes), columns, entity, denials })
+        Ok(Self::new(entity, &recipes, columns, denials))
     }
 
     /// Compiles all features of a view for those who look after the data, whatever its purposes. Values that are too
@@ -93,7 +98,18 @@ impl FeaturePlan {
         let mut recipes = sql::Recipes::default();
         let column = |feature| Column::new(view, feature, ExpiredPolicy::Flag, Some(recipes.add(feature)));
         let columns = view.features.iter().map(column).collect();
-        Self { sql: sql::statement(view.entity, &recipes), columns, entity: view.entity, denials: Vec::new() }
+        Self::new(view.entity, &recipes, columns, Vec::new())
+    }
+
+    fn new(entity: Entity, recipes: &sql::Recipes, columns: Vec<Column>, denials: Vec<Denial>) -> Self {
+        let sql = sql::statement(entity, recipes);
+        let key = PlanKey(Sha256Digest::of(format!("{sql}{columns:?}").as_bytes()));
+        Self { key, sql, columns, entity, denials }
+    }
+
+    /// What it gives.
+    pub fn key(&self) -> PlanKey {
+        self.key
     }
 
     /// Whose features these are.

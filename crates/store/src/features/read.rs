@@ -1,12 +1,17 @@
 //! Asking the compiled statement, and what its values mean.
 
-use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use finrank_model::features::{ExpiredPolicy, FeatureRef, Source, ValueType};
 use serde_json::Value as Json;
 use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 
 use super::plan::{Column, FeaturePlan};
 use crate::{Result, Store, StoreError};
+
+/// The column that says how long a row's values last.
+const LASTS_UNTIL: usize = 4;
 
 /// Whose values, when, and by whose knowledge.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +72,17 @@ pub enum Value {
     Time(DateTime<Utc>),
 }
 
+/// An entity's values, and how long they last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastingRow {
+    /// A value for each feature, in their order; shared with whoever keeps the row.
+    pub values: Arc<[FeatureValue]>,
+    /// The moment from which on time alone may change them, be it that an event leaves its window, that a value becomes
+    /// too old, or that a statement made ahead of its time comes true. Before it they stay as they are unless something
+    /// is learned of the entity. Absent if that is for ever.
+    pub until: Option<DateTime<Utc>>,
+}
+
 impl FeaturePlan {
     /// Reads values: a row for each entity asked, in their order, with a value for each feature, in theirs. One round
     /// trip.
@@ -75,6 +91,29 @@ impl FeaturePlan {
     /// When Postgres does not answer; when a value is too old and the policy is to refuse such requests; when a sum
     /// has outgrown 64 bits.
     pub async fn read(&self, store: &Store, asked: &[Asked]) -> Result<Vec<Vec<FeatureValue>>> {
+        let rows = self.ask(store, asked, false).await?;
+        rows.iter().zip(asked).map(|(row, asked)| self.values(row, asked)).collect()
+    }
+
+    /// Reads values as [`FeaturePlan::read`] does, and how long they last.
+    ///
+    /// # Errors
+    /// As [`FeaturePlan::read`].
+    pub async fn read_lasting(&self, store: &Store, asked: &[Asked]) -> Result<Vec<LastingRow>> {
+        let rows = self.ask(store, asked, true).await?;
+        let lasting = |(row, asked): (&PgRow, &Asked)| {
+            let values: Arc<[FeatureValue]> = self.values(row, asked)?.into();
+            let next: Option<DateTime<Utc>> = row.try_get(LASTS_UNTIL)?;
+            let too_old = self.columns.iter().zip(&*values).filter_map(|(column, value)| {
+                let too_old = value.event_time?.checked_add_signed(TimeDelta::from_std(column.ttl?).ok()?)?;
+                (too_old >= asked.as_of).then_some(too_old)
+            });
+            Ok(LastingRow { until: too_old.chain(next).min(), values })
+        };
+        rows.iter().zip(asked).map(lasting).collect()
+    }
+
+    async fn ask(&self, store: &Store, asked: &[Asked], lasting: bool) -> Result<Vec<PgRow>> {
         let ids: Vec<&str> = asked.iter().map(|asked| asked.id.as_str()).collect();
         let as_of: Vec<_> = asked.iter().map(|asked| asked.as_of).collect();
         let known_at: Vec<_> = asked.iter().map(|asked| asked.known_at).collect();
@@ -83,9 +122,10 @@ impl FeaturePlan {
             .bind(ids)
             .bind(as_of)
             .bind(known_at)
+            .bind(lasting)
             .fetch_all(store.pool())
             .await?;
-        rows.iter().zip(asked).map(|(row, asked)| self.values(row, asked)).collect()
+        Ok(rows)
     }
 
     fn values(&self, row: &PgRow, asked: &Asked) -> Result<Vec<FeatureValue>> {

@@ -88,30 +88,12 @@ fn nothing(status: FeatureStatus) -> FeatureValue {
 fn every_value_is_what_a_plain_reading_of_the_history_gives() {
     let runtime = Runtime::new().unwrap();
     let database = runtime.block_on(ScratchDatabase::create());
-    let features = [
-        "activity:spent",
-        "profile:income",
-        "activity:viewed_3s",
-        "activity:acquired",
-        "activity:products_5s",
-        "activity:last_viewed",
-    ];
-    let customers = plan(&features, "marketing", None);
-    let products = plan(&["demand:customers"], "marketing", None);
     let mut runner = TestRunner::new(Config { cases: 96, failure_persistence: None, ..Config::default() });
 
     runner
         .run(&histories(), |history| {
             runtime.block_on(store(&database.store, &history));
-            let moments = (0..=8).flat_map(|as_of| (0..=8).map(move |known_at| (as_of, known_at)));
-            for (ids, plan) in
-                [(["u0", "u1", "nobody"], &customers), (["p0", "p1", "p of nobody"], &products)]
-            {
-                let asked: Vec<Asked> = moments
-                    .clone()
-                    .flat_map(|(as_of, known_at)| ids.map(|id| asked(id, as_of, known_at)))
-                    .collect();
-
+            for (plan, asked) in everything_about_everyone() {
                 let read = runtime.block_on(plan.read(&database.store, &asked)).unwrap();
 
                 proptest::prop_assert_eq!(read.len(), asked.len());
@@ -122,6 +104,73 @@ fn every_value_is_what_a_plain_reading_of_the_history_gives() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn no_value_changes_by_time_alone_before_its_row_says_so() {
+    let runtime = Runtime::new().unwrap();
+    let database = runtime.block_on(ScratchDatabase::create());
+    let mut runner = TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() });
+
+    runner
+        .run(&histories(), |history| {
+            runtime.block_on(store(&database.store, &history));
+            for (plan, asked) in everything_about_everyone() {
+                let rows = runtime.block_on(plan.read_lasting(&database.store, &asked)).unwrap();
+
+                for (asked, row) in asked.iter().zip(rows) {
+                    let later = (asked.as_of.timestamp()..=9).map(at).skip(1);
+                    for as_of in later.take_while(|later| row.until.is_none_or(|until| *later < until)) {
+                        let then = history.features_of(&Asked { as_of, ..asked.clone() });
+                        proptest::prop_assert_eq!(&*row.values, then, "{:?} and at {}", asked, as_of);
+                    }
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[tokio::test]
+async fn values_that_no_window_no_age_and_no_statement_ahead_can_change_last_for_ever() {
+    let database = ScratchDatabase::create().await;
+    sqlx::raw_sql(
+        "insert into event_statements (user_id, event_id, product_id, kind, event_time, quantity, known_at)
+         values ('u0', 'e0', 'p0', 'viewed', to_timestamp(1), 1, to_timestamp(1)),
+                ('u1', 'e0', 'p0', 'viewed', to_timestamp(7), 1, to_timestamp(1))",
+    )
+    .execute(database.store.pool())
+    .await
+    .unwrap();
+    let asked = [asked("u0", 2, 2), asked("u1", 2, 2)];
+
+    let without_a_window = plan(&["activity:acquired"], "marketing", None);
+    let lasting = without_a_window.read_lasting(&database.store, &asked).await.unwrap();
+    let within_a_window = plan(&["activity:viewed_3s"], "marketing", None);
+    let leaving = within_a_window.read_lasting(&database.store, &asked).await.unwrap();
+
+    assert_eq!([lasting[0].until, lasting[1].until], [None, Some(at(7))]);
+    assert_eq!([leaving[0].until, leaving[1].until], [Some(at(4)), Some(at(7))]);
+}
+
+/// Customers' and products' features, at every moment by what was known at every moment.
+fn everything_about_everyone() -> [(FeaturePlan, Vec<Asked>); 2] {
+    let features = [
+        "activity:spent",
+        "profile:income",
+        "activity:viewed_3s",
+        "activity:acquired",
+        "activity:products_5s",
+        "activity:last_viewed",
+    ];
+    let moments = (0..=8).flat_map(|as_of| (0..=8).map(move |known_at| (as_of, known_at)));
+    let asked_of = |ids: [&'static str; 3]| {
+        moments.clone().flat_map(move |(as_of, known_at)| ids.map(|id| asked(id, as_of, known_at))).collect()
+    };
+    [
+        (plan(&features, "marketing", None), asked_of(["u0", "u1", "nobody"])),
+        (plan(&["demand:customers"], "marketing", None), asked_of(["p0", "p1", "p of nobody"])),
+    ]
 }
 
 /// The history, and nothing else.
