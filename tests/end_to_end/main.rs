@@ -8,5 +8,6 @@ mod features;
 mod grpcurl;
 mod kills;
 mod life_cycle;
+mod metrics;
 mod recommendations;
 mod world;

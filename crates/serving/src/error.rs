@@ -35,6 +35,14 @@ pub enum ServingError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Metrics cannot be served.
+    #[error("metrics.listen: cannot serve metrics on {address}: {reason}")]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        reason: String,
+    },
     /// The server stopped on an error.
     #[error("the server failed: {0}")]
     Transport(#[from] tonic::transport::Error),

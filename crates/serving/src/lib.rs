@@ -1,4 +1,4 @@
-//! What every gRPC server of finrank wears: settings, logs, health, reflection, limits, drain, traces,
+//! What every gRPC server of finrank wears: settings, logs, metrics, health, reflection, limits, drain, traces,
 //! rich errors, and the conversion between contract messages and entities.
 //!
 //! It knows no service: what a server serves is given to it.
@@ -7,6 +7,7 @@ mod admission;
 pub mod config;
 pub mod deadline;
 mod error;
+pub mod metrics;
 mod server;
 pub mod shutdown;
 pub mod status;

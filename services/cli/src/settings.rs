@@ -11,7 +11,7 @@ use finrank_feature_store::FeatureStoreConfig;
 use finrank_learning::LearningConfig;
 use finrank_model::TransformConfig;
 use finrank_ranking::RankingConfig;
-use finrank_serving::{config, telemetry::LogConfig};
+use finrank_serving::{config, metrics::MetricsConfig, telemetry::LogConfig};
 use finrank_store::{
     DatabaseConfig, Store,
     cluster::{self, Cluster, ClusterConfig},
@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     /// Where finrank keeps what it writes.
     pub(crate) state_dir: PathBuf,
     pub(crate) log: LogConfig,
+    pub(crate) metrics: MetricsConfig,
     pub(crate) postgres: PostgresSettings,
     pub(crate) feature_store: FeatureStoreConfig,
     pub(crate) ranking: RankingConfig,
@@ -65,6 +66,7 @@ impl Settings {
         Self {
             file: None,
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
             postgres: PostgresSettings::default(),
             feature_store: FeatureStoreConfig {
                 models_dir: models_dir.clone(),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Subcommand};
-use finrank_serving::shutdown;
+use finrank_serving::{metrics, shutdown};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +75,7 @@ impl Serve {
         }
         block_on(async {
             let stop = shutdown::on_signal()?;
+            metrics::export(&settings.metrics)?;
             match self.server {
                 Server::FeatureStore { .. } => {
                     let (bound, address) = oneshot::channel();
