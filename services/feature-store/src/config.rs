@@ -33,6 +33,8 @@ pub struct FeatureStoreConfig {
     pub watch: WatchConfig,
     /// Which features are served.
     pub features: FeaturesConfig,
+    /// What is kept in memory.
+    pub cache: CacheConfig,
 }
 
 impl Default for FeatureStoreConfig {
@@ -45,6 +47,7 @@ impl Default for FeatureStoreConfig {
             refresh: RefreshConfig::default(),
             watch: WatchConfig::default(),
             features: FeaturesConfig::default(),
+            cache: CacheConfig::default(),
         }
     }
 }
@@ -55,6 +58,23 @@ impl Default for FeatureStoreConfig {
 pub struct FeaturesConfig {
     /// The file that declares them; without one, [`crate::BUILT_IN_DEFINITIONS`].
     pub definitions: Option<PathBuf>,
+}
+
+/// What is kept in memory: feature rows and customers' embeddings that were read lately.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// How much memory it takes at most, about; 0 keeps nothing.
+    pub max_bytes: u64,
+    /// How long what is kept may be used without Postgres having said that nothing has changed.
+    #[serde(with = "humantime_serde")]
+    pub max_silence: Duration,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { max_bytes: 256 * 1024 * 1024, max_silence: Duration::from_secs(1) }
+    }
 }
 
 /// How embeddings are computed.

@@ -8,6 +8,7 @@
 //! | `embeddings` | embeddings and holdings by id |
 //! | `statistics` | what features are like, and whether they are as expected |
 //! | `people` | all that is held on one person, and its erasure |
+//! | `cache` | what was read lately, for as long as it is right |
 //! | `features` | which features are served, and up to which moment |
 //! | `watch` | the catalogue as a stream |
 //! | `service` | the contract, rpc by rpc |
@@ -15,6 +16,7 @@
 //!
 //! It knows Postgres, bundles and the contract. It trains nothing and ranks nothing.
 
+mod cache;
 mod config;
 mod embeddings;
 mod error;
@@ -28,7 +30,7 @@ mod service;
 mod statistics;
 mod watch;
 
-pub use config::{FeatureStoreConfig, FeaturesConfig, RefreshConfig, WatchConfig};
+pub use config::{CacheConfig, FeatureStoreConfig, FeaturesConfig, RefreshConfig, WatchConfig};
 pub use error::{FeatureStoreError, Result};
 pub use features::BUILT_IN_DEFINITIONS;
 pub use server::serve;

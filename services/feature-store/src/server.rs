@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::{
     FeatureStoreConfig, FeatureStoreError, Result,
+    cache::HotCache,
     features::{Horizon, Registry},
     refresh::Refresher,
     service::FeatureStoreService,
@@ -43,7 +44,8 @@ pub async fn serve(
 
     let limits = config.server.clone();
     let registry = Registry::load(store.clone(), &config.features)?;
-    let horizon = Horizon::new(store.clone());
+    let cache = HotCache::new(config.cache);
+    let horizon = Horizon::new(store.clone(), cache.clone());
     let refresher = Refresher::new(
         store.clone(),
         horizon.clone(),
@@ -59,6 +61,7 @@ pub async fn serve(
         watcher: Watcher::new(store.clone(), config.watch, announcements, stop.clone()),
         registry: registry.clone(),
         horizon: horizon.clone(),
+        cache,
         write_idle_limit: config.write_idle_limit,
         stop: stop.clone(),
     })

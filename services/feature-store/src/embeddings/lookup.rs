@@ -1,5 +1,7 @@
 //! Embeddings by id: one answer per id, in the order asked, from one statement and so from one generation.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use finrank_model::{Embedding, ModelVersion, ProductId, UserId};
 use finrank_store::Store;
@@ -9,7 +11,7 @@ use crate::{FeatureStoreError, Result};
 
 /// What was found in one generation.
 pub(crate) struct Found {
-    pub(crate) generation: Generation,
+    pub(crate) generation: Arc<Generation>,
     /// One per id asked for.
     pub(crate) answers: Vec<Answer>,
 }
@@ -22,14 +24,18 @@ pub(crate) struct Answer {
 
 /// Whether an embedding is there.
 pub(crate) enum Lookup {
-    Present {
-        embedding: Embedding,
-        computed_at: DateTime<Utc>,
-    },
+    Present(PresentEmbedding),
     /// Never written, or taken back.
     UnknownEntity,
     /// Written after the generation was computed.
     NotMaterialised,
+}
+
+/// An embedding as a generation has it.
+#[derive(Clone, Debug)]
+pub(crate) struct PresentEmbedding {
+    pub(crate) embedding: Arc<Embedding>,
+    pub(crate) computed_at: DateTime<Utc>,
 }
 
 struct Row {
@@ -137,17 +143,18 @@ async fn found(rows: Vec<Row>, store: &Store, version: Option<&ModelVersion>) ->
         let lookup = match (row.vector, row.computed_at) {
             // Of whom every statement was taken back an older embedding may be left.
             _ if !row.known => Lookup::UnknownEntity,
-            (Some(vector), Some(computed_at)) => Lookup::Present {
-                embedding: Embedding::from_le_bytes(&vector, generation.dimension)
-                    .map_err(FeatureStoreError::StoredVector)?,
-                computed_at,
-            },
+            (Some(vector), Some(computed_at)) => {
+                let embedding = Embedding::from_le_bytes(&vector, generation.dimension)
+                    .map_err(FeatureStoreError::StoredVector)?
+                    .into();
+                Lookup::Present(PresentEmbedding { embedding, computed_at })
+            }
             _ => Lookup::NotMaterialised,
         };
         answers.push(Answer { id: row.id, lookup });
     }
     match generation {
-        Some(generation) => Ok(Found { generation, answers }),
+        Some(generation) => Ok(Found { generation: generation.into(), answers }),
         None => Err(refusal(store, version).await?),
     }
 }

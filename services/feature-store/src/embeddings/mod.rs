@@ -5,10 +5,12 @@
 
 mod generation;
 mod holdings;
+mod hot;
 mod lookup;
 
 pub(crate) use self::{
     generation::{Generation, newest_generation},
     holdings::holdings,
-    lookup::{Answer, Found, Lookup, lookup_products, lookup_users},
+    hot::hot_users,
+    lookup::{Answer, Found, Lookup, PresentEmbedding, lookup_products},
 };

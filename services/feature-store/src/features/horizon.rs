@@ -14,10 +14,11 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use finrank_store::Store;
+use metrics::Gauge;
 use tokio::{sync::watch, time};
 use tracing::{info, warn};
 
-use crate::{FeatureStoreError, Result};
+use crate::{FeatureStoreError, Result, cache::HotCache};
 
 /// How often it moves without being asked.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -28,12 +29,17 @@ const LAG_WORTH_TELLING: TimeDelta = TimeDelta::seconds(10);
 #[derive(Clone)]
 pub(crate) struct Horizon {
     store: Store,
+    cache: HotCache,
     moment: Arc<watch::Sender<Option<DateTime<Utc>>>>,
+    /// Behind the clock, in seconds.
+    lag: Gauge,
 }
 
 impl Horizon {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store, moment: Arc::new(watch::Sender::new(None)) }
+    /// Lets the cache forget what is not right any more, before it moves.
+    pub(crate) fn new(store: Store, cache: HotCache) -> Self {
+        let lag = metrics::gauge!("finrank_features_lag_seconds");
+        Self { store, cache, moment: Arc::new(watch::Sender::new(None)), lag }
     }
 
     /// The moment.
@@ -45,6 +51,11 @@ impl Horizon {
             self.advance().await?;
         }
         self.moment.borrow().ok_or(FeatureStoreError::NoHorizon)
+    }
+
+    /// Whether it is at a moment.
+    pub(crate) fn is_at(&self, moment: DateTime<Utc>) -> bool {
+        *self.moment.borrow() == Some(moment)
     }
 
     /// Moves it to now, or to where a writer holds it.
@@ -65,12 +76,16 @@ impl Horizon {
         )
         .fetch_one(self.store.pool())
         .await?;
-        self.moment.send_if_modified(|moment| {
-            let moves = reached > *moment;
-            if moves {
-                *moment = reached;
-            }
-            moves
+        let from = *self.moment.borrow();
+        let news = self.cache.news(&self.store, from, reached).await?;
+        self.cache.turn(news, || {
+            self.moment.send_if_modified(|moment| {
+                let moves = reached > *moment;
+                if moves {
+                    *moment = reached;
+                }
+                moves
+            });
         });
         Ok(())
     }
@@ -82,6 +97,9 @@ impl Horizon {
             // What keeps Postgres from answering is told by the health check.
             let answered = self.advance().await.is_ok();
             let lag = self.moment.borrow().map(|moment| Utc::now() - moment);
+            if let Some(lag) = lag {
+                self.lag.set(lag.as_seconds_f64());
+            }
             let lags_now = lag.is_some_and(|lag| lag > LAG_WORTH_TELLING);
             if answered && lags_now != lags {
                 lags = lags_now;

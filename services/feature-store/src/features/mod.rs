@@ -1,10 +1,12 @@
 //! Which features are served, by which definitions, and up to which moment everything that was known can be read.
 
 mod horizon;
+mod online;
 mod registry;
 
 pub(crate) use self::{
     horizon::Horizon,
+    online::read_at_horizon,
     registry::{InForce, Registry},
 };
 

@@ -123,12 +123,16 @@ impl Refresher {
         run::list(&self.store, before, limit).await
     }
 
-    /// A run as it stands, whichever process works on it.
+    /// A run as it stands, whichever process works on it. If it is complete, readers of this server see it from now on.
     ///
     /// # Errors
     /// When there is no such run, or Postgres cannot be reached.
     pub async fn run(&self, run_id: RunId) -> Result<Run> {
-        run::find(&self.store, run_id).await
+        let run = run::find(&self.store, run_id).await?;
+        if run.state == RunState::Complete {
+            self.horizon.advance().await?;
+        }
+        Ok(run)
     }
 
     /// What of a run's features is not as expected, with the ids of some entities that are out of range.

@@ -31,16 +31,16 @@ pub(super) fn header(
 }
 
 /// A row for each entity asked for.
-pub(super) fn rows(asked: Vec<Asked>, values: Vec<Vec<FeatureValue>>) -> Vec<v1::FeatureRow> {
-    let row = |(asked, values): (Asked, Vec<FeatureValue>)| v1::FeatureRow {
+pub(super) fn rows(asked: Vec<Asked>, values: &[impl AsRef<[FeatureValue]>]) -> Vec<v1::FeatureRow> {
+    let row = |(asked, values): (Asked, &_)| v1::FeatureRow {
         entity_id: asked.id,
         as_of: Some(wire::timestamp(asked.as_of)),
-        values: values.into_iter().map(value).collect(),
+        values: AsRef::<[FeatureValue]>::as_ref(values).iter().map(value).collect(),
     };
     asked.into_iter().zip(values).map(row).collect()
 }
 
-fn value(value: FeatureValue) -> v1::FeatureValue {
+fn value(value: &FeatureValue) -> v1::FeatureValue {
     let status = match value.status {
         FeatureStatus::Present => v1::FeatureStatus::Present,
         FeatureStatus::Null => v1::FeatureStatus::NullValue,
@@ -51,20 +51,21 @@ fn value(value: FeatureValue) -> v1::FeatureValue {
     v1::FeatureValue {
         status: status.into(),
         event_time: value.event_time.map(wire::timestamp),
-        value: value.value.map(bare_value),
+        value: value.value.as_ref().map(bare_value),
     }
 }
 
-fn bare_value(value: Value) -> feature_value::Value {
+fn bare_value(value: &Value) -> feature_value::Value {
     match value {
-        Value::Number(number) => feature_value::Value::Number(number),
-        Value::Text(text) => feature_value::Value::Text(text),
-        Value::Flag(flag) => feature_value::Value::Flag(flag),
-        Value::Count(count) => feature_value::Value::Count(count),
-        Value::Money { currency_code, minor_units } => {
-            feature_value::Value::Money(common::v1::Money { currency_code, minor_units })
-        }
-        Value::Time(time) => feature_value::Value::Time(wire::timestamp(time)),
+        Value::Number(number) => feature_value::Value::Number(*number),
+        Value::Text(text) => feature_value::Value::Text(text.clone()),
+        Value::Flag(flag) => feature_value::Value::Flag(*flag),
+        Value::Count(count) => feature_value::Value::Count(*count),
+        Value::Money { currency_code, minor_units } => feature_value::Value::Money(common::v1::Money {
+            currency_code: currency_code.clone(),
+            minor_units: *minor_units,
+        }),
+        Value::Time(time) => feature_value::Value::Time(wire::timestamp(*time)),
     }
 }
 

@@ -12,7 +12,10 @@ use finrank_serving::wire;
 use finrank_store::features::{Asked, FeaturePlan};
 
 use super::{FeatureStoreService, feature_wire, read::parse_ids};
-use crate::{FeatureStoreError, Result, features::InForce};
+use crate::{
+    FeatureStoreError, Result,
+    features::{InForce, read_at_horizon},
+};
 
 /// Values as they are now: at the horizon, by what was known before it.
 pub(super) async fn online(
@@ -20,8 +23,12 @@ pub(super) async fn online(
     request: v1::GetOnlineFeaturesRequest,
 ) -> Result<v1::GetOnlineFeaturesResponse> {
     let (definitions, moment) = now(service).await?;
-    let (header, rows) = at(service, &definitions, moment, request.selection, request.entity_ids).await?;
-    Ok(v1::GetOnlineFeaturesResponse { header: Some(header), rows })
+    let plan = plan(&definitions, request.selection)?;
+    let asked = asked(&plan, &request.entity_ids, moment)?;
+    let FeatureStoreService { store, cache, horizon, .. } = service;
+    let values = read_at_horizon(store, cache, horizon, &plan, &asked, moment).await?;
+    let header = feature_wire::header(&plan, &definitions, moment);
+    Ok(v1::GetOnlineFeaturesResponse { header: Some(header), rows: feature_wire::rows(asked, &values) })
 }
 
 /// Values as they were served at a moment.
@@ -38,8 +45,11 @@ pub(super) async fn as_of(
         Sha256Digest::parse(&digest).map_err(named)
     });
     let definitions = service.registry.at(moment, digest.transpose()?).await?;
-    let (header, rows) = at(service, &definitions, moment, request.selection, request.entity_ids).await?;
-    Ok(v1::GetFeaturesAsOfResponse { header: Some(header), rows })
+    let plan = plan(&definitions, request.selection)?;
+    let asked = asked(&plan, &request.entity_ids, moment)?;
+    let values = plan.read(&service.store, &asked).await?;
+    let header = feature_wire::header(&plan, &definitions, moment);
+    Ok(v1::GetFeaturesAsOfResponse { header: Some(header), rows: feature_wire::rows(asked, &values) })
 }
 
 /// The definitions in force, and the moment up to which what was known can be read.
@@ -90,19 +100,14 @@ pub(super) fn check_id(entity: Entity, raw: &str) -> Result<String, InvalidField
     }
 }
 
-async fn at(
-    service: &FeatureStoreService,
-    definitions: &Definitions,
+/// Everyone at one moment, by what was known then.
+fn asked(
+    plan: &FeaturePlan,
+    entity_ids: &[String],
     moment: DateTime<Utc>,
-    selection: Option<v1::FeatureSelection>,
-    entity_ids: Vec<String>,
-) -> Result<(v1::FeatureHeader, Vec<v1::FeatureRow>)> {
-    let plan = plan(definitions, selection)?;
-    let ids = parse_ids("entity_ids", &entity_ids, |raw| check_id(plan.entity(), raw))?;
-    let asked: Vec<Asked> = ids.into_iter().map(|id| Asked { id, as_of: moment, known_at: moment }).collect();
-    let values = plan.read(&service.store, &asked).await?;
-    let header = feature_wire::header(&plan, definitions, moment);
-    Ok((header, feature_wire::rows(asked, values)))
+) -> Result<Vec<Asked>, InvalidField> {
+    let ids = parse_ids("entity_ids", entity_ids, |raw| check_id(plan.entity(), raw))?;
+    Ok(ids.into_iter().map(|id| Asked { id, as_of: moment, known_at: moment }).collect())
 }
 
 fn expired(policy: v1::ExpiredPolicy) -> Result<Option<ExpiredPolicy>, InvalidField> {

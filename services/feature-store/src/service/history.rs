@@ -90,7 +90,7 @@ impl History {
         };
         let asked = self.parse(entities).map_err(|invalid| status::invalid_field(&invalid))?;
         let values = self.plan.read(&self.store, &asked).await.map_err(crate::FeatureStoreError::from)?;
-        let rows = v1::FeatureRows { rows: feature_wire::rows(asked, values) };
+        let rows = v1::FeatureRows { rows: feature_wire::rows(asked, &values) };
         Ok(Some(v1::GetHistoricalFeaturesResponse { step: Some(Tells::Rows(rows)) }))
     }
 

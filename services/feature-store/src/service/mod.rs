@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    cache::HotCache,
     features::{Horizon, Registry},
     ingest::{Ingested, ingest},
     people::Exported,
@@ -33,6 +34,7 @@ pub(crate) struct FeatureStoreService {
     pub(crate) watcher: Watcher,
     pub(crate) registry: Registry,
     pub(crate) horizon: Horizon,
+    pub(crate) cache: HotCache,
     /// How long a client that writes may be silent.
     pub(crate) write_idle_limit: Duration,
     /// Once cancelled, streams end.
@@ -103,7 +105,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<v1::BatchGetEmbeddingsRequest>,
     ) -> Result<Response<v1::BatchGetEmbeddingsResponse>, Status> {
-        Ok(Response::new(read::embeddings(&self.store, request.into_inner()).await?))
+        Ok(Response::new(read::embeddings(&self.store, &self.cache, request.into_inner()).await?))
     }
 
     async fn batch_get_holdings(
@@ -145,7 +147,10 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<v1::EraseCustomerRequest>,
     ) -> Result<Response<v1::EraseCustomerResponse>, Status> {
-        Ok(Response::new(people::erase(&self.store, request.into_inner()).await?))
+        let receipt = people::erase(&self.store, request.into_inner()).await?;
+        // They are erased; that this server forgets them in its next turn is no reason to say otherwise.
+        let _ = self.horizon.advance().await;
+        Ok(Response::new(receipt))
     }
 
     async fn list_feature_views(

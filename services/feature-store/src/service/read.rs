@@ -7,7 +7,8 @@ use finrank_store::Store;
 use super::optional_version;
 use crate::{
     Result,
-    embeddings::{self, Answer, Found, Generation, Lookup},
+    cache::HotCache,
+    embeddings::{self, Answer, Found, Generation, Lookup, PresentEmbedding},
 };
 
 /// The most ids of one request.
@@ -15,6 +16,7 @@ const MAX_IDS: usize = 1000;
 
 pub(super) async fn embeddings(
     store: &Store,
+    cache: &HotCache,
     request: v1::BatchGetEmbeddingsRequest,
 ) -> Result<v1::BatchGetEmbeddingsResponse> {
     let version = optional_version(&request.model_version)?;
@@ -22,7 +24,7 @@ pub(super) async fn embeddings(
     let found = match request.entity() {
         v1::EntityKind::User => {
             let ids = parse_ids("ids", &request.ids, |raw| UserId::parse(raw))?;
-            embeddings::lookup_users(store, &ids, version).await?
+            embeddings::hot_users(store, cache, &ids, version).await?
         }
         v1::EntityKind::Product => {
             let ids = parse_ids("ids", &request.ids, |raw| ProductId::parse(raw))?;
@@ -34,7 +36,7 @@ pub(super) async fn embeddings(
     };
     let Found { generation, answers } = found;
     let results = answers.into_iter().map(|answer| result(answer, &generation)).collect();
-    Ok(v1::BatchGetEmbeddingsResponse { results, generation: Some((&generation).into()) })
+    Ok(v1::BatchGetEmbeddingsResponse { results, generation: Some(generation.as_ref().into()) })
 }
 
 pub(super) async fn holdings(
@@ -69,7 +71,7 @@ pub(super) fn parse_ids<T>(
 
 fn result(answer: Answer, generation: &Generation) -> v1::EmbeddingResult {
     let (status, embedding) = match answer.lookup {
-        Lookup::Present { embedding, computed_at } => {
+        Lookup::Present(PresentEmbedding { embedding, computed_at }) => {
             let embedding = generation.embedding_on_the_wire(&embedding, computed_at);
             (v1::EmbeddingStatus::Present, Some(embedding))
         }

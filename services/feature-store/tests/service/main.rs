@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
 
+mod cache;
 mod changes;
 mod embeddings;
 mod features;

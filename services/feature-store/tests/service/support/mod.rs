@@ -2,11 +2,7 @@
 
 pub(crate) mod samples;
 
-use std::{
-    num::NonZeroU32,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use chrono::Utc;
 use finrank_contracts::{
@@ -34,26 +30,28 @@ pub(crate) struct FeatureStore {
     pub(crate) client: FeatureStoreServiceClient<Channel>,
     pub(crate) database: ScratchDatabase,
     models: TempDir,
-    /// The file of the feature definitions, unless they are the built-in ones.
-    definitions: Option<PathBuf>,
+    config: FeatureStoreConfig,
     shutdown: CancellationToken,
     server: JoinHandle<finrank_feature_store::Result<()>>,
 }
 
-/// Starts a server, and connects to it.
-async fn serve_beside(
-    database: &ScratchDatabase,
-    models: &Path,
-    definitions: Option<&Path>,
-    shutdown: &CancellationToken,
-) -> (FeatureStoreServiceClient<Channel>, JoinHandle<finrank_feature_store::Result<()>>) {
+/// Partitions of 10 rows, and heartbeats and idle limits that a test can wait for.
+fn config(models: &Path) -> FeatureStoreConfig {
     let mut config = FeatureStoreConfig { models_dir: models.to_owned(), ..FeatureStoreConfig::default() };
-    config.features.definitions = definitions.map(Path::to_owned);
     config.server.listen = "127.0.0.1:0".parse().unwrap();
     config.refresh.partition_rows = NonZeroU32::new(10).unwrap();
     config.refresh.workers = NonZeroU32::new(1).unwrap();
     config.watch.heartbeat = Duration::from_millis(200);
     config.write_idle_limit = Duration::from_secs(2);
+    config
+}
+
+/// Starts a server, and connects to it.
+async fn serve_beside(
+    database: &ScratchDatabase,
+    config: FeatureStoreConfig,
+    shutdown: &CancellationToken,
+) -> (FeatureStoreServiceClient<Channel>, JoinHandle<finrank_feature_store::Result<()>>) {
     let (bound, address) = oneshot::channel();
     let server = tokio::spawn(serve(config, database.store.clone(), shutdown.clone(), bound));
     let address = address.await.expect("the server binds");
@@ -62,33 +60,34 @@ async fn serve_beside(
 }
 
 impl FeatureStore {
-    /// With partitions of 10 rows, and heartbeats and idle limits that a test can wait for.
     pub(crate) async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_configured(|_| {}).await
     }
 
     /// With feature views of one's own.
     pub(crate) async fn start_defining(definitions: &str) -> Self {
-        Self::start_with(Some(definitions)).await
+        Self::start_configured(|config| {
+            let file = config.models_dir.join("features.toml");
+            std::fs::write(&file, definitions).unwrap();
+            config.features.definitions = Some(file);
+        })
+        .await
     }
 
-    async fn start_with(definitions: Option<&str>) -> Self {
+    /// With settings of one's own.
+    pub(crate) async fn start_configured(configure: impl FnOnce(&mut FeatureStoreConfig)) -> Self {
         let database = ScratchDatabase::create().await;
         let models = tempfile::tempdir().unwrap();
         let shutdown = CancellationToken::new();
-        let definitions = definitions.map(|definitions| {
-            let file = models.path().join("features.toml");
-            std::fs::write(&file, definitions).unwrap();
-            file
-        });
-        let (client, server) =
-            serve_beside(&database, models.path(), definitions.as_deref(), &shutdown).await;
-        Self { client, database, models, definitions, shutdown, server }
+        let mut config = config(models.path());
+        configure(&mut config);
+        let (client, server) = serve_beside(&database, config.clone(), &shutdown).await;
+        Self { client, database, models, config, shutdown, server }
     }
 
     /// Another server of the same database and models, which ends with this one.
     pub(crate) async fn second_server(&self) -> FeatureStoreServiceClient<Channel> {
-        serve_beside(&self.database, self.models.path(), self.definitions.as_deref(), &self.shutdown).await.0
+        serve_beside(&self.database, self.config.clone(), &self.shutdown).await.0
     }
 
     /// With `users` customers, `products` products, and the events by which the ones hold the others.

@@ -1,0 +1,93 @@
+//! What has happened since the turn before that makes something kept wrong.
+
+use chrono::{DateTime, Utc};
+use finrank_store::Store;
+
+use crate::Result;
+
+/// The most entities that are told apart; of more, everything is forgotten.
+const MAX_CHANGED: usize = 10_000;
+
+/// What has happened.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Of whom something was learned.
+    pub(super) customers: Changed,
+    /// Of which products, be it by what customers did.
+    pub(super) products: Changed,
+    /// Of an erasure nothing is left that tells whom it was.
+    pub(super) somebody_was_erased: bool,
+    /// Whether other generations are served than before.
+    pub(super) other_generations: bool,
+    /// To be told from the next.
+    pub(super) marks: Marks,
+}
+
+/// Entities that have changed.
+#[derive(Debug)]
+pub(super) enum Changed {
+    These(Vec<String>),
+    /// More than are worth telling apart.
+    Many,
+}
+
+/// What tells one state of the embeddings from another.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Marks {
+    /// The whole runs.
+    generations: Vec<i64>,
+}
+
+impl Default for Changed {
+    fn default() -> Self {
+        Self::These(Vec::new())
+    }
+}
+
+impl Changed {
+    fn new(ids: Vec<String>) -> Self {
+        if ids.len() > MAX_CHANGED { Self::Many } else { Self::These(ids) }
+    }
+}
+
+impl News {
+    /// Reads what became known from one moment on and before another, which must both be horizons; without either
+    /// nothing can have become known.
+    pub(super) async fn read(
+        store: &Store,
+        from: Option<DateTime<Utc>>,
+        to: Option<DateTime<Utc>>,
+        before: Marks,
+    ) -> Result<Self> {
+        let found = sqlx::query!(
+            r#"select
+                   array(
+                       select user_id from customer_statements where known_at >= $1 and known_at < $2
+                       union
+                       select user_id from event_statements where known_at >= $1 and known_at < $2
+                       limit $3
+                   ) as "customers!",
+                   array(
+                       select product_id from product_statements where known_at >= $1 and known_at < $2
+                       union
+                       select product_id from event_statements where known_at >= $1 and known_at < $2
+                       limit $3
+                   ) as "products!",
+                   exists (select from erasures where erased_at >= $1 and erased_at < $2) as "erased!",
+                   array(select run_id from refresh_runs where state = 'complete' order by run_id) as "generations!""#,
+            from,
+            to,
+            MAX_CHANGED as i64 + 1,
+        )
+        .fetch_one(store.pool())
+        .await?;
+        let marks = Marks { generations: found.generations };
+        Ok(Self {
+            customers: Changed::new(found.customers),
+            products: Changed::new(found.products),
+            somebody_was_erased: found.erased,
+            other_generations: marks != before,
+            marks,
+        })
+    }
+}
