@@ -27,6 +27,30 @@ pub mod ranking {
     }
 }
 
+/// Feast's own contracts, for clients that speak those.
+pub mod feast {
+    /// `feast.types`: values.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+    pub mod types {
+        tonic::include_proto!("feast.types");
+    }
+
+    /// `feast.serving`: reading features online.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+    pub mod serving {
+        tonic::include_proto!("feast.serving");
+    }
+
+    /// What Feast gives no package: its server that reads and writes.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+    pub mod server {
+        // The generated code names Feast's packages from the root.
+        use crate::feast;
+
+        tonic::include_proto!("_");
+    }
+}
+
 /// The encoded `google.protobuf.FileDescriptorSet` of every proto above with its imports and comments,
 /// for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -6,7 +6,7 @@
 //! which is why this stands here.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -34,13 +34,13 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 const MOMENT: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(10));
 /// A year is any time, and a clock can add it.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Paths of our own services; health and reflection have others.
-const OURS: &str = "/finrank.";
 
 /// Sheds what is too much and limits the time of unary requests.
 #[derive(Clone)]
 pub(crate) struct AdmissionLayer {
-    streaming: Arc<HashSet<String>>,
+    /// Whether an rpc of the contracts streams in either direction, by its path. What is not there, such as health and
+    /// reflection, is none of ours.
+    streaming: Arc<HashMap<String, bool>>,
     permits: Arc<Semaphore>,
     limit: Duration,
 }
@@ -49,7 +49,7 @@ impl AdmissionLayer {
     /// Takes on `at_once` requests at a time, and gives up a unary one after `limit`.
     pub(crate) fn new(at_once: usize, limit: Duration) -> Self {
         Self {
-            streaming: Arc::new(streaming_paths()),
+            streaming: Arc::new(declared_rpcs()),
             permits: Arc::new(Semaphore::new(at_once)),
             limit: limit.min(LONGEST),
         }
@@ -86,15 +86,13 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let path = request.uri().path();
-        if !path.starts_with(OURS) {
+        let Some(&streaming) = self.rules.streaming.get(request.uri().path()) else {
             return Box::pin(self.inner.call(request));
-        }
+        };
         // Held until the answer begins: a unary request's whole work, and a stream's opening.
         let Ok(permit) = self.rules.permits.clone().try_acquire_owned() else {
             return Box::pin(async { Ok(status::overloaded(RETRY_AFTER).into_http()) });
         };
-        let streaming = self.rules.streaming.contains(path);
         let limit = match allowed_by_caller(&request) {
             caller if streaming => caller,
             caller => Some(caller.map_or(self.rules.limit, |caller| caller.min(self.rules.limit))),
@@ -125,21 +123,24 @@ fn allowed_by_caller(request: &http::Request<Body>) -> Option<Duration> {
     Some(allowed.saturating_sub((allowed / 20).clamp(least, most)).min(LONGEST))
 }
 
-/// Paths of the rpcs that stream in either direction, read from the contracts themselves.
-fn streaming_paths() -> HashSet<String> {
+/// The rpcs, by path, and whether they stream, read from the contracts themselves.
+fn declared_rpcs() -> HashMap<String, bool> {
     let descriptors =
         FileDescriptorSet::decode(finrank_contracts::DESCRIPTORS).expect("built from our own protos");
-    let mut paths = HashSet::new();
+    let mut rpcs = HashMap::new();
     for file in &descriptors.file {
         for service in &file.service {
-            let streaming =
-                service.method.iter().filter(|rpc| rpc.client_streaming() || rpc.server_streaming());
-            paths.extend(
-                streaming.map(|rpc| format!("/{}.{}/{}", file.package(), service.name(), rpc.name())),
-            );
+            let service_name = match file.package() {
+                "" => service.name().to_owned(),
+                package => format!("{package}.{}", service.name()),
+            };
+            rpcs.extend(service.method.iter().map(|rpc| {
+                let path = format!("/{service_name}/{}", rpc.name());
+                (path, rpc.client_streaming() || rpc.server_streaming())
+            }));
         }
     }
-    paths
+    rpcs
 }
 
 #[cfg(test)]
@@ -147,12 +148,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_which_rpcs_stream() {
-        let streaming = streaming_paths();
+    fn knows_every_rpc_of_the_contracts_and_which_stream() {
+        let rpcs = declared_rpcs();
 
         let service = "/finrank.feature.v1.FeatureStoreService";
-        assert!(streaming.contains(&format!("{service}/WatchProductEmbeddings")));
-        assert!(streaming.contains(&format!("{service}/WriteEvents")));
-        assert!(!streaming.contains(&format!("{service}/BatchGetEmbeddings")));
+        assert_eq!(rpcs.get(&format!("{service}/WatchProductEmbeddings")), Some(&true));
+        assert_eq!(rpcs.get(&format!("{service}/WriteEvents")), Some(&true));
+        assert_eq!(rpcs.get(&format!("{service}/BatchGetEmbeddings")), Some(&false));
+        assert_eq!(rpcs.get("/feast.serving.ServingService/GetOnlineFeatures"), Some(&false));
+        assert_eq!(rpcs.get("/GrpcFeatureServer/Push"), Some(&false));
+        assert_eq!(rpcs.get("/grpc.health.v1.Health/Check"), None);
     }
 }
