@@ -4,7 +4,7 @@ use std::{collections::HashMap, error::Error, time::Duration};
 
 use finrank_model::InvalidField;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 use tracing::error;
 
 /// The domain of every `ErrorInfo`.
@@ -36,6 +36,18 @@ pub fn not_found(reason_code: &str, message: impl Into<String>, field: &str) -> 
 /// FAILED_PRECONDITION: what is asked for is known but not ready to be used so.
 pub fn failed_precondition(reason_code: &str, message: impl Into<String>) -> Status {
     Status::with_error_details(Code::FailedPrecondition, message, reason(reason_code))
+}
+
+/// PERMISSION_DENIED: of what is asked for, each of `denied` is not for the purpose that was stated, and why.
+pub fn permission_denied(
+    reason_code: &str,
+    message: impl Into<String>,
+    denied: impl IntoIterator<Item = (String, String)>,
+) -> Status {
+    let violation = |(subject, why)| PreconditionViolation::new("PURPOSE", subject, why);
+    let mut details = reason(reason_code);
+    details.set_precondition_failure(denied.into_iter().map(violation).collect::<Vec<_>>());
+    Status::with_error_details(Code::PermissionDenied, message, details)
 }
 
 /// UNAVAILABLE: the same request may succeed after a while.

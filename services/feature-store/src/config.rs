@@ -35,6 +35,8 @@ pub struct FeatureStoreConfig {
     pub features: FeaturesConfig,
     /// What is kept in memory.
     pub cache: CacheConfig,
+    /// How clients that speak Feast are served.
+    pub feast: FeastConfig,
 }
 
 impl Default for FeatureStoreConfig {
@@ -48,6 +50,7 @@ impl Default for FeatureStoreConfig {
             watch: WatchConfig::default(),
             features: FeaturesConfig::default(),
             cache: CacheConfig::default(),
+            feast: FeastConfig::default(),
         }
     }
 }
@@ -75,6 +78,15 @@ impl Default for CacheConfig {
     fn default() -> Self {
         Self { max_bytes: 256 * 1024 * 1024, max_silence: Duration::from_secs(1) }
     }
+}
+
+/// How clients that speak Feast are served.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeastConfig {
+    /// What features are for if a request does not say; Feast's contracts have no field for it. Without one such
+    /// requests are refused.
+    pub purpose: Option<String>,
 }
 
 /// How embeddings are computed.

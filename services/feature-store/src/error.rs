@@ -3,8 +3,9 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
+use finrank_contracts::feature::v1::FeatureDenial;
 use finrank_model::{
-    InvalidEmbedding, InvalidField, ModelError, ModelVersion, UserId, features::InvalidDefinitions,
+    InvalidEmbedding, InvalidField, ModelError, ModelVersion, ProductId, UserId, features::InvalidDefinitions,
 };
 use finrank_serving::{ServingError, status};
 use finrank_store::StoreError;
@@ -41,6 +42,14 @@ pub enum FeatureStoreError {
     CustomerNotFound {
         /// The one asked for.
         user_id: UserId,
+    },
+    /// There was no such product yet, and attributes alone are none.
+    #[error("there is no product {product_id} at {moment}; write it first")]
+    ProductNotFound {
+        /// The one asked for.
+        product_id: ProductId,
+        /// The moment asked for.
+        moment: DateTime<Utc>,
     },
     /// No such refresh run, or one whose generation was dropped since.
     #[error("there is no refresh run {run_id}")]
@@ -103,6 +112,14 @@ pub enum FeatureStoreError {
     ViewNotFound {
         /// The one asked for.
         view: String,
+    },
+    /// The purpose does not allow what is asked for, and the contract has no word for a denied value.
+    #[error("{purpose:?} does not allow {}", in_words(denials))]
+    Denied {
+        /// What was asked for.
+        purpose: String,
+        /// What it does not allow.
+        denials: Vec<FeatureDenial>,
     },
     /// The file of feature definitions cannot be read.
     #[error("cannot read the feature definitions in {}: {source}", path.display())]
@@ -191,6 +208,13 @@ impl From<FeatureStoreError> for Status {
             FeatureStoreError::CustomerNotFound { .. } => {
                 status::not_found("USER_NOT_FOUND", message, "user_id")
             }
+            FeatureStoreError::ProductNotFound { .. } => {
+                status::not_found("PRODUCT_NOT_FOUND", message, "product_id")
+            }
+            FeatureStoreError::Denied { denials, .. } => {
+                let denied = denials.iter().map(|denial| (denial.feature.clone(), allowed(denial)));
+                status::permission_denied("PURPOSE_NOT_ALLOWED", message, denied)
+            }
             FeatureStoreError::ViewNotFound { .. } => {
                 status::not_found("FEATURE_VIEW_NOT_FOUND", message, "view")
             }
@@ -224,6 +248,21 @@ impl From<FeatureStoreError> for Status {
             }
             _ => status::internal(&error),
         }
+    }
+}
+
+/// What is denied, and why.
+fn in_words(denials: &[FeatureDenial]) -> String {
+    let denied = denials.iter().map(|denial| format!("{}, which {}", denial.feature, allowed(denial)));
+    denied.collect::<Vec<_>>().join("; ")
+}
+
+/// What a denied feature may be asked for.
+fn allowed(denial: &FeatureDenial) -> String {
+    let reason = if denial.protected { "is protected and" } else { "is" };
+    match denial.allowed_purposes.as_slice() {
+        [] => format!("{reason} served for no purpose"),
+        purposes => format!("{reason} served for {} only", purposes.join(", ")),
     }
 }
 

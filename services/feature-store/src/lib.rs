@@ -12,6 +12,7 @@
 //! | `features` | which features are served, and up to which moment |
 //! | `watch` | the catalogue as a stream |
 //! | `service` | the contract, rpc by rpc |
+//! | `feast` | Feast's contracts, put into the words of ours |
 //! | [`serve`] | the server around it |
 //!
 //! It knows Postgres, bundles and the contract. It trains nothing and ranks nothing.
@@ -20,6 +21,7 @@ mod cache;
 mod config;
 mod embeddings;
 mod error;
+mod feast;
 mod features;
 pub mod import;
 mod ingest;
@@ -30,7 +32,9 @@ mod service;
 mod statistics;
 mod watch;
 
-pub use config::{CacheConfig, FeatureStoreConfig, FeaturesConfig, RefreshConfig, WatchConfig};
+pub use config::{
+    CacheConfig, FeastConfig, FeatureStoreConfig, FeaturesConfig, RefreshConfig, WatchConfig,
+};
 pub use error::{FeatureStoreError, Result};
 pub use features::BUILT_IN_DEFINITIONS;
 pub use server::serve;

@@ -1,9 +1,15 @@
 //! The server around the rooms: bound first, healthy once Postgres answers with its schema up to date, and
 //! ended in order.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use finrank_contracts::feature::v1::feature_store_service_server::FeatureStoreServiceServer;
+use finrank_contracts::{
+    feast::{
+        server::grpc_feature_server_server::GrpcFeatureServerServer,
+        serving::serving_service_server::ServingServiceServer,
+    },
+    feature::v1::feature_store_service_server::FeatureStoreServiceServer,
+};
 use finrank_serving::{Health, Server};
 use finrank_store::Store;
 use tokio::{
@@ -16,6 +22,7 @@ use tracing::{info, warn};
 use crate::{
     FeatureStoreConfig, FeatureStoreError, Result,
     cache::HotCache,
+    feast::Feast,
     features::{Horizon, Registry},
     refresh::Refresher,
     service::FeatureStoreService,
@@ -55,7 +62,7 @@ pub async fn serve(
         stop.clone(),
     );
     let (heard, announcements) = watch::channel(());
-    let service = FeatureStoreServiceServer::new(FeatureStoreService {
+    let service = Arc::new(FeatureStoreService {
         store: store.clone(),
         refresher: refresher.clone(),
         watcher: Watcher::new(store.clone(), config.watch, announcements, stop.clone()),
@@ -64,10 +71,20 @@ pub async fn serve(
         cache,
         write_idle_limit: config.write_idle_limit,
         stop: stop.clone(),
-    })
-    .max_decoding_message_size(limits.max_message_bytes)
-    .max_encoding_message_size(limits.max_message_bytes);
-    let server = Server::bind(config.server).await?.with(service).await;
+    });
+    let feast = Arc::new(Feast { service: service.clone(), config: config.feast });
+    let bytes = limits.max_message_bytes;
+    let service = FeatureStoreServiceServer::from_arc(service)
+        .max_decoding_message_size(bytes)
+        .max_encoding_message_size(bytes);
+    let feast_reads = ServingServiceServer::from_arc(feast.clone())
+        .max_decoding_message_size(bytes)
+        .max_encoding_message_size(bytes);
+    let feast_writes = GrpcFeatureServerServer::from_arc(feast)
+        .max_decoding_message_size(bytes)
+        .max_encoding_message_size(bytes);
+    let server = Server::bind(config.server).await?;
+    let server = server.with(service).await.with(feast_reads).await.with(feast_writes).await;
     let health = server.health();
     // Whoever asked may not care any more.
     let _ = bound.send(server.address());

@@ -27,12 +27,14 @@ struct Target {
     copy: &'static str,
     types: &'static [Type],
     merge: &'static str,
+    /// Empties the staging table; before that, lets rows that came late shine through what was pushed under a later time.
+    finish: &'static str,
 }
 
 const CUSTOMERS: Target = Target {
     create: "create temp table if not exists staged_customers
              (place bigint, revision integer, retracted boolean,
-              user_id text, attributes jsonb, event_time timestamptz) on commit delete rows",
+              user_id text, attributes jsonb, event_time timestamptz)",
     copy: "copy staged_customers from stdin binary",
     types: &[Type::INT8, Type::INT4, Type::BOOL, Type::TEXT, Type::JSONB, Type::TIMESTAMPTZ],
     merge: "insert into customer_statements (user_id, attributes, event_time, revision, retracted)
@@ -40,13 +42,16 @@ const CUSTOMERS: Target = Target {
             from staged_customers
             order by user_id collate \"C\", event_time, revision, place
             on conflict (user_id, event_time, revision) do nothing",
+    finish: "select carry_over_customers(array_agg(user_id), array_agg(event_time)) from staged_customers
+             where exists (select from customer_statements where stated is not null);
+             truncate staged_customers",
 };
 
 const PRODUCTS: Target = Target {
     create: "create temp table if not exists staged_products
              (place bigint, revision integer, retracted boolean,
               product_id text, product_class text, name text, description text, issuer text,
-              risk_grade smallint, status text, attributes jsonb, event_time timestamptz) on commit delete rows",
+              risk_grade smallint, status text, attributes jsonb, event_time timestamptz)",
     copy: "copy staged_products from stdin binary",
     types: &[
         Type::INT8,
@@ -70,13 +75,16 @@ const PRODUCTS: Target = Target {
             from staged_products
             order by product_id collate \"C\", event_time, revision, place
             on conflict (product_id, event_time, revision) do nothing",
+    finish: "select carry_over_products(array_agg(product_id), array_agg(event_time)) from staged_products
+             where exists (select from product_statements where stated is not null);
+             truncate staged_products",
 };
 
 const EVENTS: Target = Target {
     create: "create temp table if not exists staged_events
              (place bigint, revision integer, retracted boolean,
               user_id text, event_id text, product_id text, kind text, event_time timestamptz,
-              quantity integer, amount_minor bigint, currency_code text) on commit delete rows",
+              quantity integer, amount_minor bigint, currency_code text)",
     copy: "copy staged_events from stdin binary",
     types: &[
         Type::INT8,
@@ -99,6 +107,7 @@ const EVENTS: Target = Target {
             from staged_events
             order by user_id collate \"C\", event_id collate \"C\", revision, place
             on conflict (user_id, event_id, revision) do nothing",
+    finish: "truncate staged_events",
 };
 
 impl Loader {
@@ -174,6 +183,7 @@ impl Loader {
         copy.finish()?;
         let accepted = transaction.execute(target.merge, &[])?;
         transaction.commit()?;
+        self.client.batch_execute(target.finish)?;
         Ok(Counts { accepted, duplicate: rows.len() as u64 - accepted, rejected: 0 })
     }
 }

@@ -26,7 +26,8 @@ impl Ingested for Customer {
         Ok(Statement { about: wire::customer(row)?, revision })
     }
 
-    /// Rows are written in the order of their keys, so that two streams cannot wait for each other.
+    /// Rows are written in the order of their keys, so that two streams cannot wait for each other. What came late then
+    /// shines through later overlays.
     async fn write(store: &Store, rows: &[Statement<Self>]) -> Result<u64, sqlx::Error> {
         let user_ids: Vec<&str> = rows.iter().map(|row| row.about.user_id.as_str()).collect();
         let attributes: Vec<Json<&Attributes>> = rows.iter().map(|row| Json(&row.about.attributes)).collect();
@@ -47,6 +48,8 @@ impl Ingested for Customer {
         )
         .execute(store.pool())
         .await?;
+        let carry_over = sqlx::query!("select carry_over_customers($1, $2)", &user_ids as _, &event_times);
+        carry_over.execute(store.pool()).await?;
         Ok(written.rows_affected())
     }
 }

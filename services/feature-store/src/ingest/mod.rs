@@ -6,6 +6,7 @@
 
 mod customers;
 mod events;
+mod overlay;
 mod products;
 mod summary;
 
@@ -18,6 +19,7 @@ use finrank_store::Store;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
+pub(crate) use self::overlay::{Overlay, Whose, overlay};
 use self::summary::Summary;
 use crate::FeatureStoreError;
 

@@ -62,6 +62,12 @@ impl Ingested for Product {
         )
         .execute(store.pool())
         .await?;
+        let carry_over = sqlx::query!(
+            "select carry_over_products($1, $2)",
+            &text(|row| row.product_id.as_str()) as _,
+            &event_times
+        );
+        carry_over.execute(store.pool()).await?;
         Ok(written.rows_affected())
     }
 }

@@ -119,7 +119,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<v1::GetOnlineFeaturesRequest>,
     ) -> Result<Response<v1::GetOnlineFeaturesResponse>, Status> {
-        Ok(Response::new(features::online(self, request.into_inner()).await?))
+        Ok(Response::new(self.online_features(request.into_inner()).await?))
     }
 
     async fn get_features_as_of(
@@ -177,6 +177,14 @@ impl FeatureStoreRpcs for FeatureStoreService {
 }
 
 impl FeatureStoreService {
+    /// Values as they are now, in whatever contract they are asked for.
+    pub(crate) async fn online_features(
+        &self,
+        request: v1::GetOnlineFeaturesRequest,
+    ) -> crate::Result<v1::GetOnlineFeaturesResponse> {
+        features::online(self, request).await
+    }
+
     /// Writes a stream of rows, after which what they say can be read.
     async fn write<I: Ingested>(&self, rows: Streaming<I::Message>) -> Result<v1::WriteSummary, Status> {
         let summary = ingest::<I>(&self.store, rows, self.write_idle_limit).await?;

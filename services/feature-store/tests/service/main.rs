@@ -5,6 +5,7 @@
 mod cache;
 mod changes;
 mod embeddings;
+mod feast;
 mod features;
 mod ingest;
 mod ingest_oracle;

@@ -24,10 +24,15 @@ use sqlx::{Postgres, Transaction};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, transport::Channel};
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
 
 pub(crate) struct FeatureStore {
     pub(crate) client: FeatureStoreServiceClient<Channel>,
+    /// What the client speaks through; others may.
+    pub(crate) channel: Channel,
     pub(crate) database: ScratchDatabase,
     models: TempDir,
     config: FeatureStoreConfig,
@@ -51,12 +56,12 @@ async fn serve_beside(
     database: &ScratchDatabase,
     config: FeatureStoreConfig,
     shutdown: &CancellationToken,
-) -> (FeatureStoreServiceClient<Channel>, JoinHandle<finrank_feature_store::Result<()>>) {
+) -> (Channel, JoinHandle<finrank_feature_store::Result<()>>) {
     let (bound, address) = oneshot::channel();
     let server = tokio::spawn(serve(config, database.store.clone(), shutdown.clone(), bound));
     let address = address.await.expect("the server binds");
-    let client = FeatureStoreServiceClient::connect(format!("http://{address}")).await.unwrap();
-    (client, server)
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    (channel, server)
 }
 
 impl FeatureStore {
@@ -81,13 +86,15 @@ impl FeatureStore {
         let shutdown = CancellationToken::new();
         let mut config = config(models.path());
         configure(&mut config);
-        let (client, server) = serve_beside(&database, config.clone(), &shutdown).await;
-        Self { client, database, models, config, shutdown, server }
+        let (channel, server) = serve_beside(&database, config.clone(), &shutdown).await;
+        let client = FeatureStoreServiceClient::new(channel.clone());
+        Self { client, channel, database, models, config, shutdown, server }
     }
 
     /// Another server of the same database and models, which ends with this one.
     pub(crate) async fn second_server(&self) -> FeatureStoreServiceClient<Channel> {
-        serve_beside(&self.database, self.config.clone(), &self.shutdown).await.0
+        let (channel, _) = serve_beside(&self.database, self.config.clone(), &self.shutdown).await;
+        FeatureStoreServiceClient::new(channel)
     }
 
     /// With `users` customers, `products` products, and the events by which the ones hold the others.

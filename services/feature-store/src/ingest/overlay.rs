@@ -1,0 +1,248 @@
+//! Statements that state some attributes only: all others stay as they are believed at that time.
+//!
+//! The statement holds both and names its own, and whatever is stated later under it, late as it may come, shines
+//! through it; see the migration that makes `stated`.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use finrank_model::{AttributeName, AttributeValue, Attributes, InvalidField, ProductId, UserId};
+use finrank_store::Store;
+use sqlx::{Postgres, Transaction, types::Json};
+
+use crate::{FeatureStoreError, Result};
+
+/// What is stated.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Overlay {
+    /// Of whom.
+    pub(crate) whose: Whose,
+    /// Since when it is true.
+    pub(crate) event_time: DateTime<Utc>,
+    /// What is known since then, and what is not known any more.
+    pub(crate) attributes: BTreeMap<AttributeName, Option<AttributeValue>>,
+}
+
+/// Whose attributes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Customer(UserId),
+    Product(ProductId),
+}
+
+/// A statement that is believed.
+struct Believed {
+    event_time: DateTime<Utc>,
+    attributes: Json<Attributes>,
+    /// What of it was stated; all, if absent.
+    stated: Option<Vec<String>>,
+}
+
+/// The statement that makes an overlay true.
+struct Overlaid {
+    attributes: Attributes,
+    stated: Option<Vec<String>>,
+}
+
+/// Writes an overlay. The same one again changes nothing; of two that state one attribute at one time the later to
+/// arrive counts.
+///
+/// # Errors
+/// When there was no such product at that time, since attributes alone are none; when the entity would have too many
+/// attributes; when Postgres does not answer.
+pub(crate) async fn overlay(store: &Store, overlay: &Overlay) -> Result<()> {
+    loop {
+        let mut transaction = store.pool().begin().await?;
+        take_turn(&mut transaction, &overlay.whose).await?;
+        let base = believed(&mut transaction, overlay).await?;
+        if matches!((&base, &overlay.whose), (None, Whose::Product(_))) {
+            return Err(overlay.no_product());
+        }
+        if let Some(overlaid) = overlay.over(base.as_ref())? {
+            // Whoever does not take turns has written a statement of this name meanwhile, which is to be seen first.
+            if !insert(&mut transaction, overlay, base.as_ref(), &overlaid).await? {
+                continue;
+            }
+            carry_over(&mut *transaction, &overlay.whose, overlay.event_time).await?;
+        }
+        transaction.commit().await?;
+        // So is what was committed meanwhile and is older.
+        let before = overlay.event_time - chrono::TimeDelta::microseconds(1);
+        return carry_over(store.pool(), &overlay.whose, before).await;
+    }
+}
+
+impl Overlay {
+    /// The overlay over what is believed; nothing if that says it already.
+    fn over(&self, base: Option<&Believed>) -> Result<Option<Overlaid>, InvalidField> {
+        let believed = base.into_iter().flat_map(|base| base.attributes.iter());
+        let mut merged: BTreeMap<&AttributeName, &AttributeValue> = believed.collect();
+        for (name, value) in &self.attributes {
+            match value {
+                Some(value) => merged.insert(name, value),
+                None => merged.remove(name),
+            };
+        }
+        let merged = merged.into_iter().map(|(name, value)| (name.to_string(), value.clone()));
+        let attributes = Attributes::new(merged)?;
+        let own = self.attributes.keys().map(AttributeName::to_string);
+        let same_time = base.filter(|base| base.event_time == self.event_time);
+        let stated = match same_time.map(|base| &base.stated) {
+            None => Some(own.collect()),
+            Some(None) => None,
+            Some(Some(stated)) => {
+                let mut all: Vec<String> = stated.iter().cloned().chain(own).collect();
+                all.sort_unstable();
+                all.dedup();
+                Some(all)
+            }
+        };
+        let says_it = same_time.is_some_and(|base| base.attributes.0 == attributes && base.stated == stated);
+        Ok((!says_it).then_some(Overlaid { attributes, stated }))
+    }
+
+    fn no_product(&self) -> FeatureStoreError {
+        let Whose::Product(product_id) = &self.whose else { unreachable!("asked of products only") };
+        FeatureStoreError::ProductNotFound { product_id: product_id.clone(), moment: self.event_time }
+    }
+}
+
+impl Whose {
+    fn id(&self) -> &str {
+        match self {
+            Self::Customer(user_id) => user_id.as_str(),
+            Self::Product(product_id) => product_id.as_str(),
+        }
+    }
+}
+
+/// Waits until no other overlay of the entity is being written.
+async fn take_turn(transaction: &mut Transaction<'static, Postgres>, whose: &Whose) -> Result<()> {
+    let entity = match whose {
+        Whose::Customer(_) => "customer",
+        Whose::Product(_) => "product",
+    };
+    sqlx::query!("select take_turn($1, $2)", entity, whose.id()).execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// What is believed of the entity at the overlay's time.
+async fn believed(
+    transaction: &mut Transaction<'static, Postgres>,
+    overlay: &Overlay,
+) -> Result<Option<Believed>> {
+    let found = match &overlay.whose {
+        Whose::Customer(user_id) => {
+            sqlx::query_as!(
+                Believed,
+                r#"select event_time, attributes as "attributes: Json<Attributes>", stated
+                   from customer_statements base
+                   where user_id = $1 and event_time <= $2 and not retracted
+                     and not exists (
+                         select from customer_statements higher
+                         where higher.user_id = base.user_id and higher.event_time = base.event_time
+                           and higher.revision > base.revision and higher.revision > 0
+                     )
+                   order by event_time desc
+                   limit 1"#,
+                user_id.as_str(),
+                overlay.event_time,
+            )
+            .fetch_optional(&mut **transaction)
+            .await
+        }
+        Whose::Product(product_id) => {
+            sqlx::query_as!(
+                Believed,
+                r#"select event_time, attributes as "attributes: Json<Attributes>", stated
+                   from product_statements base
+                   where product_id = $1 and event_time <= $2 and not retracted
+                     and not exists (
+                         select from product_statements higher
+                         where higher.product_id = base.product_id and higher.event_time = base.event_time
+                           and higher.revision > base.revision and higher.revision > 0
+                     )
+                   order by event_time desc
+                   limit 1"#,
+                product_id.as_str(),
+                overlay.event_time,
+            )
+            .fetch_optional(&mut **transaction)
+            .await
+        }
+    };
+    Ok(found?)
+}
+
+/// States it, under a higher revision than what was stated at that time before; of a product with everything else
+/// that its base says. False if another statement has taken that revision.
+async fn insert(
+    transaction: &mut Transaction<'static, Postgres>,
+    overlay: &Overlay,
+    base: Option<&Believed>,
+    overlaid: &Overlaid,
+) -> Result<bool> {
+    let Overlaid { attributes, stated } = overlaid;
+    let inserted = match &overlay.whose {
+        Whose::Customer(user_id) => {
+            sqlx::query!(
+                "insert into customer_statements (user_id, event_time, attributes, stated, revision)
+                 select $1, $2, $3, $4, coalesce(max(revision) + 1, 0)
+                 from customer_statements where user_id = $1 and event_time = $2
+                 on conflict (user_id, event_time, revision) do nothing",
+                user_id.as_str(),
+                overlay.event_time,
+                Json(attributes) as _,
+                stated.as_deref(),
+            )
+            .execute(&mut **transaction)
+            .await
+        }
+        Whose::Product(product_id) => {
+            sqlx::query!(
+                "insert into product_statements
+                     (product_id, event_time, attributes, stated, revision, product_class, name, description, issuer,
+                      risk_grade, status)
+                 select $1, $2, $3, $4,
+                        (select coalesce(max(revision) + 1, 0) from product_statements
+                         where product_id = $1 and event_time = $2),
+                        product_class, name, description, issuer, risk_grade, status
+                 from product_statements
+                 where product_id = $1 and event_time = $5
+                 order by revision desc
+                 limit 1
+                 on conflict (product_id, event_time, revision) do nothing",
+                product_id.as_str(),
+                overlay.event_time,
+                Json(attributes) as _,
+                stated.as_deref(),
+                base.map(|base| base.event_time),
+            )
+            .execute(&mut **transaction)
+            .await
+        }
+    };
+    Ok(inserted?.rows_affected() > 0)
+}
+
+/// Lets what is believed at a moment shine through the overlays after it.
+async fn carry_over<'e>(
+    executor: impl sqlx::Executor<'e, Database = Postgres>,
+    whose: &Whose,
+    since: DateTime<Utc>,
+) -> Result<()> {
+    let carrying = match whose {
+        Whose::Customer(user_id) => {
+            sqlx::query!("select carry_over_customer($1, $2)", user_id.as_str(), since)
+                .execute(executor)
+                .await
+        }
+        Whose::Product(product_id) => {
+            sqlx::query!("select carry_over_product($1, $2)", product_id.as_str(), since)
+                .execute(executor)
+                .await
+        }
+    };
+    carrying?;
+    Ok(())
+}
