@@ -19,6 +19,8 @@ async fn lists_the_services_of_both_servers() {
 
     for (url, service) in [
         (&world.feature_store_url, "finrank.feature.v1.FeatureStoreService"),
+        (&world.feature_store_url, "feast.serving.ServingService"),
+        (&world.feature_store_url, "GrpcFeatureServer"),
         (&world.ranking_url, "finrank.ranking.v1.RankingService"),
     ] {
         let Some(services) = grpcurl(&[], url, &["list"]) else {

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod feast;
 mod features;
 mod grpcurl;
 mod kills;
