@@ -104,3 +104,32 @@ fn the_first_of_two_events_with_one_id_counts() {
         "with gone as (delete from event_statements returning event_id) select event_id from gone",
     );
 }
+
+#[test]
+fn files_that_came_late_shine_through_what_was_pushed_meanwhile() {
+    let place = Place::new();
+    place.texts(
+        "insert into customer_statements (user_id, attributes, event_time, stated)
+         values ('u', '{\"savings\": 2}', '2026-01-02', '{savings}')
+         returning user_id",
+    );
+    place.texts(
+        "insert into product_statements
+             (product_id, product_class, name, description, issuer, status, attributes, event_time, stated)
+         values ('p', 'loan', 'Car loan', '', '', 'active', '{\"rate\": 2}', '2026-01-02', '{rate}')
+         returning product_id",
+    );
+    let late_customer = place.file("customers.csv", "user_id,event_time,income,savings\nu,2026-01-01,10,1\n");
+    let late_product = place.file(
+        "products.csv",
+        "product_id,event_time,product_class,name,fee,rate\np,2026-01-01,loan,Loan,10,1\n",
+    );
+
+    place.import(&customers(&late_customer)).unwrap();
+    place.import(&products(&late_product)).unwrap();
+
+    let believed = |table: &str| place.texts(&format!("select attributes::text from {table}"));
+    assert_eq!(believed("customers"), [r#"{"income": 10.0, "savings": 2}"#]);
+    assert_eq!(believed("products"), [r#"{"fee": 10.0, "rate": 2}"#]);
+    assert_eq!(place.texts("select name from products"), ["Car loan"]);
+}

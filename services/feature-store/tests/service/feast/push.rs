@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
+use chrono::Utc;
 use finrank_contracts::{
-    common::v1::Product,
+    common::v1::{AttributeValue, Customer, Product, attribute_value::Kind},
     feast::{
         server::{PushRequest, WriteToOnlineStoreRequest},
         serving::{FieldStatus::NullValue, GetOnlineFeaturesRequest},
         types::{Null, Value, value::Val},
     },
+    feature::v1::WriteCustomersRequest,
 };
-use futures::future;
+use futures::{future, stream};
 use tonic::{Code, Status};
 
 use super::{
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::support::{
     FeatureStore,
-    samples::{product, product_message},
+    samples::{at, product, product_message},
 };
 
 const SAVINGS: &str = "customer_profile:savings";
@@ -94,6 +96,38 @@ async fn concurrent_pushes_to_one_customer_all_count() {
     assert_eq!(profile_of(&store, "u1").await, [Some(10.0), Some(10.0)]);
     let answer = online(&store, of_customers(&["customer_profile:risk_tolerance"], &["u1"])).await.unwrap();
     assert_eq!(answer.results[1].values, [value(Val::DoubleVal(10.0))]);
+}
+
+#[tokio::test]
+async fn whole_statements_and_pushes_that_come_at_once_do_not_miss_each_other() {
+    let store = FeatureStore::start().await;
+    let user_ids: Vec<String> = (0..40).map(|user| format!("u{user}")).collect();
+    let whole = |user_id: &String| Customer {
+        user_id: user_id.clone(),
+        attributes: ["annual_income", "savings"]
+            .map(|name| (name.to_owned(), AttributeValue { kind: Some(Kind::Number(1.0)) }))
+            .into(),
+        event_time: Some(at(Utc::now().timestamp() - 3 * 24 * 3600)),
+        ..Customer::default()
+    };
+    let pushed = future::join_all(user_ids.iter().map(|user_id| {
+        let row = profile(user_id, &days_ago(2), &[("savings", "2")]);
+        push(&store, row)
+    }));
+    let mut client = store.client.clone();
+    let written = async {
+        for user_id in &user_ids {
+            let message = WriteCustomersRequest { customers: vec![whole(user_id)] };
+            client.write_customers(stream::iter([message])).await.unwrap();
+        }
+    };
+
+    let (pushed, ()) = future::join(pushed, written).await;
+
+    assert!(pushed.iter().all(Result::is_ok), "{pushed:?}");
+    for user_id in &user_ids {
+        assert_eq!(profile_of(&store, user_id).await, [Some(1.0), Some(2.0)], "{user_id}");
+    }
 }
 
 #[tokio::test]
