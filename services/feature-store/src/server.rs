@@ -72,7 +72,7 @@ pub async fn serve(
         write_idle_limit: config.write_idle_limit,
         stop: stop.clone(),
     });
-    let feast = Arc::new(Feast { service: service.clone(), config: config.feast });
+    let feast = Arc::new(Feast::new(service.clone(), config.feast)?);
     let bytes = limits.max_message_bytes;
     let service = FeatureStoreServiceServer::from_arc(service)
         .max_decoding_message_size(bytes)

@@ -31,14 +31,15 @@ use finrank_contracts::feast::{
     },
     types,
 };
+use finrank_model::InvalidField;
 use tonic::{Request, Response, Status};
 
 use crate::{FeastConfig, ingest, service::FeatureStoreService};
 
 /// Implements Feast's services over ours.
 pub(crate) struct Feast {
-    pub(crate) service: Arc<FeatureStoreService>,
-    pub(crate) config: FeastConfig,
+    service: Arc<FeatureStoreService>,
+    config: FeastConfig,
 }
 
 #[tonic::async_trait]
@@ -87,6 +88,22 @@ impl GrpcFeatureServer for Feast {
 }
 
 impl Feast {
+    /// Stands before our own service.
+    ///
+    /// # Errors
+    /// When the configured purpose is not declared.
+    pub(crate) fn new(service: Arc<FeatureStoreService>, config: FeastConfig) -> Result<Self, InvalidField> {
+        let declared = &service.registry.declared().purposes;
+        match &config.purpose {
+            Some(purpose) if !declared.contains_key(purpose) => {
+                let declared: Vec<&str> = declared.keys().map(String::as_str).collect();
+                let reason = format!("is {purpose:?}; declared are {}", declared.join(", "));
+                Err(InvalidField::new(online::PURPOSE_SETTING, reason))
+            }
+            _ => Ok(Self { service, config }),
+        }
+    }
+
     /// Writes one row of a view, after which it can be read.
     async fn write(
         &self,

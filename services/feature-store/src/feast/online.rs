@@ -18,6 +18,8 @@ use crate::{FeatureStoreError, Result};
 const PURPOSE: &str = "purpose";
 /// The name of a purpose in the metadata.
 const PURPOSE_METADATA: &str = "finrank-purpose";
+/// The setting of a purpose.
+pub(super) const PURPOSE_SETTING: &str = "feature_store.feast.purpose";
 /// Where a purpose is looked for first, and so where it is missed.
 const PURPOSE_FIELD: &str = "request_context[purpose]";
 
@@ -101,12 +103,12 @@ fn purpose(
         return Ok((purpose.to_owned(), PURPOSE_METADATA));
     }
     match &feast.config.purpose {
-        Some(purpose) => Ok((purpose.clone(), "feature_store.feast.purpose")),
+        Some(purpose) => Ok((purpose.clone(), PURPOSE_SETTING)),
         None => Err(InvalidField::new(
             PURPOSE_FIELD,
             format!(
                 "is missing: say what the values are for there, in the metadata {PURPOSE_METADATA}, or for all of \
-                 this server's clients in its setting feature_store.feast.purpose"
+                 this server's clients in its setting {PURPOSE_SETTING}"
             ),
         )),
     }

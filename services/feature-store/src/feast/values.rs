@@ -55,6 +55,7 @@ pub(super) fn attribute(
         (ValueType::Number, Some(Val::DoubleVal(number))) => AttributeValue::Number(number),
         (ValueType::Number, Some(Val::FloatVal(number))) => AttributeValue::Number(number.into()),
         (ValueType::Number, Some(Val::Int32Val(number))) => AttributeValue::Number(number.into()),
+        // Beyond 2^53 not every whole number is a double.
         (ValueType::Number, Some(Val::Int64Val(number))) if (number as f64) as i128 == i128::from(number) => {
             AttributeValue::Number(number as f64)
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use finrank_model::{AttributeName, AttributeValue, Attributes, InvalidField, ProductId, UserId};
 use finrank_store::Store;
 use sqlx::{Postgres, Transaction, types::Json};
@@ -55,8 +55,11 @@ pub(crate) async fn overlay(store: &Store, overlay: &Overlay) -> Result<()> {
         let mut transaction = store.pool().begin().await?;
         take_turn(&mut transaction, &overlay.whose).await?;
         let base = believed(&mut transaction, overlay).await?;
-        if matches!((&base, &overlay.whose), (None, Whose::Product(_))) {
-            return Err(overlay.no_product());
+        if base.is_none()
+            && let Whose::Product(product_id) = &overlay.whose
+        {
+            let (product_id, moment) = (product_id.clone(), overlay.event_time);
+            return Err(FeatureStoreError::ProductNotFound { product_id, moment });
         }
         if let Some(overlaid) = overlay.over(base.as_ref())? {
             // Whoever does not take turns has written a statement of this name meanwhile, which is to be seen first.
@@ -66,8 +69,8 @@ pub(crate) async fn overlay(store: &Store, overlay: &Overlay) -> Result<()> {
             carry_over(&mut *transaction, &overlay.whose, overlay.event_time).await?;
         }
         transaction.commit().await?;
-        // So is what was committed meanwhile and is older.
-        let before = overlay.event_time - chrono::TimeDelta::microseconds(1);
+        // What is older and was committed meanwhile shines through this one, too.
+        let before = overlay.event_time - TimeDelta::microseconds(1);
         return carry_over(store.pool(), &overlay.whose, before).await;
     }
 }
@@ -99,11 +102,6 @@ impl Overlay {
         };
         let says_it = same_time.is_some_and(|base| base.attributes.0 == attributes && base.stated == stated);
         Ok((!says_it).then_some(Overlaid { attributes, stated }))
-    }
-
-    fn no_product(&self) -> FeatureStoreError {
-        let Whose::Product(product_id) = &self.whose else { unreachable!("asked of products only") };
-        FeatureStoreError::ProductNotFound { product_id: product_id.clone(), moment: self.event_time }
     }
 }
 

@@ -13,7 +13,11 @@ use finrank_contracts::{
     },
     feature::v1::{FeatureSelection, FeatureStatus, GetOnlineFeaturesRequest as OurRequest},
 };
+use finrank_feature_store::{FeatureStoreConfig, serve};
+use finrank_store::scratch::ScratchDatabase;
 use prost_types::Timestamp;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
@@ -224,6 +228,20 @@ async fn takes_the_purpose_from_the_request_then_the_metadata_then_the_settings(
     assert!(allowed.is_ok(), "{allowed:?}");
     assert_eq!(denied.code(), Code::PermissionDenied, "marketing, as the request says");
     assert!(by_setting.is_ok(), "{by_setting:?}");
+}
+
+#[tokio::test]
+async fn does_not_start_with_a_purpose_that_is_not_declared() {
+    let database = ScratchDatabase::create().await;
+    let mut config = FeatureStoreConfig::default();
+    config.server.listen = "127.0.0.1:0".parse().unwrap();
+    config.feast.purpose = Some("curiosity".to_owned());
+    let (bound, _address) = oneshot::channel();
+
+    let refused = serve(config, database.store.clone(), CancellationToken::new(), bound).await;
+
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.starts_with("feature_store.feast.purpose is \"curiosity\"; declared are"), "{refused}");
 }
 
 #[tokio::test]
