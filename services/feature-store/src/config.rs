@@ -61,6 +61,27 @@ impl Default for FeatureStoreConfig {
 pub struct FeaturesConfig {
     /// The file that declares them; without one, [`crate::BUILT_IN_DEFINITIONS`].
     pub definitions: Option<PathBuf>,
+    /// How much of what is served is kept to be verified.
+    pub sample: SampleConfig,
+}
+
+/// How much of what is served online is kept, so that it can be held to history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SampleConfig {
+    /// One row in so many, by chance; 0 keeps none.
+    pub one_in: u32,
+    /// How long a row is kept.
+    #[serde(with = "humantime_serde")]
+    pub keep: Duration,
+    /// Rows that are kept at most, the newest. With 50 features a row is about a kilobyte.
+    pub max_rows: u64,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        Self { one_in: 1_000, keep: Duration::from_secs(30 * 24 * 3600), max_rows: 1_000_000 }
+    }
 }
 
 /// What is kept in memory: feature rows and customers' embeddings that were read lately.

@@ -10,6 +10,7 @@
 //! | `people` | all that is held on one person, and its erasure |
 //! | `cache` | what was read lately, for as long as it is right |
 //! | `features` | which features are served, and up to which moment |
+//! | `served` | a sample of what was served, to be held to history |
 //! | `watch` | the catalogue as a stream |
 //! | `service` | the contract, rpc by rpc |
 //! | `feast` | Feast's contracts, put into the words of ours |
@@ -27,13 +28,14 @@ pub mod import;
 mod ingest;
 mod people;
 pub mod refresh;
+mod served;
 mod server;
 mod service;
 mod statistics;
 mod watch;
 
 pub use config::{
-    CacheConfig, FeastConfig, FeatureStoreConfig, FeaturesConfig, RefreshConfig, WatchConfig,
+    CacheConfig, FeastConfig, FeatureStoreConfig, FeaturesConfig, RefreshConfig, SampleConfig, WatchConfig,
 };
 pub use error::{FeatureStoreError, Result};
 pub use features::BUILT_IN_DEFINITIONS;

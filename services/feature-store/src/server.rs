@@ -25,6 +25,7 @@ use crate::{
     feast::Feast,
     features::{Horizon, Registry},
     refresh::Refresher,
+    served::Keeper,
     service::FeatureStoreService,
     watch::{Watcher, listen},
 };
@@ -61,6 +62,7 @@ pub async fn serve(
         config.refresh,
         stop.clone(),
     );
+    let (sampler, keeper) = Keeper::new(store.clone(), config.features.sample);
     let (heard, announcements) = watch::channel(());
     let service = Arc::new(FeatureStoreService {
         store: store.clone(),
@@ -69,6 +71,7 @@ pub async fn serve(
         registry: registry.clone(),
         horizon: horizon.clone(),
         cache,
+        sampler,
         write_idle_limit: config.write_idle_limit,
         stop: stop.clone(),
     });
@@ -94,6 +97,7 @@ pub async fn serve(
         failed = prepare_and_watch_health(&store, &registry, &health, &stop) => return Err(failed),
         () = listen(&store, &heard) => {}
         () = horizon.follow() => {}
+        () = keeper.follow() => {}
     }
     if time::timeout(limits.drain_timeout, refresher.stopped()).await.is_err() {
         warn!("a refresh has not ended its partition in time");

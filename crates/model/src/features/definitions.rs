@@ -114,7 +114,7 @@ pub enum Source {
 }
 
 /// What becomes of values that rest on statements older than the time to live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpiredPolicy {
     /// They are served and said to be too old.

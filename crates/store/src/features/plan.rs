@@ -112,6 +112,17 @@ impl FeaturePlan {
         self.key
     }
 
+    /// The same features; a value that is too old is flagged where it would refuse the request.
+    #[must_use]
+    pub fn flagging_what_it_would_refuse(mut self) -> Self {
+        for column in &mut self.columns {
+            if column.expired == ExpiredPolicy::Reject {
+                column.expired = ExpiredPolicy::Flag;
+            }
+        }
+        self
+    }
+
     /// Whose features these are.
     pub fn entity(&self) -> Entity {
         self.entity

@@ -15,7 +15,10 @@ use serde::Serialize;
 use serde_json::json;
 use tonic::transport::Channel;
 
-use super::{block_on, features::moment};
+use super::{
+    block_on,
+    features::{self, moment},
+};
 use crate::{
     client,
     output::{Format, table},
@@ -37,13 +40,13 @@ pub(crate) struct Customer {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print every statement, event and embedding, one JSON object a line.
+    /// Print every statement, event, embedding and kept sample of what was served, one JSON object a line.
     #[command(after_help = "Example:\n  finrank customer export caravan-0003 > caravan-0003.jsonl")]
     Export {
         /// Whose.
         user_id: String,
     },
-    /// Erase every statement, event and embedding for good, and print the receipt.
+    /// Erase every statement, event, embedding and sample for good, and print the receipt.
     #[command(after_help = "Example:\n  finrank customer erase caravan-0003 --yes")]
     Erase {
         /// Whose.
@@ -136,6 +139,18 @@ fn line(item: &Item) -> serde_json::Value {
                 "model_version": embedding.model_version,
                 "values": embedding.values,
                 "computed_at": embedding.computed_at.as_ref().map(moment),
+            })
+        }
+        Item::Served(served) => {
+            let row = served.row.clone().unwrap_or_default();
+            let values = served.features.iter().cloned().zip(row.values.iter().map(features::json));
+            json!({
+                "statement": "served",
+                "user_id": row.entity_id,
+                "purpose": served.purpose,
+                "values": values.collect::<serde_json::Map<_, _>>(),
+                "known_at": served.known_at.as_ref().map(moment),
+                "definitions_sha256": served.definitions_sha256,
             })
         }
     }

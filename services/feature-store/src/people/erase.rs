@@ -2,7 +2,8 @@
 //!
 //! A refresh that runs meanwhile has perhaps read the person before and writes an embedding after. It removes the
 //! embeddings of whoever is not known any more before its run becomes visible (see [`forget_the_erased`]). Both take
-//! [`LOCK`] first, so that the one sees all that the other did.
+//! [`LOCK`] first, so that the one sees all that the other did. So does whoever writes samples of what was served (see
+//! [`wait_for_erasures`]).
 
 use std::collections::BTreeMap;
 
@@ -10,13 +11,18 @@ use chrono::{DateTime, Utc};
 use finrank_model::UserId;
 use finrank_store::Store;
 use postgres::Transaction;
-use sqlx::types::Json;
+use sqlx::{Postgres, types::Json};
 use uuid::Uuid;
 
 use crate::{FeatureStoreError, Result, refresh::RunId};
 
 /// The bytes of "finr" and "eras".
 const LOCK: &str = "select pg_advisory_xact_lock(1718185586, 1701994867)";
+const SHARED_LOCK: &str = "select pg_advisory_xact_lock_shared(1718185586, 1701994867)";
+
+/// The lock of whoever writes statements: it holds back the horizon. Whatever is read up to a moment after an erasure
+/// was read without the erased.
+const ANNOUNCE: &str = "select pg_advisory_xact_lock_shared(1718185586, 1802399607)";
 
 /// That somebody was erased; it does not tell whom.
 #[derive(Debug)]
@@ -34,6 +40,17 @@ pub(crate) struct Receipt {
 pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
     let mut transaction = store.pool().begin().await?;
     sqlx::query(LOCK).execute(&mut *transaction).await?;
+    sqlx::query(ANNOUNCE).execute(&mut *transaction).await?;
+    // What was served of products that they dealt with counts them, and cannot be computed again.
+    let samples = sqlx::query!(
+        "delete from served_samples
+         where entity = 'user' and id = $1
+            or entity = 'product'
+               and id in (select product_id from event_statements where user_id = $1)",
+        user_id.as_str(),
+    )
+    .execute(&mut *transaction)
+    .await?;
     let statements = sqlx::query!("delete from customer_statements where user_id = $1", user_id.as_str())
         .execute(&mut *transaction)
         .await?;
@@ -69,6 +86,7 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
         ("refresh_changes", changes.rows_affected()),
         ("refresh_partitions", bounds.rows_affected()),
         ("feature_outliers", outliers.rows_affected()),
+        ("served_samples", samples.rows_affected()),
     ];
     if removed.iter().all(|(_, rows)| *rows == 0) {
         return Err(FeatureStoreError::CustomerNotFound { user_id: user_id.clone() });
@@ -84,6 +102,13 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
     .await?;
     transaction.commit().await?;
     Ok(Receipt { erasure_id, erased_at, removed })
+}
+
+/// Waits until nobody is being erased, and lets no erasure begin before the transaction's end: all that was erased is
+/// seen by it, and all that it writes by whoever erases then.
+pub(crate) async fn wait_for_erasures(transaction: &mut sqlx::Transaction<'_, Postgres>) -> Result<()> {
+    sqlx::query(SHARED_LOCK).execute(&mut **transaction).await?;
+    Ok(())
 }
 
 /// Removes a run's embeddings and outliers of people who are not known any more, if anybody was erased since the run began. The

@@ -6,6 +6,7 @@ use finrank_model::{Attributes, Embedding, EventKind, UserId};
 use finrank_serving::wire;
 use finrank_store::Store;
 use futures::TryStreamExt as _;
+use prost::Message as _;
 use sqlx::{Postgres, Transaction, types::Json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -63,7 +64,8 @@ async fn send_all(
 ) -> Result<()> {
     statements(view, user_id, client).await?;
     events(view, user_id, client).await?;
-    embeddings(view, user_id, client).await
+    embeddings(view, user_id, client).await?;
+    served(view, user_id, client).await
 }
 
 async fn statements(
@@ -149,6 +151,26 @@ async fn embeddings(
         };
         let held = v1::UserEmbedding { run_id: row.run_id, embedding: Some(embedding) };
         client.send(Item::Embedding(held)).await;
+    }
+    Ok(())
+}
+
+async fn served(view: &mut Transaction<'static, Postgres>, user_id: &UserId, client: &Client) -> Result<()> {
+    let mut rows = sqlx::query!(
+        r#"select features as "features: Json<Vec<String>>", purpose, definitions_sha256, known_at, served
+           from served_samples where entity = 'user' and id = $1 order by sample_id"#,
+        user_id.as_str(),
+    )
+    .fetch(&mut **view);
+    while let Some(row) = rows.try_next().await? {
+        let served = v1::ServedRow {
+            features: row.features.0,
+            purpose: row.purpose,
+            definitions_sha256: row.definitions_sha256,
+            known_at: Some(wire::timestamp(row.known_at)),
+            row: v1::FeatureRow::decode(&*row.served).ok(),
+        };
+        client.send(Item::Served(served)).await;
     }
     Ok(())
 }

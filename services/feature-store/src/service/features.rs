@@ -23,12 +23,15 @@ pub(super) async fn online(
     request: v1::GetOnlineFeaturesRequest,
 ) -> Result<v1::GetOnlineFeaturesResponse> {
     let (definitions, moment) = now(service).await?;
-    let plan = plan(&definitions, request.selection)?;
+    let selection = selection(request.selection.as_ref())?;
+    let plan = plan(&definitions, selection)?;
     let asked = asked(&plan, &request.entity_ids, moment)?;
     let FeatureStoreService { store, cache, horizon, .. } = service;
     let values = read_at_horizon(store, cache, horizon, &plan, &asked, moment).await?;
     let header = feature_wire::header(&plan, &definitions, moment);
-    Ok(v1::GetOnlineFeaturesResponse { header: Some(header), rows: feature_wire::rows(asked, &values) })
+    let rows = feature_wire::rows(asked, &values);
+    service.sampler.sample(plan.entity(), selection, &header, &rows);
+    Ok(v1::GetOnlineFeaturesResponse { header: Some(header), rows })
 }
 
 /// Values as they were served at a moment.
@@ -45,7 +48,7 @@ pub(super) async fn as_of(
         Sha256Digest::parse(&digest).map_err(named)
     });
     let definitions = service.registry.at(moment, digest.transpose()?).await?;
-    let plan = plan(&definitions, request.selection)?;
+    let plan = plan(&definitions, selection(request.selection.as_ref())?)?;
     let asked = asked(&plan, &request.entity_ids, moment)?;
     let values = plan.read(&service.store, &asked).await?;
     let header = feature_wire::header(&plan, &definitions, moment);
@@ -79,14 +82,20 @@ pub(super) fn not_after(
     ))
 }
 
+/// A selection that must be there.
+pub(super) fn selection(
+    selection: Option<&v1::FeatureSelection>,
+) -> Result<&v1::FeatureSelection, InvalidField> {
+    selection.ok_or_else(|| InvalidField::new("selection", "is missing"))
+}
+
 /// The features that are selected, compiled.
 pub(super) fn plan(
     definitions: &Definitions,
-    selection: Option<v1::FeatureSelection>,
+    selection: &v1::FeatureSelection,
 ) -> Result<FeaturePlan, InvalidField> {
-    let selection = selection.ok_or_else(|| InvalidField::new("selection", "is missing"))?;
-    let expired = expired(selection.expired())?;
-    let features = selected(definitions, &selection);
+    let expired = expired(selection.expired());
+    let features = selected(definitions, selection);
     let plan = features
         .and_then(|features| FeaturePlan::compile(definitions, &features, &selection.purpose, expired));
     plan.map_err(|invalid| InvalidField::new(format!("selection.{}", invalid.field), invalid.reason))
@@ -110,13 +119,13 @@ fn asked(
     Ok(ids.into_iter().map(|id| Asked { id, as_of: moment, known_at: moment }).collect())
 }
 
-fn expired(policy: v1::ExpiredPolicy) -> Result<Option<ExpiredPolicy>, InvalidField> {
-    Ok(match policy {
+fn expired(policy: v1::ExpiredPolicy) -> Option<ExpiredPolicy> {
+    match policy {
         v1::ExpiredPolicy::Unspecified => None,
         v1::ExpiredPolicy::Flag => Some(ExpiredPolicy::Flag),
         v1::ExpiredPolicy::Null => Some(ExpiredPolicy::Null),
         v1::ExpiredPolicy::Reject => Some(ExpiredPolicy::Reject),
-    })
+    }
 }
 
 fn selected(

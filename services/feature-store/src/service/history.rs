@@ -19,7 +19,7 @@ use tonic::{Status, Streaming};
 
 use super::{
     FeatureStoreService, feature_wire,
-    features::{check_id, not_after, now, plan},
+    features::{check_id, not_after, now, plan, selection},
 };
 use crate::Result;
 
@@ -58,7 +58,8 @@ pub(super) async fn join(
     if let Some(moment) = known_at {
         not_after("start.known_at", moment, horizon).map_err(|invalid| status::invalid_field(&invalid))?;
     }
-    let plan = plan(&definitions, start.selection).map_err(|invalid| {
+    let plan = selection(start.selection.as_ref()).and_then(|selection| plan(&definitions, selection));
+    let plan = plan.map_err(|invalid| {
         status::invalid_field(&InvalidField::new(format!("start.{}", invalid.field), invalid.reason))
     })?;
     let history =

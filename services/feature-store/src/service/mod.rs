@@ -7,6 +7,7 @@ mod people;
 mod read;
 mod refresh;
 mod statistics;
+mod verify;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::{
     ingest::{Ingested, ingest},
     people::Exported,
     refresh::Refresher,
+    served::Sampler,
     watch::{Steps, Watcher},
 };
 
@@ -35,6 +37,8 @@ pub(crate) struct FeatureStoreService {
     pub(crate) registry: Registry,
     pub(crate) horizon: Horizon,
     pub(crate) cache: HotCache,
+    /// Told of every complete answer of values as they are now.
+    pub(crate) sampler: Sampler,
     /// How long a client that writes may be silent.
     pub(crate) write_idle_limit: Duration,
     /// Once cancelled, streams end.
@@ -44,6 +48,7 @@ pub(crate) struct FeatureStoreService {
 #[tonic::async_trait]
 impl FeatureStoreRpcs for FeatureStoreService {
     type GetHistoricalFeaturesStream = history::Rows;
+    type VerifyServedFeaturesStream = verify::Steps;
     type ExportCustomerStream = Exported;
     type WatchRefreshStream = refresh::States;
     type WatchProductEmbeddingsStream = Steps;
@@ -134,6 +139,13 @@ impl FeatureStoreRpcs for FeatureStoreService {
         request: Request<Streaming<v1::GetHistoricalFeaturesRequest>>,
     ) -> Result<Response<Self::GetHistoricalFeaturesStream>, Status> {
         Ok(Response::new(history::join(self, request.into_inner()).await?))
+    }
+
+    async fn verify_served_features(
+        &self,
+        request: Request<v1::VerifyServedFeaturesRequest>,
+    ) -> Result<Response<Self::VerifyServedFeaturesStream>, Status> {
+        Ok(Response::new(verify::verify(self, request.into_inner()).await?))
     }
 
     async fn export_customer(

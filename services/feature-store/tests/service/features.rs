@@ -1,15 +1,11 @@
 //! Features over gRPC: now, as they were served, and point in time.
 
-use chrono::Utc;
-use finrank_contracts::{
-    common::v1::{AttributeValue, Customer, Event, EventKind, attribute_value::Kind},
-    feature::v1::{
-        EntityMoment, ExpiredPolicy, FeatureHeader, FeatureRow, FeatureSelection, FeatureStatus,
-        FeatureValue, GetFeaturesAsOfRequest, GetHistoricalFeaturesRequest, GetHistoricalFeaturesResponse,
-        GetOnlineFeaturesRequest, GetOnlineFeaturesResponse, HistoricalEntities, HistoricalStart,
-        ListFeatureViewsRequest, WriteEventsRequest, feature_value::Value,
-        get_historical_features_request::Step as Asks, get_historical_features_response::Step as Tells,
-    },
+use finrank_contracts::feature::v1::{
+    EntityMoment, ExpiredPolicy, FeatureHeader, FeatureRow, FeatureSelection, FeatureStatus, FeatureValue,
+    GetFeaturesAsOfRequest, GetHistoricalFeaturesRequest, GetHistoricalFeaturesResponse,
+    GetOnlineFeaturesRequest, GetOnlineFeaturesResponse, HistoricalEntities, HistoricalStart,
+    ListFeatureViewsRequest, WriteEventsRequest, feature_value::Value,
+    get_historical_features_request::Step as Asks, get_historical_features_response::Step as Tells,
 };
 use futures::stream;
 use prost_types::Timestamp;
@@ -18,7 +14,7 @@ use tonic_types::StatusExt;
 
 use crate::support::{
     FeatureStore,
-    samples::{at, event_message},
+    samples::{days_ago, income, viewed},
 };
 
 const INCOME: &str = "customer_profile:annual_income";
@@ -61,25 +57,6 @@ async fn again(
         definitions_sha256: String::new(),
     };
     store.client.get_features_as_of(request).await.unwrap().into_inner().rows
-}
-
-fn days_ago(days: i64) -> Timestamp {
-    at(Utc::now().timestamp() - days * 24 * 3600)
-}
-
-fn income(user_id: &str, income: f64, event_time: Timestamp, revision: u32) -> Customer {
-    Customer {
-        user_id: user_id.to_owned(),
-        attributes: [("annual_income".to_owned(), AttributeValue { kind: Some(Kind::Number(income)) })]
-            .into(),
-        event_time: Some(event_time),
-        revision,
-        retracted: false,
-    }
-}
-
-fn viewed(event_id: &str, user_id: &str, event_time: Timestamp) -> Event {
-    Event { event_time: Some(event_time), ..event_message(event_id, user_id, "p1", EventKind::Viewed, 0) }
 }
 
 fn values(rows: &[FeatureRow]) -> Vec<Vec<Option<Value>>> {

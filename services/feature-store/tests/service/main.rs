@@ -15,4 +15,5 @@ mod refresh;
 mod shared_refresh;
 mod statistics;
 mod support;
+mod verify;
 mod watch;

@@ -76,7 +76,7 @@ impl File {
 }
 
 fn load(path: &Path) -> anyhow::Result<Definitions> {
-    Ok(FeaturesConfig { definitions: Some(path.to_owned()) }.load()?.0)
+    Ok(FeaturesConfig { definitions: Some(path.to_owned()), ..FeaturesConfig::default() }.load()?.0)
 }
 
 impl List {

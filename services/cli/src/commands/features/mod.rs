@@ -5,10 +5,14 @@ mod get;
 mod history;
 mod selection;
 mod statistics;
+mod verify;
 
 use clap::{Args, Subcommand};
 
-pub(crate) use self::{selection::moment, statistics::breach_in_words};
+pub(crate) use self::{
+    selection::{json, moment},
+    statistics::breach_in_words,
+};
 use crate::settings::Settings;
 
 /// Look at feature views, check and compare their files, and get features: online and as training sets.
@@ -30,6 +34,7 @@ enum Command {
     Get(get::Get),
     History(history::History),
     Statistics(statistics::Statistics),
+    Verify(verify::Verify),
 }
 
 impl Features {
@@ -42,6 +47,7 @@ impl Features {
             Command::Get(get) => get.run(settings),
             Command::History(history) => history.run(settings),
             Command::Statistics(statistics) => statistics.run(settings),
+            Command::Verify(verify) => verify.run(settings),
         }
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn cell(value: &FeatureValue) -> String {
 }
 
 /// A value for programs: amounts with their currency, moments in RFC 3339.
-pub(super) fn json(value: &FeatureValue) -> serde_json::Value {
+pub(crate) fn json(value: &FeatureValue) -> serde_json::Value {
     match &value.value {
         None => serde_json::Value::Null,
         Some(Value::Number(number)) => (*number).into(),

@@ -16,6 +16,7 @@ use finrank_contracts::{
 use finrank_feature_store::{FeatureStoreConfig, serve};
 use finrank_model::{Bundle, bundle_directory};
 use finrank_store::{
+    Store,
     models::{self, RegisteredModel},
     scratch::ScratchDatabase,
 };
@@ -53,12 +54,12 @@ fn config(models: &Path) -> FeatureStoreConfig {
 
 /// Starts a server, and connects to it.
 async fn serve_beside(
-    database: &ScratchDatabase,
+    store: &Store,
     config: FeatureStoreConfig,
     shutdown: &CancellationToken,
 ) -> (Channel, JoinHandle<finrank_feature_store::Result<()>>) {
     let (bound, address) = oneshot::channel();
-    let server = tokio::spawn(serve(config, database.store.clone(), shutdown.clone(), bound));
+    let server = tokio::spawn(serve(config, store.clone(), shutdown.clone(), bound));
     let address = address.await.expect("the server binds");
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     (channel, server)
@@ -86,14 +87,38 @@ impl FeatureStore {
         let shutdown = CancellationToken::new();
         let mut config = config(models.path());
         configure(&mut config);
-        let (channel, server) = serve_beside(&database, config.clone(), &shutdown).await;
+        let (channel, server) = serve_beside(&database.store, config.clone(), &shutdown).await;
         let client = FeatureStoreServiceClient::new(channel.clone());
         Self { client, channel, database, models, config, shutdown, server }
     }
 
     /// Another server of the same database and models, which ends with this one.
     pub(crate) async fn second_server(&self) -> FeatureStoreServiceClient<Channel> {
-        let (channel, _) = serve_beside(&self.database, self.config.clone(), &self.shutdown).await;
+        self.second_server_configured(|_| {}).await
+    }
+
+    /// As [`FeatureStore::second_server`], with feature views and settings of its own.
+    pub(crate) async fn second_server_defining(
+        &self,
+        definitions: &str,
+        configure: impl FnOnce(&mut FeatureStoreConfig),
+    ) -> FeatureStoreServiceClient<Channel> {
+        let file = self.models.path().join("other-features.toml");
+        std::fs::write(&file, definitions).unwrap();
+        self.second_server_configured(|config| {
+            config.features.definitions = Some(file);
+            configure(config);
+        })
+        .await
+    }
+
+    async fn second_server_configured(
+        &self,
+        configure: impl FnOnce(&mut FeatureStoreConfig),
+    ) -> FeatureStoreServiceClient<Channel> {
+        let mut config = self.config.clone();
+        configure(&mut config);
+        let (channel, _) = serve_beside(&self.database.store, config, &self.shutdown).await;
         FeatureStoreServiceClient::new(channel)
     }
 

@@ -1,6 +1,6 @@
 //! Customers, products and a small random model, the same at every call.
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use finrank_contracts::common::v1 as wire;
 use finrank_model::{
     AttributeValue, Attributes, Bundle, DataWindow, Dense, EmbeddingSpace, MlpScorer, ModelVersion, Product,
@@ -171,4 +171,26 @@ fn attributes_message(attributes: &Attributes) -> std::collections::HashMap<Stri
         (name.to_string(), wire::AttributeValue { kind: Some(kind) })
     });
     entries.collect()
+}
+
+pub(crate) fn days_ago(days: i64) -> Timestamp {
+    at(Utc::now().timestamp() - days * 24 * 3600)
+}
+
+/// What is said of a customer's income.
+pub(crate) fn income(user_id: &str, income: f64, event_time: Timestamp, revision: u32) -> wire::Customer {
+    let value = wire::AttributeValue { kind: Some(wire::attribute_value::Kind::Number(income)) };
+    wire::Customer {
+        user_id: user_id.to_owned(),
+        attributes: [("annual_income".to_owned(), value)].into(),
+        event_time: Some(event_time),
+        revision,
+        retracted: false,
+    }
+}
+
+/// That a customer looked at product p1.
+pub(crate) fn viewed(event_id: &str, user_id: &str, event_time: Timestamp) -> wire::Event {
+    let event = event_message(event_id, user_id, "p1", wire::EventKind::Viewed, 0);
+    wire::Event { event_time: Some(event_time), ..event }
 }
