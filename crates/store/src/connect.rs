@@ -1,6 +1,10 @@
 //! Connections to Postgres: a pool for questions, and the schema brought up to date.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{
@@ -35,6 +39,8 @@ impl Default for DatabaseConfig {
 pub struct Store {
     pool: PgPool,
     url: String,
+    /// When a connection was last found cut: the older ones are not trusted any more.
+    cut: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Store {
@@ -54,11 +60,21 @@ impl Store {
             .map_err(|error| unreachable(error.to_string()))?;
         // A goodbye that fails says nothing of the connections to come.
         let _ = connection.close().await;
+        let cut: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let last_cut = cut.clone();
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(limit)
+            // It would ask each connection whether it lives before each question: a round trip of its own. Whoever
+            // finds one cut says so instead (see `ask`), and all that were made before are given up.
+            .test_before_acquire(false)
+            .before_acquire(move |_, connection| {
+                let last_cut = *last_cut.lock().unwrap_or_else(PoisonError::into_inner);
+                let since_cut = last_cut.map(|cut| cut.elapsed());
+                Box::pin(async move { Ok(since_cut.is_none_or(|since_cut| connection.age < since_cut)) })
+            })
             .connect_lazy_with(options);
-        Ok(Self { pool, url: config.url.clone() })
+        Ok(Self { pool, url: config.url.clone(), cut })
     }
 
     /// Applies the migrations that the database lacks. Safe to call from several processes at once.
@@ -70,7 +86,26 @@ impl Store {
         Ok(())
     }
 
-    /// The connections.
+    /// Asks what may be asked twice. A connection may have been cut since it was last used, by a restart of Postgres for
+    /// one, and that is found out only by using it: then the question is asked again on a new one.
+    ///
+    /// # Errors
+    /// What Postgres says, or why it cannot be reached.
+    pub async fn ask<T, F>(&self, question: impl Fn(PgPool) -> F) -> Result<T, sqlx::Error>
+    where
+        F: Future<Output = Result<T, sqlx::Error>>,
+    {
+        match question(self.pool.clone()).await {
+            Err(error) if is_connection_lost(&error) => {
+                *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                question(self.pool.clone()).await
+            }
+            answered => answered,
+        }
+    }
+
+    /// The connections. One of them may turn out to have been cut; whoever cannot live with that asks by
+    /// [`Store::ask`].
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -84,4 +119,17 @@ impl Store {
 /// `host:port/database`, for messages.
 fn address(options: &PgConnectOptions) -> String {
     format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default())
+}
+
+/// Whether it is the connection that failed, and not what was asked over it.
+pub fn is_connection_lost(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{Database, Io, Tls, WorkerCrashed};
+    match error {
+        Io(_) | Tls(_) | WorkerCrashed => true,
+        // Class 57P: the server shuts down or is starting; class 08: the connection.
+        Database(refusal) => {
+            refusal.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+        }
+        _ => false,
+    }
 }

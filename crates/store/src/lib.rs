@@ -12,5 +12,5 @@ pub mod models;
 pub mod records;
 pub mod scratch;
 
-pub use connect::{DatabaseConfig, Store};
+pub use connect::{DatabaseConfig, Store, is_connection_lost};
 pub use error::{Result, StoreError};

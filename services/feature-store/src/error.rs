@@ -8,7 +8,7 @@ use finrank_model::{
     InvalidEmbedding, InvalidField, ModelError, ModelVersion, ProductId, UserId, features::InvalidDefinitions,
 };
 use finrank_serving::{ServingError, status};
-use finrank_store::StoreError;
+use finrank_store::{StoreError, is_connection_lost};
 use sqlx::migrate::MigrateError;
 use thiserror::Error;
 use tonic::Status;
@@ -190,7 +190,7 @@ impl FeatureStoreError {
             Self::Store(StoreError::Unreachable { .. }) => true,
             Self::Store(StoreError::Migrate(MigrateError::Execute(error)))
             | Self::Store(StoreError::Query(error))
-            | Self::Database(error) => is_connection_lost(error),
+            | Self::Database(error) => is_out_of_reach(error),
             Self::Store(StoreError::Bulk(error)) | Self::Bulk(error) => error.is_closed(),
             _ => false,
         }
@@ -230,6 +230,9 @@ impl From<FeatureStoreError> for Status {
             FeatureStoreError::RunComplete { .. } => status::failed_precondition("REFRESH_COMPLETE", message),
             FeatureStoreError::NothingToAddTo { .. } => status::failed_precondition("NO_GENERATION", message),
             FeatureStoreError::NoGeneration => status::failed_precondition("NO_GENERATION", message),
+            FeatureStoreError::Definitions { .. } | FeatureStoreError::NoDefinitionsFile { .. } => {
+                status::failed_precondition("FEATURE_DEFINITIONS_UNUSABLE", message)
+            }
             FeatureStoreError::Bundle(_) => status::failed_precondition("BUNDLE_UNUSABLE", message),
             FeatureStoreError::Store(StoreError::FeatureExpired { .. }) => {
                 status::failed_precondition("FEATURE_EXPIRED", message)
@@ -266,14 +269,12 @@ fn allowed(denial: &FeatureDenial) -> String {
     }
 }
 
-fn is_connection_lost(error: &sqlx::Error) -> bool {
-    use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Tls, WorkerCrashed};
+fn is_out_of_reach(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{Database, PoolClosed, PoolTimedOut};
     match error {
-        Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed => true,
-        // Class 57P: the server shuts down or is starting; 53300: it takes no more connections.
-        Database(refusal) => refusal
-            .code()
-            .is_some_and(|code| code.starts_with("57P") || code == "53300" || code.starts_with("08")),
-        _ => false,
+        PoolTimedOut | PoolClosed => true,
+        // It takes no more connections.
+        Database(refusal) if refusal.code().is_some_and(|code| code == "53300") => true,
+        error => is_connection_lost(error),
     }
 }

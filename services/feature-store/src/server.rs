@@ -23,7 +23,7 @@ use crate::{
     FeatureStoreConfig, FeatureStoreError, Result,
     cache::HotCache,
     feast::Feast,
-    features::{Horizon, Registry},
+    features::{Horizon, Registry, reload_on_hangup},
     refresh::Refresher,
     served::Keeper,
     service::FeatureStoreService,
@@ -98,6 +98,7 @@ pub async fn serve(
         () = listen(&store, &heard) => {}
         () = horizon.follow() => {}
         () = keeper.follow() => {}
+        () = reload_on_hangup(&registry) => {}
     }
     if time::timeout(limits.drain_timeout, refresher.stopped()).await.is_err() {
         warn!("a refresh has not ended its partition in time");
@@ -139,7 +140,8 @@ async fn prepare(store: &Store, registry: &Registry) -> Result<()> {
 async fn watch_health(store: &Store, health: &Health) -> ! {
     let mut answered = None;
     loop {
-        let answers = sqlx::query("select").execute(store.pool()).await.is_ok();
+        let answers =
+            store.ask(|pool| async move { sqlx::query("select").execute(&pool).await }).await.is_ok();
         if answered != Some(answers) {
             answered = Some(answers);
             if answers {

@@ -1,6 +1,6 @@
 //! Which features, for whom and for what: checked, and compiled to SQL once.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use finrank_model::{
     InvalidField, Sha256Digest,
@@ -16,7 +16,7 @@ const MAX_FEATURES: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct FeaturePlan {
     key: PlanKey,
-    pub(super) sql: String,
+    pub(super) sql: Arc<str>,
     pub(super) columns: Vec<Column>,
     entity: Entity,
     denials: Vec<Denial>,
@@ -102,7 +102,7 @@ impl FeaturePlan {
     }
 
     fn new(entity: Entity, recipes: &sql::Recipes, columns: Vec<Column>, denials: Vec<Denial>) -> Self {
-        let sql = sql::statement(entity, recipes);
+        let sql: Arc<str> = sql::statement(entity, recipes).into();
         let key = PlanKey(Sha256Digest::of(format!("{sql}{columns:?}").as_bytes()));
         Self { key, sql, columns, entity, denials }
     }

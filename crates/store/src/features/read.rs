@@ -117,15 +117,17 @@ impl FeaturePlan {
         let ids: Vec<&str> = asked.iter().map(|asked| asked.id.as_str()).collect();
         let as_of: Vec<_> = asked.iter().map(|asked| asked.as_of).collect();
         let known_at: Vec<_> = asked.iter().map(|asked| asked.known_at).collect();
-        // Compiled from checked definitions; ids and moments are bound.
-        let rows = sqlx::query(AssertSqlSafe(self.sql.clone()))
-            .bind(ids)
-            .bind(as_of)
-            .bind(known_at)
-            .bind(lasting)
-            .fetch_all(store.pool())
-            .await?;
-        Ok(rows)
+        let rows = store.ask(|pool| {
+            let (ids, as_of, known_at) = (ids.as_slice(), as_of.as_slice(), known_at.as_slice());
+            // Compiled from checked definitions; ids and moments are bound.
+            let query = sqlx::query(AssertSqlSafe(self.sql.clone()))
+                .bind(ids)
+                .bind(as_of)
+                .bind(known_at)
+                .bind(lasting);
+            async move { query.fetch_all(&pool).await }
+        });
+        Ok(rows.await?)
     }
 
     fn values(&self, row: &PgRow, asked: &Asked) -> Result<Vec<FeatureValue>> {

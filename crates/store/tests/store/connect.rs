@@ -84,3 +84,35 @@ async fn a_refused_statement_of_a_bulk_connection_says_why() {
 
     assert!(error.to_string().contains(r#"relation "nothing" does not exist"#), "{error}");
 }
+
+#[tokio::test]
+async fn a_question_outlives_the_connections_that_were_cut() {
+    let database = ScratchDatabase::create().await;
+    let store = &database.store;
+    let pids = async || {
+        let asking = (0..4).map(|_| {
+            store.ask(|pool| async move {
+                sqlx::query_scalar::<_, i32>("select pg_backend_pid() from pg_sleep(0.05)")
+                    .fetch_one(&pool)
+                    .await
+            })
+        });
+        futures::future::try_join_all(asking).await
+    };
+    let before = pids().await.unwrap();
+    let (url, cut) = (store.url().to_owned(), before.clone());
+    tokio::task::spawn_blocking(move || {
+        let mut client = bulk::connect(&url).unwrap();
+        client.execute(
+            "select pg_terminate_backend(pid, 10000) from unnest($1::integer[]) as cut (pid)",
+            &[&cut],
+        )
+    })
+    .await
+    .unwrap()
+    .unwrap();
+
+    let after = pids().await.unwrap();
+
+    assert!(after.iter().all(|pid| !before.contains(pid)), "{before:?} {after:?}");
+}

@@ -12,7 +12,8 @@ use crate::settings::{Settings, local_url};
 
 /// Run a gRPC server, or both, until SIGTERM or SIGINT.
 ///
-/// Where a server listens is printed on stdout as soon as it does; logs go to stderr.
+/// Where a server listens is printed on stdout as soon as it does; logs go to stderr. On SIGHUP a feature store reads its
+/// file of feature views anew.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  finrank serve all\n  finrank serve feature-store --listen 0.0.0.0:50051\n  finrank serve ranking --feature-store http://store:50051\n  finrank serve --print-settings all"

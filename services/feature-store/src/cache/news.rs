@@ -59,7 +59,8 @@ impl News {
         to: Option<DateTime<Utc>>,
         before: Marks,
     ) -> Result<Self> {
-        let found = sqlx::query!(
+        let found = store.ask(|pool| async move {
+            sqlx::query!(
             r#"select
                    array(
                        select user_id from customer_statements where known_at >= $1 and known_at < $2
@@ -79,8 +80,10 @@ impl News {
             to,
             MAX_CHANGED as i64 + 1,
         )
-        .fetch_one(store.pool())
-        .await?;
+        .fetch_one(&pool)
+        .await
+        });
+        let found = found.await?;
         let marks = Marks { generations: found.generations };
         Ok(Self {
             customers: Changed::new(found.customers),

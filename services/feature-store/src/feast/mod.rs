@@ -93,7 +93,8 @@ impl Feast {
     /// # Errors
     /// When the configured purpose is not declared.
     pub(crate) fn new(service: Arc<FeatureStoreService>, config: FeastConfig) -> Result<Self, InvalidField> {
-        let declared = &service.registry.declared().purposes;
+        let declared = service.registry.declared();
+        let declared = &declared.definitions.purposes;
         match &config.purpose {
             Some(purpose) if !declared.contains_key(purpose) => {
                 let declared: Vec<&str> = declared.keys().map(String::as_str).collect();
@@ -113,7 +114,8 @@ impl Feast {
         values: HashMap<String, types::Value>,
     ) -> crate::Result<()> {
         let columns = push::columns(texts, values)?;
-        let view = push::writable_view(self.service.registry.declared(), field, view)?;
+        let declared = self.service.registry.declared();
+        let view = push::writable_view(&declared.definitions, field, view)?;
         ingest::overlay(&self.service.store, &push::overlay(view, columns)?).await?;
         // The row is written; that it is seen a moment later is no reason to say otherwise.
         let _ = self.service.horizon.advance().await;

@@ -66,7 +66,7 @@ fn asked(
         Some(Kind::FeatureService(name)) => selection.feature_service.clone_from(name),
         None => return Err(InvalidField::new("features", "is missing, and so is feature_service")),
     }
-    let join_key = join_key(feast.service.registry.declared(), &selection);
+    let join_key = join_key(&feast.service.registry.declared().definitions, &selection);
     let entity_ids = entity_ids(request, join_key)?;
     let request = v1::GetOnlineFeaturesRequest { selection: Some(selection), entity_ids };
     Ok(Asked { request, join_key, purpose_field })

@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use finrank_store::Store;
 use metrics::Gauge;
+use sqlx::PgPool;
 use tokio::{sync::watch, time};
 use tracing::{info, warn};
 
@@ -63,19 +64,7 @@ impl Horizon {
     /// # Errors
     /// When Postgres does not answer.
     pub(crate) async fn advance(&self) -> Result<()> {
-        // Unknown, and so left where it is, while a holder of the lock is just between two transactions.
-        let reached = sqlx::query_scalar!(
-            r#"select case
-                   when bool_and(writer.xact_start is not null) is not false
-                   then least(statement_timestamp(), min(writer.xact_start))
-               end
-               from pg_locks held left join pg_stat_activity writer using (pid)
-               where held.locktype = 'advisory'
-                 and held.classid = 1718185586 and held.objid = 1802399607 and held.objsubid = 2
-                 and held.database = (select oid from pg_database where datname = current_database())"#,
-        )
-        .fetch_one(self.store.pool())
-        .await?;
+        let reached = self.store.ask(reached).await?;
         let from = *self.moment.borrow();
         let news = self.cache.news(&self.store, from, reached).await?;
         self.cache.turn(news, || {
@@ -112,4 +101,21 @@ impl Horizon {
             time::sleep(INTERVAL).await;
         }
     }
+}
+
+/// Up to when it may move.
+async fn reached(pool: PgPool) -> sqlx::Result<Option<DateTime<Utc>>> {
+    // Unknown, and so left where it is, while a holder of the lock is just between two transactions.
+    sqlx::query_scalar!(
+        r#"select case
+               when bool_and(writer.xact_start is not null) is not false
+               then least(statement_timestamp(), min(writer.xact_start))
+           end
+           from pg_locks held left join pg_stat_activity writer using (pid)
+           where held.locktype = 'advisory'
+             and held.classid = 1718185586 and held.objid = 1802399607 and held.objsubid = 2
+             and held.database = (select oid from pg_database where datname = current_database())"#,
+    )
+    .fetch_one(&pool)
+    .await
 }

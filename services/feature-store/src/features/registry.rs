@@ -1,28 +1,43 @@
 //! The definitions that are in force, and those that were.
+//!
+//! What is in force is one pointer: a request takes it once and is answered by it to the end, and reading the file anew
+//! swaps it. Plans hang on the definitions that they were compiled of, and go with them.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use finrank_model::{Sha256Digest, features::Definitions};
 use finrank_store::Store;
-use tokio::sync::OnceCell;
+use moka::sync::Cache;
+use tracing::info;
 
-use super::BUILT_IN_DEFINITIONS;
+use super::{BUILT_IN_DEFINITIONS, declared::Declared};
 use crate::{FeatureStoreError, FeaturesConfig, Result};
+
+/// Earlier definitions that are kept parsed, each with its plans.
+const EARLIER: u64 = 16;
 
 /// What this server serves, and what Postgres remembers of earlier definitions. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Registry {
     store: Store,
-    definitions: Arc<Definitions>,
-    text: Arc<str>,
-    since: Arc<OnceCell<DateTime<Utc>>>,
+    file: FeaturesConfig,
+    declared: Arc<ArcSwap<Declared>>,
+    earlier: Cache<Sha256Digest, Arc<Declared>>,
 }
 
 /// Definitions, and since when they are in force.
 pub(crate) struct InForce {
-    pub(crate) definitions: Arc<Definitions>,
+    pub(crate) declared: Arc<Declared>,
     pub(crate) since: DateTime<Utc>,
+}
+
+/// What came of reading the file anew.
+pub(crate) struct Reloaded {
+    pub(crate) in_force: InForce,
+    /// What was served until then.
+    pub(crate) before: Arc<Declared>,
 }
 
 impl Registry {
@@ -34,15 +49,15 @@ impl Registry {
         let (definitions, text) = config.load()?;
         Ok(Self {
             store,
-            definitions: Arc::new(definitions),
-            text: text.into(),
-            since: Arc::new(OnceCell::new()),
+            file: config.clone(),
+            declared: Arc::new(ArcSwap::from_pointee(Declared::new(definitions, text))),
+            earlier: Cache::new(EARLIER),
         })
     }
 
     /// What is declared, whether or not it is in force yet.
-    pub(crate) fn declared(&self) -> &Definitions {
-        &self.definitions
+    pub(crate) fn declared(&self) -> Arc<Declared> {
+        self.declared.load_full()
     }
 
     /// This server's definitions, which are in force from the first call on.
@@ -50,12 +65,42 @@ impl Registry {
     /// # Errors
     /// When Postgres does not answer.
     pub(crate) async fn in_force(&self) -> Result<InForce> {
-        let since = *self.since.get_or_try_init(|| self.record()).await?;
-        Ok(InForce { definitions: self.definitions.clone(), since })
+        let declared = self.declared();
+        let since = *declared.since.get_or_try_init(|| self.record(&declared)).await?;
+        Ok(InForce { declared, since })
+    }
+
+    /// Whether these are still what is served.
+    pub(crate) fn serves(&self, declared: &Arc<Declared>) -> bool {
+        Arc::ptr_eq(declared, &self.declared.load())
+    }
+
+    /// Reads the file anew and puts what it declares into force, if it declares something else.
+    ///
+    /// The swap comes first and the record after it. So whoever still serves the old definitions after the swap can
+    /// see that, and whoever did not see it has taken a moment before the new ones' first (see `service::features`):
+    /// every moment belongs to one set of definitions.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, and then the old definitions stay. When Postgres does not answer: then the
+    /// new ones are in force as soon as it does.
+    pub(crate) async fn reload(&self) -> Result<Reloaded> {
+        let file = self.file.clone();
+        // A file may lie far away.
+        let (definitions, text) = tokio::task::spawn_blocking(move || file.load()).await??;
+        let before = self.declared();
+        if definitions.digest != before.definitions.digest {
+            self.declared.store(Arc::new(Declared::new(definitions, text)));
+        }
+        let in_force = self.in_force().await?;
+        if !Arc::ptr_eq(&in_force.declared, &before) {
+            info!(definitions = %in_force.declared.definitions.digest, "other feature definitions are in force");
+        }
+        Ok(Reloaded { in_force, before })
     }
 
     /// Remembers them, unless they were the last to be.
-    async fn record(&self) -> Result<DateTime<Utc>> {
+    async fn record(&self, declared: &Declared) -> Result<DateTime<Utc>> {
         let since = sqlx::query_scalar!(
             r#"with latest as (
                    select in_force_from, sha256 from feature_definitions order by in_force_from desc limit 1
@@ -67,8 +112,8 @@ impl Registry {
                    returning in_force_from
                )
                select coalesce((select in_force_from from recorded), (select in_force_from from latest)) as "since!""#,
-            self.definitions.digest.to_string(),
-            &*self.text,
+            declared.definitions.digest.to_string(),
+            declared.text,
         )
         .fetch_one(self.store.pool())
         .await?;
@@ -83,22 +128,45 @@ impl Registry {
         &self,
         moment: DateTime<Utc>,
         digest: Option<Sha256Digest>,
-    ) -> Result<Arc<Definitions>> {
-        let digest = digest.map(|digest| digest.to_string());
+    ) -> Result<Arc<Declared>> {
+        let digest = match digest {
+            Some(digest) => digest,
+            None => self.digest_at(moment).await?,
+        };
+        let declared = self.declared();
+        // Definitions are not served before they are recorded.
+        if declared.definitions.digest == digest && declared.since.initialized() {
+            return Ok(declared);
+        }
+        if let Some(earlier) = self.earlier.get(&digest) {
+            return Ok(earlier);
+        }
         let text = sqlx::query_scalar!(
-            "select definitions from feature_definitions
-             where case when $2::text is null then in_force_from <= $1 else sha256 = $2 end
-             order by in_force_from desc
-             limit 1",
-            moment,
-            digest,
+            "select definitions from feature_definitions where sha256 = $1 limit 1",
+            digest.to_string(),
         )
         .fetch_optional(self.store.pool())
         .await?
-        .ok_or(FeatureStoreError::NoDefinitions { digest, moment })?;
+        .ok_or_else(|| FeatureStoreError::NoDefinitions { digest: Some(digest.to_string()), moment })?;
         let stored =
             |source| FeatureStoreError::Definitions { file: "feature_definitions".to_owned(), source };
-        Ok(Arc::new(Definitions::parse(&text).map_err(stored)?))
+        let earlier = Arc::new(Declared::new(Definitions::parse(&text).map_err(stored)?, text));
+        self.earlier.insert(digest, earlier.clone());
+        Ok(earlier)
+    }
+
+    async fn digest_at(&self, moment: DateTime<Utc>) -> Result<Sha256Digest> {
+        let digest = sqlx::query_scalar!(
+            "select sha256 from feature_definitions
+             where in_force_from <= $1
+             order by in_force_from desc
+             limit 1",
+            moment,
+        )
+        .fetch_optional(self.store.pool())
+        .await?
+        .ok_or(FeatureStoreError::NoDefinitions { digest: None, moment })?;
+        Sha256Digest::parse(&digest).map_err(FeatureStoreError::StoredRow)
     }
 }
 
@@ -110,14 +178,15 @@ impl FeaturesConfig {
     pub fn load(&self) -> Result<(Definitions, String)> {
         let (file, text) = match &self.definitions {
             None => ("the built-in feature definitions".to_owned(), BUILT_IN_DEFINITIONS.to_owned()),
-            Some(path) => {
-                let unreadable = |source| FeatureStoreError::NoDefinitionsFile { path: path.clone(), source };
-                (path.display().to_string(), fs::read_to_string(path).map_err(unreadable)?)
-            }
+            Some(path) => (path.display().to_string(), read(path.clone())?),
         };
         let invalid = |source| FeatureStoreError::Definitions { file, source };
         Ok((Definitions::parse(&text).map_err(invalid)?, text))
     }
+}
+
+fn read(path: PathBuf) -> Result<String> {
+    fs::read_to_string(&path).map_err(|source| FeatureStoreError::NoDefinitionsFile { path, source })
 }
 
 #[cfg(test)]

@@ -214,7 +214,7 @@ impl Refresher {
             version,
             scope: request.scope,
             only: request.only,
-            definitions: self.registry.in_force().await?.definitions.digest,
+            definitions: self.registry.in_force().await?.declared.definitions.digest,
             partition_rows: self.config.partition_rows,
             known_at: self.horizon.moment().await?,
             dry_run: request.dry_run,
@@ -257,7 +257,7 @@ impl Refresher {
         let Some((digest, moment)) = run.summarised else {
             return Ok(None);
         };
-        let definitions = self.registry.at(moment, Some(digest)).await?;
+        let definitions = self.registry.at(moment, Some(digest)).await?.definitions.clone();
         Ok(Some(Summariser { definitions, moment, whole: run.base.is_none() }))
     }
 

@@ -14,7 +14,7 @@ use finrank_store::features::{Asked, FeaturePlan};
 use super::{FeatureStoreService, feature_wire, read::parse_ids};
 use crate::{
     FeatureStoreError, Result,
-    features::{InForce, read_at_horizon},
+    features::{Declared, InForce, Selection, read_at_horizon},
 };
 
 /// Values as they are now: at the horizon, by what was known before it.
@@ -22,13 +22,13 @@ pub(super) async fn online(
     service: &FeatureStoreService,
     request: v1::GetOnlineFeaturesRequest,
 ) -> Result<v1::GetOnlineFeaturesResponse> {
-    let (definitions, moment) = now(service).await?;
+    let (declared, moment) = now(service).await?;
     let selection = selection(request.selection.as_ref())?;
-    let plan = plan(&definitions, selection)?;
+    let plan = plan(&declared, selection)?;
     let asked = asked(&plan, &request.entity_ids, moment)?;
     let FeatureStoreService { store, cache, horizon, .. } = service;
     let values = read_at_horizon(store, cache, horizon, &plan, &asked, moment).await?;
-    let header = feature_wire::header(&plan, &definitions, moment);
+    let header = feature_wire::header(&plan, &declared.definitions, moment);
     let rows = feature_wire::rows(asked, &values);
     service.sampler.sample(plan.entity(), selection, &header, &rows);
     Ok(v1::GetOnlineFeaturesResponse { header: Some(header), rows })
@@ -40,31 +40,44 @@ pub(super) async fn as_of(
     request: v1::GetFeaturesAsOfRequest,
 ) -> Result<v1::GetFeaturesAsOfResponse> {
     let moment = wire::moment("moment", request.moment)?;
-    let (_, horizon) = now(service).await?;
-    not_after("moment", moment, horizon)?;
+    not_after("moment", moment, horizon(service, moment).await?)?;
     let digest = Some(request.definitions_sha256).filter(|digest| !digest.is_empty());
     let digest = digest.map(|digest| {
         let named = |invalid: InvalidField| InvalidField::new("definitions_sha256", invalid.reason);
         Sha256Digest::parse(&digest).map_err(named)
     });
-    let definitions = service.registry.at(moment, digest.transpose()?).await?;
-    let plan = plan(&definitions, selection(request.selection.as_ref())?)?;
+    let declared = service.registry.at(moment, digest.transpose()?).await?;
+    let plan = plan(&declared, selection(request.selection.as_ref())?)?;
     let asked = asked(&plan, &request.entity_ids, moment)?;
     let values = plan.read(&service.store, &asked).await?;
-    let header = feature_wire::header(&plan, &definitions, moment);
+    let header = feature_wire::header(&plan, &declared.definitions, moment);
     Ok(v1::GetFeaturesAsOfResponse { header: Some(header), rows: feature_wire::rows(asked, &values) })
 }
 
-/// The definitions in force, and the moment up to which what was known can be read.
-pub(super) async fn now(service: &FeatureStoreService) -> Result<(Arc<Definitions>, DateTime<Utc>)> {
-    let InForce { definitions, since } = service.registry.in_force().await?;
-    let mut moment = service.horizon.moment().await?;
-    // What is served is to be found again by its moment, definitions included.
-    if moment < since {
-        service.horizon.advance().await?;
-        moment = service.horizon.moment().await?;
+/// The definitions in force, and the moment up to which what was known can be read. The moment is the definitions' own:
+/// what is served is to be found again by it alone.
+pub(super) async fn now(service: &FeatureStoreService) -> Result<(Arc<Declared>, DateTime<Utc>)> {
+    loop {
+        let InForce { declared, since } = service.registry.in_force().await?;
+        let mut moment = service.horizon.moment().await?;
+        if moment < since {
+            service.horizon.advance().await?;
+            moment = service.horizon.moment().await?;
+        }
+        // If others were put into force meanwhile, the moment may be theirs.
+        if service.registry.serves(&declared) {
+            return if moment < since { Err(FeatureStoreError::NoHorizon) } else { Ok((declared, moment)) };
+        }
     }
-    if moment < since { Err(FeatureStoreError::NoHorizon) } else { Ok((definitions, moment)) }
+}
+
+/// The moment up to which what was known can be read, looked for again if a later one is asked for: it may come from
+/// another server, which was further.
+pub(super) async fn horizon(service: &FeatureStoreService, asked: DateTime<Utc>) -> Result<DateTime<Utc>> {
+    if service.horizon.moment().await? < asked {
+        service.horizon.advance().await?;
+    }
+    service.horizon.moment().await
 }
 
 /// Refuses a moment whose answer may still change.
@@ -91,13 +104,12 @@ pub(super) fn selection(
 
 /// The features that are selected, compiled.
 pub(super) fn plan(
-    definitions: &Definitions,
+    declared: &Declared,
     selection: &v1::FeatureSelection,
-) -> Result<FeaturePlan, InvalidField> {
-    let expired = expired(selection.expired());
-    let features = selected(definitions, selection);
-    let plan = features
-        .and_then(|features| FeaturePlan::compile(definitions, &features, &selection.purpose, expired));
+) -> Result<Arc<FeaturePlan>, InvalidField> {
+    let (purpose, expired) = (selection.purpose.clone(), expired(selection.expired()));
+    let plan = selected(&declared.definitions, selection)
+        .and_then(|features| declared.plan(Selection { features, purpose, expired }));
     plan.map_err(|invalid| InvalidField::new(format!("selection.{}", invalid.field), invalid.reason))
 }
 

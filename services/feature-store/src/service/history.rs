@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use finrank_contracts::feature::v1::{
     self, get_historical_features_request::Step as Asks, get_historical_features_response::Step as Tells,
 };
-use finrank_model::{InvalidField, features::Definitions};
+use finrank_model::InvalidField;
 use finrank_serving::{status, wire};
 use finrank_store::{
     Store,
@@ -19,9 +19,9 @@ use tonic::{Status, Streaming};
 
 use super::{
     FeatureStoreService, feature_wire,
-    features::{check_id, not_after, now, plan, selection},
+    features::{self, check_id, not_after, now, plan, selection},
 };
-use crate::Result;
+use crate::{Result, features::Declared};
 
 /// The most entities of one message.
 const MAX_ENTITIES: usize = 1000;
@@ -33,8 +33,8 @@ pub(crate) type Rows = Pin<Box<dyn Stream<Item = Result<v1::GetHistoricalFeature
 struct History {
     requests: Streaming<v1::GetHistoricalFeaturesRequest>,
     store: Store,
-    definitions: Arc<Definitions>,
-    plan: FeaturePlan,
+    declared: Arc<Declared>,
+    plan: Arc<FeaturePlan>,
     /// What every row sees; absent if each sees what was known at its own moment.
     known_at: Option<DateTime<Utc>>,
     /// The end of what can be asked for.
@@ -52,18 +52,19 @@ pub(super) async fn join(
     let Some(Asks::Start(start)) = first else {
         return Err(status::invalid_field(&InvalidField::new("start", "is not what the stream begins with")));
     };
-    let (definitions, horizon) = now(service).await?;
+    let (declared, horizon) = now(service).await?;
     let known_at = start.known_at.map(|moment| wire::moment("start.known_at", Some(moment))).transpose();
     let known_at = known_at.map_err(|invalid| status::invalid_field(&invalid))?;
     if let Some(moment) = known_at {
+        let horizon = features::horizon(service, moment).await?;
         not_after("start.known_at", moment, horizon).map_err(|invalid| status::invalid_field(&invalid))?;
     }
-    let plan = selection(start.selection.as_ref()).and_then(|selection| plan(&definitions, selection));
+    let plan = selection(start.selection.as_ref()).and_then(|selection| plan(&declared, selection));
     let plan = plan.map_err(|invalid| {
         status::invalid_field(&InvalidField::new(format!("start.{}", invalid.field), invalid.reason))
     })?;
     let history =
-        History { requests, store: service.store.clone(), definitions, plan, known_at, horizon, idle_limit };
+        History { requests, store: service.store.clone(), declared, plan, known_at, horizon, idle_limit };
     let header = Ok(history.header());
     let rows = stream::try_unfold(history, |mut history| async {
         let rows = history.next_rows().await?;
@@ -76,7 +77,7 @@ pub(super) async fn join(
 impl History {
     fn header(&self) -> v1::GetHistoricalFeaturesResponse {
         let known_at = self.known_at.unwrap_or(self.horizon);
-        let header = feature_wire::header(&self.plan, &self.definitions, known_at);
+        let header = feature_wire::header(&self.plan, &self.declared.definitions, known_at);
         v1::GetHistoricalFeaturesResponse { step: Some(Tells::Header(header)) }
     }
 

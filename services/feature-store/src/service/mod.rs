@@ -6,6 +6,7 @@ mod history;
 mod people;
 mod read;
 mod refresh;
+mod reload;
 mod statistics;
 mod verify;
 
@@ -169,7 +170,14 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         _: Request<v1::ListFeatureViewsRequest>,
     ) -> Result<Response<v1::ListFeatureViewsResponse>, Status> {
-        Ok(Response::new(feature_wire::declared(self.registry.declared())))
+        Ok(Response::new(feature_wire::declared(&self.registry.declared().definitions)))
+    }
+
+    async fn reload_feature_definitions(
+        &self,
+        _: Request<v1::ReloadFeatureDefinitionsRequest>,
+    ) -> Result<Response<v1::ReloadFeatureDefinitionsResponse>, Status> {
+        Ok(Response::new(reload::reload(&self.registry).await?))
     }
 
     async fn describe_feature_view(

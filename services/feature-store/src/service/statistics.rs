@@ -29,7 +29,8 @@ pub(super) async fn describe(
     if request.history > MAX_HISTORY {
         return Err(InvalidField::new("history", format!("is more than {MAX_HISTORY}")).into());
     }
-    let (definitions, known_at) = features::now(service).await?;
+    let (declared, known_at) = features::now(service).await?;
+    let definitions = &declared.definitions;
     let Some(view) = definitions.views.get(&request.view) else {
         return Err(FeatureStoreError::ViewNotFound { view: request.view });
     };

@@ -114,14 +114,14 @@ impl Verification {
     /// Computes rows of one request again.
     async fn recompute(&self, request: &KeptRequest, rows: Vec<Kept>) -> Result<Vec<Recomputed>> {
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
-        let definitions = match self.registry.at(first.known_at, Some(request.definitions)).await {
+        let declared = match self.registry.at(first.known_at, Some(request.definitions)).await {
             Err(error @ FeatureStoreError::NoDefinitions { .. }) => return Ok(not_computed(rows, &error)),
             found => found?,
         };
         let features: Result<Vec<FeatureRef>, _> =
             request.features.iter().map(|raw| FeatureRef::parse(raw)).collect();
         let plan = features.and_then(|features| {
-            FeaturePlan::compile(&definitions, &features, &request.purpose, request.expired)
+            FeaturePlan::compile(&declared.definitions, &features, &request.purpose, request.expired)
         });
         // A value that would be refused now was served then: a difference, and told as one.
         let plan = match plan {

@@ -12,6 +12,8 @@ mod ingest_oracle;
 mod outage;
 mod people;
 mod refresh;
+mod reload;
+mod round_trips;
 mod shared_refresh;
 mod statistics;
 mod support;

@@ -30,6 +30,9 @@ pub(super) struct Get {
     /// What was served at this moment: RFC 3339, such as the `known_at` of an earlier answer.
     #[arg(long, value_name = "TIME", value_parser = |raw: &str| parse_moment("--as-of", raw))]
     as_of: Option<DateTime<Utc>>,
+    /// By these definitions instead of those that were in force then: the `definitions_sha256` of an earlier answer.
+    #[arg(long, value_name = "SHA256", requires = "as_of")]
+    definitions: Option<String>,
     /// The feature store; by default the one that the settings name.
     #[arg(long, value_name = "URL")]
     feature_store: Option<String>,
@@ -56,7 +59,7 @@ impl Get {
                         selection: Some(selection),
                         entity_ids: self.ids,
                         moment: Some(finrank_serving::wire::timestamp(as_of)),
-                        definitions_sha256: String::new(),
+                        definitions_sha256: self.definitions.unwrap_or_default(),
                     };
                     let answer = store.get_features_as_of(request).await;
                     let answer = answer.map_err(|status| client::refusal(&status))?.into_inner();

@@ -3,6 +3,7 @@
 mod declared;
 mod get;
 mod history;
+mod reload;
 mod selection;
 mod statistics;
 mod verify;
@@ -31,6 +32,7 @@ enum Command {
     Describe(declared::Describe),
     Validate(declared::Validate),
     Diff(declared::Diff),
+    Reload(reload::Reload),
     Get(get::Get),
     History(history::History),
     Statistics(statistics::Statistics),
@@ -44,6 +46,7 @@ impl Features {
             Command::Describe(describe) => describe.run(settings),
             Command::Validate(validate) => validate.run(),
             Command::Diff(diff) => diff.run(settings),
+            Command::Reload(reload) => reload.run(settings),
             Command::Get(get) => get.run(settings),
             Command::History(history) => history.run(settings),
             Command::Statistics(statistics) => statistics.run(settings),

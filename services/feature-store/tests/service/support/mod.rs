@@ -1,5 +1,6 @@
 //! A feature store of one's own for each test: real Postgres, a real socket, the generated client.
 
+pub(crate) mod proxy;
 pub(crate) mod samples;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
@@ -78,6 +79,22 @@ impl FeatureStore {
             config.features.definitions = Some(file);
         })
         .await
+    }
+
+    /// With connections of the server's own to its database.
+    pub(crate) async fn start_connected(database: ScratchDatabase, store: Store) -> Self {
+        let models = tempfile::tempdir().unwrap();
+        let shutdown = CancellationToken::new();
+        let config = config(models.path());
+        let (channel, server) = serve_beside(&store, config.clone(), &shutdown).await;
+        let client = FeatureStoreServiceClient::new(channel.clone());
+        Self { client, channel, database, models, config, shutdown, server }
+    }
+
+    /// Writes other feature views into the server's file, which does not read it by itself.
+    pub(crate) fn redefine(&self, definitions: &str) {
+        let file = self.config.features.definitions.as_ref().expect("it has a file");
+        std::fs::write(file, definitions).unwrap();
     }
 
     /// With settings of one's own.

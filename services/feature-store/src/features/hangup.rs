@@ -1,0 +1,30 @@
+//! SIGHUP, by which an operator has the file of definitions read anew.
+
+use std::future;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use super::{Registry, registry::Reloaded};
+
+/// Reads the file anew at every SIGHUP, for ever.
+pub(crate) async fn reload_on_hangup(registry: &Registry) {
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            warn!(%error, "SIGHUP is not listened for");
+            return future::pending().await;
+        }
+    };
+    while hangups.recv().await.is_some() {
+        match registry.reload().await {
+            Ok(Reloaded { in_force, before })
+                if in_force.declared.definitions.digest == before.definitions.digest =>
+            {
+                info!("SIGHUP: the feature definitions are what they were");
+            }
+            Ok(_) => info!("SIGHUP: the feature definitions were read anew"),
+            Err(error) => warn!(%error, "SIGHUP: the feature definitions stay as they are"),
+        }
+    }
+}
