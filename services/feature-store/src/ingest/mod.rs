@@ -8,6 +8,7 @@ mod customers;
 mod events;
 mod overlay;
 mod products;
+mod rows;
 mod summary;
 
 use std::time::Duration;
@@ -19,12 +20,11 @@ use finrank_store::Store;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
-pub(crate) use self::overlay::{Overlay, Whose, overlay};
-use self::summary::Summary;
-use crate::FeatureStoreError;
-
-/// The most rows of one message.
-const MAX_ROWS: usize = 1000;
+pub(crate) use self::{
+    overlay::{Overlay, Whose, overlay},
+    rows::{Written, write_next},
+};
+use self::{rows::write, summary::Summary};
 
 /// A kind of row that clients write.
 pub(crate) trait Ingested: Sized {
@@ -44,11 +44,12 @@ pub(crate) trait Ingested: Sized {
     /// Takes a row that is valid.
     fn check(row: Self::Wire) -> Result<Statement<Self>, InvalidField>;
 
-    /// Writes rows in one transaction, and returns how many said something new.
+    /// Writes rows in one transaction, and returns the places of those that said something new: of several rows of one
+    /// name at most the first.
     fn write(
         store: &Store,
         rows: &[Statement<Self>],
-    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Vec<usize>, sqlx::Error>> + Send;
 }
 
 /// Takes a whole stream of rows, and counts what became of them.
@@ -65,25 +66,18 @@ pub(crate) async fn ingest<I: Ingested>(
     let mut summary = Summary::default();
     let idle = |_| status::idle(idle_limit);
     while let Some(message) = timeout(idle_limit, stream.message()).await.map_err(idle)?? {
-        let rows = I::rows(message);
-        check_count(I::FIELD, rows.len())?;
-        let valid = summary.check::<I>(rows);
-        let accepted = I::write(store, &valid).await.map_err(FeatureStoreError::from)?;
-        summary.count(valid.len() as u64, accepted);
+        let written = write::<I>(store, summary.rows(), I::rows(message)).await?;
+        summary.add(written);
     }
     Ok(summary.into())
+}
+
+/// Places as SQL counts them, from 1, as we do.
+fn counted_from_0(places: &[i64]) -> Vec<usize> {
+    places.iter().filter_map(|place| usize::try_from(place - 1).ok()).collect()
 }
 
 /// The revisions' columns.
 fn revisions<T>(rows: &[Statement<T>]) -> (Vec<i32>, Vec<bool>) {
     rows.iter().map(|row| (row.revision.number(), row.revision.retracted())).unzip()
-}
-
-fn check_count(field: &str, rows: usize) -> Result<(), FeatureStoreError> {
-    if (1..=MAX_ROWS).contains(&rows) {
-        return Ok(());
-    }
-    let reason =
-        format!("has {rows} rows in one message, 1 to {MAX_ROWS} are allowed; earlier messages are kept");
-    Err(InvalidField::new(field, reason).into())
 }

@@ -6,7 +6,7 @@ use finrank_serving::wire;
 use finrank_store::Store;
 use sqlx::types::Json;
 
-use super::{Ingested, revisions};
+use super::{Ingested, counted_from_0, revisions};
 
 impl Ingested for Product {
     type Message = v1::WriteProductsRequest;
@@ -27,7 +27,7 @@ impl Ingested for Product {
     }
 
     /// In the order of their keys, as customers.
-    async fn write(store: &Store, rows: &[Statement<Self>]) -> Result<u64, sqlx::Error> {
+    async fn write(store: &Store, rows: &[Statement<Self>]) -> Result<Vec<usize>, sqlx::Error> {
         let products = || rows.iter().map(|row| &row.about);
         let text = |field: fn(&Self) -> &str| -> Vec<&str> { products().map(field).collect() };
         let risk_grades: Vec<Option<i16>> =
@@ -35,19 +35,29 @@ impl Ingested for Product {
         let attributes: Vec<Json<&Attributes>> = products().map(|row| Json(&row.attributes)).collect();
         let event_times: Vec<_> = products().map(|row| row.event_time).collect();
         let (revisions, retracted) = revisions(rows);
-        let written = sqlx::query!(
-            "insert into product_statements
-                 (product_id, product_class, name, description, issuer, risk_grade, status, attributes, event_time,
-                  revision, retracted)
-             select product_id, product_class, name, description, issuer, risk_grade, status, attributes,
-                    event_time, revision, retracted
-             from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[],
-                         $7::text[], $8::jsonb[], $9::timestamptz[], $10::integer[], $11::boolean[])
-                  with ordinality as incoming
-                  (product_id, product_class, name, description, issuer, risk_grade,
-                   status, attributes, event_time, revision, retracted, place)
-             order by product_id collate \"C\", event_time, revision, place
-             on conflict (product_id, event_time, revision) do nothing",
+        let places = sqlx::query_scalar!(
+            r#"with incoming as (
+                 select *
+                 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
+                             $6::smallint[], $7::text[], $8::jsonb[], $9::timestamptz[], $10::integer[],
+                             $11::boolean[])
+                      with ordinality as incoming
+                      (product_id, product_class, name, description, issuer, risk_grade, status, attributes,
+                       event_time, revision, retracted, place)
+             ),
+             written as (
+                 insert into product_statements
+                     (product_id, product_class, name, description, issuer, risk_grade, status, attributes,
+                      event_time, revision, retracted)
+                 select product_id, product_class, name, description, issuer, risk_grade, status,
+                        attributes, event_time, revision, retracted
+                 from incoming
+                 order by product_id collate "C", event_time, revision, place
+                 on conflict (product_id, event_time, revision) do nothing
+                 returning product_id, event_time, revision
+             )
+             select min(place) as "place!" from written join incoming using (product_id, event_time, revision)
+             group by product_id, event_time, revision"#,
             &text(|row| row.product_id.as_str()) as _,
             &text(|row| row.product_class.as_str()) as _,
             &text(|row| &row.name) as _,
@@ -60,7 +70,7 @@ impl Ingested for Product {
             &revisions,
             &retracted,
         )
-        .execute(store.pool())
+        .fetch_all(store.pool())
         .await?;
         let carry_over = sqlx::query!(
             "select carry_over_products($1, $2)",
@@ -68,6 +78,6 @@ impl Ingested for Product {
             &event_times
         );
         carry_over.execute(store.pool()).await?;
-        Ok(written.rows_affected())
+        Ok(counted_from_0(&places))
     }
 }

@@ -9,6 +9,7 @@ mod refresh;
 mod reload;
 mod statistics;
 mod verify;
+mod write;
 
 use std::time::Duration;
 
@@ -48,6 +49,7 @@ pub(crate) struct FeatureStoreService {
 
 #[tonic::async_trait]
 impl FeatureStoreRpcs for FeatureStoreService {
+    type WriteRowsStream = write::Answers;
     type GetHistoricalFeaturesStream = history::Rows;
     type VerifyServedFeaturesStream = verify::Steps;
     type ExportCustomerStream = Exported;
@@ -76,6 +78,13 @@ impl FeatureStoreRpcs for FeatureStoreService {
     ) -> Result<Response<v1::WriteEventsResponse>, Status> {
         let summary = self.write::<Event>(request.into_inner()).await?;
         Ok(Response::new(v1::WriteEventsResponse { summary: Some(summary) }))
+    }
+
+    async fn write_rows(
+        &self,
+        request: Request<Streaming<v1::WriteRowsRequest>>,
+    ) -> Result<Response<Self::WriteRowsStream>, Status> {
+        Ok(Response::new(write::rows(self, request.into_inner())))
     }
 
     async fn start_refresh(

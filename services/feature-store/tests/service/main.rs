@@ -19,3 +19,4 @@ mod statistics;
 mod support;
 mod verify;
 mod watch;
+mod write_rows;
