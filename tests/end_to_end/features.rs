@@ -2,6 +2,14 @@
 
 use std::fs;
 
+use arrow_array::{
+    Array as _, RecordBatch,
+    cast::AsArray as _,
+    types::{Float64Type, Int64Type, TimestampMicrosecondType},
+};
+use arrow_schema::{DataType, TimeUnit};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
 use crate::world::World;
 
 #[tokio::test]
@@ -87,4 +95,89 @@ async fn makes_a_training_set_that_carries_the_labels() {
     let refused = String::from_utf8(make(&[]).stderr).unwrap();
     assert!(refused.contains("labels.csv line 3"), "{refused}");
     assert!(fs::read_to_string(&out).unwrap().lines().count() == 2_501, "the set before stays");
+}
+
+#[tokio::test]
+async fn a_parquet_set_holds_what_the_csv_set_holds_in_columns_of_their_types() {
+    let world = World::shared().await;
+    let file = |name: &str| world.state.path().join(name);
+    let (rows, csv, parquet) = (file("typed-labels.csv"), file("typed.csv"), file("typed.parquet"));
+    let mut labels = "label,entity_id,as_of\n".to_owned();
+    for (place, user) in world.user_ids.iter().chain([&"nobody".to_owned()]).enumerate() {
+        labels.push_str(&format!("{},{user},2025-12-31\n", place % 2));
+    }
+    fs::write(&rows, &labels).unwrap();
+    let get = ["features", "get", &world.user_ids[0], "--feature-store", &world.feature_store_url, "--json"];
+    let wanted = ["--features", "customer_profile:annual_income", "--purpose", "marketing"];
+    let now: serde_json::Value =
+        serde_json::from_str(&world.finrank().succeed(&[&get[..], &wanted].concat())).unwrap();
+    // Of every type that the built-in views have, and one that is denied.
+    let features = "customer_profile:annual_income,customer_profile:age,customer_profile:occupation,customer_profile:owns_home,\
+                    customer_activity:viewed_7d,customer_activity:last_applied,customer_spending:amount_365d";
+    for out in [&csv, &parquet] {
+        let (rows, out) = (rows.to_str().unwrap(), out.to_str().unwrap());
+        let known_at = now["known_at"].as_str().unwrap();
+        world.finrank().succeed(&[
+            "features",
+            "history",
+            "--rows",
+            rows,
+            "--out",
+            out,
+            "--feature-store",
+            &world.feature_store_url,
+            "--features",
+            features,
+            "--purpose",
+            "marketing",
+            "--known-at",
+            known_at,
+            "--statuses",
+        ]);
+    }
+
+    let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(&parquet).unwrap()).unwrap();
+    let about = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
+    let schema = reader.schema().clone();
+    let batches: Vec<_> = reader.build().unwrap().collect::<Result<_, _>>().unwrap();
+    let typed = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| as_text(batch, row)));
+    let mut text = csv::Reader::from_path(&csv).unwrap();
+
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, text.headers().unwrap().iter().collect::<Vec<_>>());
+    let text: Vec<Vec<String>> =
+        text.records().map(|record| record.unwrap().iter().map(as_moment).collect()).collect();
+    assert_eq!(typed.collect::<Vec<_>>(), text);
+    assert_eq!(text.len(), world.user_ids.len() + 1);
+    assert!(text[0].contains(&"PRESENT".to_owned()), "{:?}", text[0]);
+    let of = |key: &str| about.iter().find(|about| about.key == key).unwrap().value.clone().unwrap();
+    assert_eq!(of("finrank.definitions_sha256"), now["definitions_sha256"].as_str().unwrap());
+    assert_eq!(of("finrank.known_at"), now["known_at"].as_str().unwrap());
+    let spent = schema.field_with_name("customer_spending:amount_365d").unwrap();
+    assert_eq!(spent.metadata()["currency"], "EUR");
+}
+
+/// A row's values as the CSV set writes them.
+fn as_text(batch: &RecordBatch, row: usize) -> Vec<String> {
+    let columns = batch.columns().iter().map(|column| match column.data_type() {
+        _ if column.is_null(row) => String::new(),
+        DataType::Float64 => column.as_primitive::<Float64Type>().value(row).to_string(),
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
+        DataType::Utf8 => column.as_string::<i32>().value(row).to_owned(),
+        DataType::Boolean => column.as_boolean().value(row).to_string(),
+        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == "UTC" => {
+            let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
+            as_moment(&chrono::DateTime::from_timestamp_micros(micros).unwrap().to_rfc3339())
+        }
+        other => panic!("{other}"),
+    });
+    columns.collect()
+}
+
+/// A moment in one form, whatever form it has; all else as it is.
+fn as_moment(text: &str) -> String {
+    match finrank_model::parse_moment("moment", text) {
+        Ok(moment) if text.contains('-') => moment.to_rfc3339(),
+        _ => text.to_owned(),
+    }
 }

@@ -133,6 +133,11 @@ impl FeaturePlan {
         self.columns.iter().map(|column| &column.reference)
     }
 
+    /// What the values of each feature are, in the same order.
+    pub fn value_types(&self) -> impl Iterator<Item = &ValueType> {
+        self.columns.iter().map(|column| &column.value_type)
+    }
+
     /// What the purpose does not allow.
     pub fn denials(&self) -> &[Denial] {
         &self.denials

@@ -6,7 +6,7 @@ use finrank_contracts::{
     feature::v1::{self, feature_value},
 };
 use finrank_model::features::{
-    Definitions, Entity, Expectations, ExpiredPolicy, FeatureRef, FeatureView, OnBreach,
+    Definitions, Entity, Expectations, ExpiredPolicy, FeatureRef, FeatureView, OnBreach, ValueType,
 };
 use finrank_serving::wire;
 use finrank_store::features::{Asked, FeaturePlan, FeatureStatus, FeatureValue, Value};
@@ -27,7 +27,20 @@ pub(super) fn header(
         denials: denials.collect(),
         definitions_sha256: definitions.digest.to_string(),
         known_at: Some(wire::timestamp(known_at)),
+        types: Vec::new(),
     }
+}
+
+/// What the values of each feature are.
+pub(super) fn types(plan: &FeaturePlan) -> Vec<v1::FeatureType> {
+    let types = plan.value_types().map(|value_type| v1::FeatureType {
+        r#type: value_type.as_str().to_owned(),
+        currency_code: match value_type {
+            ValueType::Money(currency) => currency.clone(),
+            _ => String::new(),
+        },
+    });
+    types.collect()
 }
 
 /// A row for each entity asked for.

@@ -78,6 +78,7 @@ impl History {
     fn header(&self) -> v1::GetHistoricalFeaturesResponse {
         let known_at = self.known_at.unwrap_or(self.horizon);
         let header = feature_wire::header(&self.plan, &self.declared.definitions, known_at);
+        let header = v1::FeatureHeader { types: feature_wire::types(&self.plan), ..header };
         v1::GetHistoricalFeaturesResponse { step: Some(Tells::Header(header)) }
     }
 
