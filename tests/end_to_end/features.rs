@@ -10,7 +10,7 @@ use arrow_array::{
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::world::World;
+use crate::world::{Server, World};
 
 #[tokio::test]
 async fn lists_describes_and_compares_what_is_declared() {
@@ -155,6 +155,50 @@ async fn a_parquet_set_holds_what_the_csv_set_holds_in_columns_of_their_types() 
     assert_eq!(of("finrank.known_at"), now["known_at"].as_str().unwrap());
     let spent = schema.field_with_name("customer_spending:amount_365d").unwrap();
     assert_eq!(spent.metadata()["currency"], "EUR");
+}
+
+#[tokio::test]
+async fn verifies_what_was_served_and_reads_a_file_of_views_anew() {
+    let world = World::shared().await;
+    let finrank = world.finrank();
+    let built_in = finrank_feature_store::BUILT_IN_DEFINITIONS;
+    let (views, settings) =
+        (world.state.path().join("views.toml"), world.state.path().join("every-row.toml"));
+    fs::write(&views, built_in).unwrap();
+    let features = format!("definitions = {:?}\nsample = {{ one_in = 1 }}\n", views.to_str().unwrap());
+    fs::write(&settings, format!("[feature_store.features]\n{features}")).unwrap();
+    let serve = ["serve", "feature-store", "--listen", "127.0.0.1:0", "--config", settings.to_str().unwrap()];
+    let server = Server::start(&finrank, &serve);
+    let run = |arguments: &[&str]| {
+        finrank.run(&[&["features"], arguments, &["--feature-store", &server.url]].concat())
+    };
+
+    let (user, service) = (&world.user_ids[1], "offer_ranking");
+    assert!(run(&["get", user, "--service", service, "--purpose", "marketing"]).status.success());
+    let verified = run(&["verify", "--json"]);
+    let unchanged = run(&["reload"]);
+    fs::write(&views, built_in.replace("owner = \"core-banking\"", "owner = \"\"")).unwrap();
+    let broken = run(&["reload"]);
+    sqlx::query("update served_samples set served = '\\x00' where id = $1")
+        .bind(user)
+        .execute(world.database.store.pool())
+        .await
+        .unwrap();
+    let tampered = run(&["verify"]);
+
+    let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert!(verified.status.success() && report["checked"].as_u64().unwrap() >= 1, "{report}");
+    assert_eq!(report["different"], 0, "{report}");
+    assert!(String::from_utf8_lossy(&unchanged.stdout).starts_with("nothing changes"), "{unchanged:?}");
+    let refused = String::from_utf8_lossy(&broken.stderr).into_owned();
+    assert!(
+        !broken.status.success() && refused.contains("view[customer_spending].owner is empty"),
+        "{refused}"
+    );
+    let (told, failed) =
+        (String::from_utf8_lossy(&tampered.stdout), String::from_utf8_lossy(&tampered.stderr));
+    assert!(told.contains(&format!("customer {user} at ")), "{told}");
+    assert!(!tampered.status.success() && failed.contains("are not what was served"), "{failed}");
 }
 
 /// A row's values as the CSV set writes them.
