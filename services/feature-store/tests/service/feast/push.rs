@@ -131,6 +131,31 @@ async fn whole_statements_and_pushes_that_come_at_once_do_not_miss_each_other() 
 }
 
 #[tokio::test]
+async fn a_push_at_the_time_of_a_whole_statement_corrects_it_and_leaves_it_whole() {
+    let store = FeatureStore::start().await;
+    let now = Utc::now().timestamp();
+    let whole = |name: &str, seconds: i64| Customer {
+        user_id: "u1".to_owned(),
+        attributes: [(name.to_owned(), AttributeValue { kind: Some(Kind::Number(1.0)) })].into(),
+        event_time: Some(at(seconds)),
+        ..Customer::default()
+    };
+    let time = chrono::DateTime::from_timestamp(now - 60, 0).unwrap().to_rfc3339();
+    let write = async |customer: Customer| {
+        let message = WriteCustomersRequest { customers: vec![customer] };
+        store.client.clone().write_customers(stream::iter([message])).await.unwrap();
+    };
+
+    write(whole("annual_income", now - 60)).await;
+    push(&store, profile("u1", &time, &[("savings", "2")])).await.unwrap();
+    write(whole("risk_tolerance", now - 90)).await;
+
+    assert_eq!(profile_of(&store, "u1").await, [Some(1.0), Some(2.0)]);
+    let answer = online(&store, of_customers(&["customer_profile:risk_tolerance"], &["u1"])).await.unwrap();
+    assert_eq!(statuses(&answer, 1), [NullValue], "what is older than a whole statement is over");
+}
+
+#[tokio::test]
 async fn typed_columns_are_taken_and_null_says_that_nothing_is_known_any_more() {
     let store = FeatureStore::start().await;
     let noon = 1_767_355_200;
