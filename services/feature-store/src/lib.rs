@@ -5,6 +5,7 @@
 //! | [`import`] | files into Postgres |
 //! | `ingest` | client streams into Postgres |
 //! | [`refresh`] | what is in Postgres through the towers into embeddings |
+//! | `changes` | who has changed, by when that was learned |
 //! | `embeddings` | embeddings and holdings by id |
 //! | `statistics` | what features are like, and whether they are as expected |
 //! | `people` | all that is held on one person, and its erasure |
@@ -19,6 +20,7 @@
 //! It knows Postgres, bundles and the contract. It trains nothing and ranks nothing.
 
 mod cache;
+mod changes;
 mod config;
 mod embeddings;
 mod error;

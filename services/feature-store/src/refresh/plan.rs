@@ -14,7 +14,7 @@ use super::{
     lock::ABANDONED,
     run::{self, Run},
 };
-use crate::{FeatureStoreError, Result};
+use crate::{FeatureStoreError, Result, changes::Learned};
 
 /// A run that is ready to be worked on.
 pub(super) struct Plan {
@@ -140,7 +140,10 @@ async fn begin(transaction: &mut Transaction<'_, Postgres>, wanted: &Wanted<'_>)
         cut_all(transaction, run_id, wanted.partition_rows).await?;
     } else {
         match from {
-            Some(from) => note_changes(transaction, run_id, wanted.only, from, wanted.known_at).await?,
+            Some(from) => {
+                let learned = Learned { from, below: wanted.known_at };
+                note_changes(transaction, run_id, wanted.only, learned).await?;
+            }
             None => note_all(transaction, run_id, wanted.only).await?,
         }
         cut_changes(transaction, run_id, wanted.partition_rows).await?;
@@ -184,30 +187,20 @@ async fn newest(transaction: &mut Transaction<'_, Postgres>, version: &ModelVers
     Ok(newest.and_then(|newest| Some(Base { run_id: newest.base_run_id, known_at: newest.known_at? })))
 }
 
-/// Notes whose attributes or holdings, and which products, may have become others.
+/// Notes who has changed.
 async fn note_changes(
     transaction: &mut Transaction<'_, Postgres>,
     run_id: i64,
     only: Option<Entity>,
-    from: DateTime<Utc>,
-    below: DateTime<Utc>,
+    learned: Learned,
 ) -> Result<()> {
     sqlx::query!(
         "insert into refresh_changes (run_id, entity, id)
-         select $1::bigint, entity, id
-         from (
-             select 'user' as entity, user_id as id from customer_statements
-             where known_at >= $2 and known_at < $3
-             union
-             select 'user', user_id from event_statements
-             where known_at >= $2 and known_at < $3 and (kind in ('acquired', 'closed') or revision > 0)
-             union
-             select 'product', product_id from product_statements where known_at >= $2 and known_at < $3
-         ) as changed
-         where entity = coalesce($4, entity)",
+         select distinct $1::bigint, entity, id from changes
+         where known_at >= $2 and known_at < $3 and entity = coalesce($4, entity)",
         run_id,
-        from,
-        below,
+        learned.from,
+        learned.below,
         only.map(Entity::as_str),
     )
     .execute(&mut **transaction)
