@@ -163,21 +163,3 @@ async fn a_bad_customer_is_rejected_alone_and_named() {
     assert_eq!(summary.rejections[0].field, "attributes[income]");
     assert_eq!(summary.rejections[1].field, "user_id");
 }
-
-#[tokio::test]
-async fn a_customer_written_after_the_refresh_is_told_to_wait_for_the_next() {
-    let world = World::shared().await;
-    let customer = Customer {
-        user_id: "zz-late".into(),
-        event_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
-        ..Default::default()
-    };
-    let stream = tokio_stream::iter([WriteCustomersRequest { customers: vec![customer] }]);
-    world.feature_store().await.write_customers(stream).await.unwrap();
-
-    let status = refused_recommendation("zz-late", 5).await;
-
-    assert_eq!(status.code(), Code::FailedPrecondition);
-    assert_eq!(reason(&status), "USER_NOT_MATERIALISED");
-    assert!(status.message().contains("refresh"), "{status:?}");
-}

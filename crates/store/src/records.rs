@@ -8,7 +8,7 @@ use finrank_model::{
     Attributes, InvalidField, Product, ProductClass, ProductDraft, ProductId, ProductStatus, RiskGrade,
     UserId, UserRecord,
 };
-use sqlx::types::Json;
+use sqlx::{PgExecutor, types::Json};
 
 use crate::{Result, Store, StoreError};
 
@@ -45,11 +45,12 @@ pub async fn user_records(
     rows.into_iter().map(UserRow::parse).collect()
 }
 
-/// The customers with these ids, as far as they are known, in the order of their ids.
+/// The customers with these ids, as far as they are known, in the order of their ids; read by the pool, or within a
+/// transaction.
 ///
 /// # Errors
 /// As [`user_records`].
-pub async fn user_records_of(store: &Store, ids: &[UserId]) -> Result<Vec<UserRecord>> {
+pub async fn user_records_of(view: impl PgExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserRecord>> {
     let ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
     let rows = sqlx::query_as!(
         UserRow,
@@ -65,7 +66,7 @@ pub async fn user_records_of(store: &Store, ids: &[UserId]) -> Result<Vec<UserRe
            order by user_id"#,
         &ids as _,
     )
-    .fetch_all(store.pool())
+    .fetch_all(view)
     .await?;
     rows.into_iter().map(UserRow::parse).collect()
 }
@@ -121,7 +122,7 @@ pub async fn product_records(
 ///
 /// # Errors
 /// As [`user_records`].
-pub async fn product_records_of(store: &Store, ids: &[ProductId]) -> Result<Vec<Product>> {
+pub async fn product_records_of(view: impl PgExecutor<'_>, ids: &[ProductId]) -> Result<Vec<Product>> {
     let ids: Vec<&str> = ids.iter().map(ProductId::as_str).collect();
     let rows = sqlx::query_as!(
         ProductRow,
@@ -133,7 +134,7 @@ pub async fn product_records_of(store: &Store, ids: &[ProductId]) -> Result<Vec<
            order by product_id"#,
         &ids as _,
     )
-    .fetch_all(store.pool())
+    .fetch_all(view)
     .await?;
     rows.into_iter().map(ProductRow::parse).collect()
 }

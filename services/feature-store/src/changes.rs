@@ -1,15 +1,13 @@
 //! Who has changed: whose embedding may have become another, told by when that was learned. What is a change stands
 //! once, in the view `changes`; refreshes, live embeddings and whoever keeps copies of either follow it.
 
-#![allow(dead_code, reason = "live embeddings are yet to follow changes")]
-
 use std::cmp::{max, min};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use finrank_model::{ProductId, UserId};
 use sqlx::PgConnection;
 
-use crate::{FeatureStoreError, Result};
+use crate::{FeatureStoreError, Result, refresh::Entity};
 
 /// How much of a range is looked at first for where to cut it. What is bulk-loaded comes at some 100,000 statements a
 /// second.
@@ -61,24 +59,26 @@ impl Changed {
 }
 
 impl Learned {
-    /// The first part of it that holds at most `limit` statements, or those of one single moment, which cannot be told
-    /// apart. Looks at twice as much each time until it has found where to cut, and so never reads far beyond that.
+    /// The first part of it in which at most `limit` statements changed somebody, or those of one single moment, which
+    /// cannot be told apart; of users or products only, if one is named. Looks at twice as much each time until it has
+    /// found where to cut, and so never reads far beyond that.
     ///
     /// # Errors
     /// When Postgres does not answer.
-    pub(crate) async fn first(self, view: &mut PgConnection, limit: u32) -> Result<Self> {
+    pub(crate) async fn first(self, view: &mut PgConnection, of: Option<Entity>, limit: u32) -> Result<Self> {
         let mut look = FIRST_LOOK;
         loop {
             let below = min(self.from + look, self.below);
             let beyond = sqlx::query_scalar!(
                 r#"select known_at as "known_at!" from changes
-                   where known_at >= $1 and known_at < $2
+                   where known_at >= $1 and known_at < $2 and entity = coalesce($4, entity)
                    order by known_at
                    offset $3
                    limit 1"#,
                 self.from,
                 below,
                 i64::from(limit),
+                of.map(Entity::as_str),
             )
             .fetch_optional(&mut *view)
             .await?;

@@ -29,6 +29,8 @@ pub struct FeatureStoreConfig {
     pub write_idle_limit: Duration,
     /// How embeddings are computed.
     pub refresh: RefreshConfig,
+    /// How embeddings are kept fresh between refreshes.
+    pub live: LiveConfig,
     /// How product embeddings are streamed.
     pub watch: WatchConfig,
     /// Which features are served.
@@ -47,6 +49,7 @@ impl Default for FeatureStoreConfig {
             models_dir: PathBuf::from(".finrank/models"),
             write_idle_limit: Duration::from_secs(60),
             refresh: RefreshConfig::default(),
+            live: LiveConfig::default(),
             watch: WatchConfig::default(),
             features: FeaturesConfig::default(),
             cache: CacheConfig::default(),
@@ -130,6 +133,30 @@ impl Default for RefreshConfig {
             partition_rows: const { NonZeroU32::new(10_000).expect("10,000 is not zero") },
             workers: const { NonZeroU32::new(2).expect("2 is not zero") },
             keep_generations: const { NonZeroU32::new(2).expect("2 is not zero") },
+        }
+    }
+}
+
+/// How embeddings are kept fresh between refreshes: of whoever is written they are computed a moment later, by one
+/// server at a time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LiveConfig {
+    /// Whether this server computes them; it serves them in any case.
+    pub enabled: bool,
+    /// How often it looks for what others have written. What it has written itself it computes at once.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// Statements of one step, which is what one transaction writes and what is held in memory.
+    pub step_rows: NonZeroU32,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Duration::from_millis(200),
+            step_rows: const { NonZeroU32::new(1000).expect("1,000 is not zero") },
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | `ingest` | client streams into Postgres |
 //! | [`refresh`] | what is in Postgres through the towers into embeddings |
 //! | `changes` | who has changed, by when that was learned |
+//! | `live` | embeddings of whoever has changed since then |
 //! | `embeddings` | embeddings and holdings by id |
 //! | `statistics` | what features are like, and whether they are as expected |
 //! | `people` | all that is held on one person, and its erasure |
@@ -19,6 +20,7 @@
 //!
 //! It knows Postgres, bundles and the contract. It trains nothing and ranks nothing.
 
+mod bundles;
 mod cache;
 mod changes;
 mod config;
@@ -28,6 +30,7 @@ mod feast;
 mod features;
 pub mod import;
 mod ingest;
+mod live;
 mod people;
 pub mod refresh;
 mod served;
@@ -37,7 +40,8 @@ mod statistics;
 mod watch;
 
 pub use config::{
-    CacheConfig, FeastConfig, FeatureStoreConfig, FeaturesConfig, RefreshConfig, SampleConfig, WatchConfig,
+    CacheConfig, FeastConfig, FeatureStoreConfig, FeaturesConfig, LiveConfig, RefreshConfig, SampleConfig,
+    WatchConfig,
 };
 pub use error::{FeatureStoreError, Result};
 pub use features::BUILT_IN_DEFINITIONS;

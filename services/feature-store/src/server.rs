@@ -1,7 +1,7 @@
 //! The server around the rooms: bound first, healthy once Postgres answers with its schema up to date, and
 //! ended in order.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use finrank_contracts::{
     feast::{
@@ -24,6 +24,7 @@ use crate::{
     cache::HotCache,
     feast::Feast,
     features::{Horizon, Registry, reload_on_hangup},
+    live::LiveEmbeddings,
     refresh::Refresher,
     served::Keeper,
     service::FeatureStoreService,
@@ -54,15 +55,17 @@ pub async fn serve(
     let registry = Registry::load(store.clone(), &config.features)?;
     let cache = HotCache::new(config.cache);
     let horizon = Horizon::new(store.clone(), cache.clone());
+    let models_dir: Arc<Path> = config.models_dir.into();
     let refresher = Refresher::new(
         store.clone(),
         horizon.clone(),
         registry.clone(),
-        config.models_dir,
+        models_dir.clone(),
         config.refresh,
         stop.clone(),
     );
     let (sampler, keeper) = Keeper::new(store.clone(), config.features.sample);
+    let live = LiveEmbeddings::new(store.clone(), horizon.clone(), models_dir, config.live);
     let (heard, announcements) = watch::channel(());
     let service = Arc::new(FeatureStoreService {
         store: store.clone(),
@@ -99,6 +102,7 @@ pub async fn serve(
         () = horizon.follow() => {}
         () = keeper.follow() => {}
         () = reload_on_hangup(&registry) => {}
+        () = live.follow() => {}
     }
     if time::timeout(limits.drain_timeout, refresher.stopped()).await.is_err() {
         warn!("a refresh has not ended its partition in time");

@@ -61,10 +61,12 @@ impl EmbeddingShelf {
         if news.other_generations {
             self.generations.write().unwrap_or_else(PoisonError::into_inner).clear();
         }
-        match &news.customers {
-            _ if news.somebody_was_erased || news.other_generations => self.customers.forget_all(),
-            Changed::Many => self.customers.forget_all(),
-            Changed::These(ids) => self.customers.forget(ids),
+        for changed in [&news.customers, &news.recomputed] {
+            match changed {
+                _ if news.somebody_was_erased || news.other_generations => self.customers.forget_all(),
+                Changed::Many => self.customers.forget_all(),
+                Changed::These(ids) => self.customers.forget(ids),
+            }
         }
     }
 }

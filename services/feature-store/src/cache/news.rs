@@ -17,6 +17,8 @@ pub(crate) struct News {
     pub(super) products: Changed,
     /// Of an erasure nothing is left that tells whom it was.
     pub(super) somebody_was_erased: bool,
+    /// Of whom live embeddings were computed.
+    pub(super) recomputed: Changed,
     /// Whether other generations are served than before.
     pub(super) other_generations: bool,
     /// To be told from the next.
@@ -36,6 +38,8 @@ pub(super) enum Changed {
 pub(crate) struct Marks {
     /// The whole runs.
     generations: Vec<i64>,
+    /// Up to when live embeddings are computed, of each model version.
+    live: Vec<DateTime<Utc>>,
 }
 
 impl Default for Changed {
@@ -52,45 +56,62 @@ impl Changed {
 
 impl News {
     /// Reads what became known from one moment on and before another, which must both be horizons; without either
-    /// nothing can have become known.
+    /// nothing can have become known. What a live embedding is computed from became known before it, and so whoever has
+    /// one since is told of apart.
     pub(super) async fn read(
         store: &Store,
         from: Option<DateTime<Utc>>,
         to: Option<DateTime<Utc>>,
         before: Marks,
     ) -> Result<Self> {
+        let live = before.live.as_slice();
         let found = store.ask(|pool| async move {
             sqlx::query!(
-            r#"select
-                   array(
-                       select user_id from customer_statements where known_at >= $1 and known_at < $2
-                       union
-                       select user_id from event_statements where known_at >= $1 and known_at < $2
-                       limit $3
-                   ) as "customers!",
-                   array(
-                       select product_id from product_statements where known_at >= $1 and known_at < $2
-                       union
-                       select product_id from event_statements where known_at >= $1 and known_at < $2
-                       limit $3
-                   ) as "products!",
-                   exists (select from erasures where erased_at >= $1 and erased_at < $2) as "erased!",
-                   array(select run_id from refresh_runs where state = 'complete' order by run_id) as "generations!""#,
-            from,
-            to,
-            MAX_CHANGED as i64 + 1,
-        )
-        .fetch_one(&pool)
-        .await
+                r#"with live as (
+                       select array(select known_at from live_watermarks order by model_version) as moments
+                   )
+                   select
+                       array(
+                           select user_id from customer_statements where known_at >= $1 and known_at < $2
+                           union
+                           select user_id from event_statements where known_at >= $1 and known_at < $2
+                           limit $3
+                       ) as "customers!",
+                       array(
+                           select product_id from product_statements where known_at >= $1 and known_at < $2
+                           union
+                           select product_id from event_statements where known_at >= $1 and known_at < $2
+                           limit $3
+                       ) as "products!",
+                       case when live.moments = $4 then '{}' else array(
+                           select id from changes
+                           where entity = 'user'
+                             and known_at >= (select min(moment) from unnest($4::timestamptz[]) as moment)
+                             and known_at < (select max(moment) from unnest(live.moments) as moment)
+                           group by id
+                           limit $3
+                       ) end as "recomputed!",
+                       exists (select from erasures where erased_at >= $1 and erased_at < $2) as "erased!",
+                       array(select run_id from refresh_runs where state = 'complete' order by run_id)
+                           as "generations!",
+                       live.moments as "live!"
+                   from live"#,
+                from,
+                to,
+                MAX_CHANGED as i64 + 1,
+                live,
+            )
+            .fetch_one(&pool)
+            .await
         });
         let found = found.await?;
-        let marks = Marks { generations: found.generations };
         Ok(Self {
             customers: Changed::new(found.customers),
             products: Changed::new(found.products),
+            recomputed: Changed::new(found.recomputed),
             somebody_was_erased: found.erased,
-            other_generations: marks != before,
-            marks,
+            other_generations: found.generations != before.generations,
+            marks: Marks { generations: found.generations, live: found.live },
         })
     }
 }

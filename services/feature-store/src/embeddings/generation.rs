@@ -22,6 +22,8 @@ pub(crate) struct Generation {
     /// Components of each vector.
     pub(crate) dimension: usize,
     pub(crate) features_as_of: DateTime<Utc>,
+    /// What was learned before is in it; absent if that is not known.
+    pub(crate) known_at: Option<DateTime<Utc>>,
 }
 
 /// Columns of the view `generations`.
@@ -33,6 +35,7 @@ pub(super) struct GenerationRow {
     pub(super) runs: Vec<i64>,
     pub(super) dimension: i32,
     pub(super) features_as_of: DateTime<Utc>,
+    pub(super) known_at: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<GenerationRow> for Generation {
@@ -48,22 +51,24 @@ impl TryFrom<GenerationRow> for Generation {
             runs: row.runs,
             dimension: row.dimension.unsigned_abs() as usize,
             features_as_of: row.features_as_of,
+            known_at: row.known_at,
         })
     }
 }
 
 impl Generation {
-    /// One of its embeddings.
+    /// An embedding of its model version: one of its own, or a live one.
     pub(crate) fn embedding_on_the_wire(
         &self,
         embedding: &Embedding,
+        features_as_of: DateTime<Utc>,
         computed_at: DateTime<Utc>,
     ) -> common::v1::Embedding {
         common::v1::Embedding {
             values: embedding.as_slice().to_vec(),
             model_version: self.model_version.to_string(),
             embedding_space: self.embedding_space.to_string(),
-            features_as_of: Some(wire::timestamp(self.features_as_of)),
+            features_as_of: Some(wire::timestamp(features_as_of)),
             computed_at: Some(wire::timestamp(computed_at)),
         }
     }
@@ -91,7 +96,7 @@ pub(crate) async fn newest_generation(
         GenerationRow,
         r#"select run_id as "run_id!", model_version as "model_version!",
                   embedding_space as "embedding_space!", bundle_sha256 as "bundle_sha256!", runs as "runs!",
-                  dimension as "dimension!", features_as_of as "features_as_of!"
+                  dimension as "dimension!", features_as_of as "features_as_of!", known_at
            from generations
            where model_version = coalesce($1, model_version)
            order by run_id desc

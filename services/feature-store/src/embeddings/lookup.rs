@@ -1,4 +1,5 @@
-//! Embeddings by id: one answer per id, in the order asked, from one statement and so from one generation.
+//! Embeddings by id: one answer per id, in the order asked, from one statement and so from one generation and the live
+//! rows that know more than it does.
 
 use std::sync::Arc;
 
@@ -27,14 +28,15 @@ pub(crate) enum Lookup {
     Present(PresentEmbedding),
     /// Never written, or taken back.
     UnknownEntity,
-    /// Written after the generation was computed.
+    /// Written after the generation was computed, and not live yet.
     NotMaterialised,
 }
 
-/// An embedding as a generation has it.
+/// An embedding, of a generation or live.
 #[derive(Clone, Debug)]
 pub(crate) struct PresentEmbedding {
     pub(crate) embedding: Arc<Embedding>,
+    pub(crate) features_as_of: DateTime<Utc>,
     pub(crate) computed_at: DateTime<Utc>,
 }
 
@@ -46,15 +48,18 @@ struct Row {
     runs: Vec<i64>,
     dimension: i32,
     features_as_of: DateTime<Utc>,
+    known_at: Option<DateTime<Utc>>,
     id: String,
     known: bool,
     vector: Option<Vec<u8>>,
     computed_at: Option<DateTime<Utc>>,
+    live: bool,
 }
 
-/// One statement for users and for products, since a table's name cannot be a parameter.
+/// One statement for users and for products, since a table's name cannot be a parameter. Who is known is asked id by id
+/// (`limit 1`): joined as a whole, the view of all who are would be read to its end.
 macro_rules! lookup_in {
-    ($entities:literal, $key:literal, $embeddings:literal, $asked:expr, $version:expr) => {
+    ($entities:literal, $key:literal, $embeddings:literal, $live:literal, $asked:expr, $version:expr) => {
         sqlx::query_as!(
             Row,
             "with generation as (
@@ -66,23 +71,29 @@ macro_rules! lookup_in {
              select g.run_id as \"run_id!\", g.model_version as \"model_version!\",
                     g.embedding_space as \"embedding_space!\", g.bundle_sha256 as \"bundle_sha256!\",
                     g.runs as \"runs!\", g.dimension as \"dimension!\", g.features_as_of as \"features_as_of!\",
-                    asked.id as \"id!\", entity."
-                + $key
-                + " is not null as \"known!\",
-                    e.vector as \"vector?\", e.computed_at as \"computed_at?\"
+                    g.known_at,
+                    asked.id as \"id!\",
+                    entity.known is not null as \"known!\",
+                    coalesce(live.vector, e.vector) as \"vector?\",
+                    coalesce(live.computed_at, e.computed_at) as \"computed_at?\", live.vector is not null as \"live!\"
              from generation g
              cross join unnest($1::text[]) with ordinality as asked (id, place)
-             left join "
+             left join lateral (select true as known from "
                 + $entities
-                + " entity on entity."
+                + " where "
                 + $key
-                + " = asked.id
+                + " = asked.id limit 1) entity on true
+             left join "
+                + $live
+                + " live on live."
+                + $key
+                + " = asked.id and live.model_version = g.model_version and live.known_at > g.known_at
              left join lateral (
                  select vector, computed_at from "
                 + $embeddings
                 + " where "
                 + $key
-                + " = asked.id and run_id = any(g.runs)
+                + " = asked.id and run_id = any(g.runs) and live.vector is null
                  order by run_id desc
                  limit 1
              ) e on true
@@ -103,8 +114,9 @@ pub(crate) async fn lookup_users(
     version: Option<&ModelVersion>,
 ) -> Result<Found> {
     let asked: Vec<&str> = ids.iter().map(UserId::as_str).collect();
+    let version_name = version.map(ModelVersion::as_str);
     let query =
-        lookup_in!("customers", "user_id", "user_embeddings", &asked, version.map(ModelVersion::as_str));
+        lookup_in!("customers", "user_id", "user_embeddings", "live_user_embeddings", &asked, version_name);
     found(query.fetch_all(store.pool()).await?, store, version).await
 }
 
@@ -118,8 +130,15 @@ pub(crate) async fn lookup_products(
     version: Option<&ModelVersion>,
 ) -> Result<Found> {
     let asked: Vec<&str> = ids.iter().map(ProductId::as_str).collect();
-    let query =
-        lookup_in!("products", "product_id", "product_embeddings", &asked, version.map(ModelVersion::as_str));
+    let version_name = version.map(ModelVersion::as_str);
+    let query = lookup_in!(
+        "products",
+        "product_id",
+        "product_embeddings",
+        "live_product_embeddings",
+        &asked,
+        version_name
+    );
     found(query.fetch_all(store.pool()).await?, store, version).await
 }
 
@@ -138,6 +157,7 @@ async fn found(rows: Vec<Row>, store: &Store, version: Option<&ModelVersion>) ->
                 runs: row.runs,
                 dimension: row.dimension,
                 features_as_of: row.features_as_of,
+                known_at: row.known_at,
             })?),
         };
         let lookup = match (row.vector, row.computed_at) {
@@ -147,7 +167,9 @@ async fn found(rows: Vec<Row>, store: &Store, version: Option<&ModelVersion>) ->
                 let embedding = Embedding::from_le_bytes(&vector, generation.dimension)
                     .map_err(FeatureStoreError::StoredVector)?
                     .into();
-                Lookup::Present(PresentEmbedding { embedding, computed_at })
+                // The tower ran after its features were read.
+                let features_as_of = if row.live { computed_at } else { generation.features_as_of };
+                Lookup::Present(PresentEmbedding { embedding, features_as_of, computed_at })
             }
             _ => Lookup::NotMaterialised,
         };

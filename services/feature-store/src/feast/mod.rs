@@ -117,8 +117,7 @@ impl Feast {
         let declared = self.service.registry.declared();
         let view = push::writable_view(&declared.definitions, field, view)?;
         ingest::overlay(&self.service.store, &push::overlay(view, columns)?).await?;
-        // The row is written; that it is seen a moment later is no reason to say otherwise.
-        let _ = self.service.horizon.advance().await;
+        self.service.horizon.follow_write().await;
         Ok(())
     }
 }

@@ -16,7 +16,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use finrank_store::Store;
 use metrics::Gauge;
 use sqlx::PgPool;
-use tokio::{sync::watch, time};
+use tokio::{
+    sync::{Notify, watch},
+    time,
+};
 use tracing::{info, warn};
 
 use crate::{FeatureStoreError, Result, cache::HotCache};
@@ -34,13 +37,15 @@ pub(crate) struct Horizon {
     moment: Arc<watch::Sender<Option<DateTime<Utc>>>>,
     /// Behind the clock, in seconds.
     lag: Gauge,
+    /// Told of what this server has written.
+    written: Arc<Notify>,
 }
 
 impl Horizon {
     /// Lets the cache forget what is not right any more, before it moves.
     pub(crate) fn new(store: Store, cache: HotCache) -> Self {
         let lag = metrics::gauge!("finrank_features_lag_seconds");
-        Self { store, cache, moment: Arc::new(watch::Sender::new(None)), lag }
+        Self { store, cache, moment: Arc::new(watch::Sender::new(None)), lag, written: Arc::default() }
     }
 
     /// The moment.
@@ -77,6 +82,18 @@ impl Horizon {
             });
         });
         Ok(())
+    }
+
+    /// To be called by whoever has written something, which then can be read, and is computed from, at once. That it takes
+    /// a moment longer is no reason to refuse what is written.
+    pub(crate) async fn follow_write(&self) {
+        let _ = self.advance().await;
+        self.written.notify_one();
+    }
+
+    /// Returns once this server has written something.
+    pub(crate) async fn written(&self) {
+        self.written.notified().await;
     }
 
     /// Moves it for ever.

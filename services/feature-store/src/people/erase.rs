@@ -3,7 +3,8 @@
 //! A refresh that runs meanwhile has perhaps read the person before and writes an embedding after. It removes the
 //! embeddings of whoever is not known any more before its run becomes visible (see [`forget_the_erased`]). Both take
 //! [`LOCK`] first, so that the one sees all that the other did. So does whoever writes samples of what was served (see
-//! [`wait_for_erasures`]).
+//! [`wait_for_erasures`]). A step of live embeddings shares it from its beginning to its end (see
+//! [`hold_off_erasures`]), and so writes nobody who was erased meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use chrono::{DateTime, Utc};
 use finrank_model::UserId;
 use finrank_store::Store;
 use postgres::Transaction;
-use sqlx::{Postgres, types::Json};
+use sqlx::{PgConnection, Postgres, types::Json};
 use uuid::Uuid;
 
 use crate::{FeatureStoreError, Result, refresh::RunId};
@@ -60,6 +61,9 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
     let embeddings = sqlx::query!("delete from user_embeddings where user_id = $1", user_id.as_str())
         .execute(&mut *transaction)
         .await?;
+    let live = sqlx::query!("delete from live_user_embeddings where user_id = $1", user_id.as_str())
+        .execute(&mut *transaction)
+        .await?;
     let changes =
         sqlx::query!("delete from refresh_changes where entity = 'user' and id = $1", user_id.as_str(),)
             .execute(&mut *transaction)
@@ -83,6 +87,7 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
         ("customer_statements", statements.rows_affected()),
         ("event_statements", events.rows_affected()),
         ("user_embeddings", embeddings.rows_affected()),
+        ("live_user_embeddings", live.rows_affected()),
         ("refresh_changes", changes.rows_affected()),
         ("refresh_partitions", bounds.rows_affected()),
         ("feature_outliers", outliers.rows_affected()),
@@ -109,6 +114,20 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
 pub(crate) async fn wait_for_erasures(transaction: &mut sqlx::Transaction<'_, Postgres>) -> Result<()> {
     sqlx::query(SHARED_LOCK).execute(&mut **transaction).await?;
     Ok(())
+}
+
+/// Shares the lock until the transaction ends, and returns whether it could: while somebody is erased, or waits to be,
+/// or a run is about to become visible, it cannot.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub(crate) async fn hold_off_erasures(transaction: &mut PgConnection) -> Result<bool> {
+    let shared = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock_shared(1718185586, 1701994867) as "shared!""#
+    )
+    .fetch_one(transaction)
+    .await?;
+    Ok(shared)
 }
 
 /// Removes a run's embeddings and outliers of people who are not known any more, if anybody was erased since the run began. The

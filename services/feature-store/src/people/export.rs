@@ -39,7 +39,8 @@ pub(crate) async fn export(store: &Store, user_id: UserId) -> Result<Exported> {
     let is_held = sqlx::query_scalar!(
         r#"select exists (select from customer_statements where user_id = $1)
                or exists (select from event_statements where user_id = $1)
-               or exists (select from user_embeddings where user_id = $1) as "is_held!""#,
+               or exists (select from user_embeddings where user_id = $1)
+               or exists (select from live_user_embeddings where user_id = $1) as "is_held!""#,
         user_id.as_str(),
     )
     .fetch_one(&mut *view)
@@ -128,13 +129,20 @@ async fn embeddings(
     client: &Client,
 ) -> Result<()> {
     let mut rows = sqlx::query!(
-        r#"select run_id, model_version, embedding_space, features_as_of, vector, computed_at,
+        r#"select run_id as "run_id!", model_version as "model_version!", embedding_space,
+                  features_as_of as "features_as_of!", vector as "vector!", computed_at as "computed_at!",
                   (manifest ->> 'dimension')::integer as "dimension!"
-           from user_embeddings
-           join refresh_runs using (run_id)
+           from (
+               select run_id, model_version, features_as_of, vector, computed_at
+               from user_embeddings join refresh_runs using (run_id)
+               where user_id = $1
+               union all
+               select 0, model_version, computed_at, vector, computed_at
+               from live_user_embeddings
+               where user_id = $1
+           ) as held
            join model_versions using (model_version)
-           where user_id = $1
-           order by run_id"#,
+           order by run_id, model_version"#,
         user_id.as_str(),
     )
     .fetch(&mut **view);

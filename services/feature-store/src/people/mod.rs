@@ -4,6 +4,6 @@ mod erase;
 mod export;
 
 pub(crate) use self::{
-    erase::{Receipt, erase, forget_the_erased, wait_for_erasures},
+    erase::{Receipt, erase, forget_the_erased, hold_off_erasures, wait_for_erasures},
     export::{Exported, export},
 };

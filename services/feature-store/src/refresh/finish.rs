@@ -8,7 +8,7 @@ use sqlx::Postgres;
 
 use super::run::{self, Run, RunId, RunState};
 use crate::{
-    FeatureStoreError, Result,
+    FeatureStoreError, Result, live,
     people::forget_the_erased,
     statistics::{self, Breach, Summariser},
     watch::GENERATION_CHANNEL,
@@ -62,6 +62,7 @@ pub(super) fn complete(
         transaction.commit()?;
         return Ok(Completion::Withheld(breaches));
     }
+    live::raise_watermark(&mut transaction, run_id)?;
     transaction.execute("select pg_notify($1, $2)", &[&GENERATION_CHANNEL, &run_id.to_string()])?;
     transaction.commit()?;
     Ok(Completion::Served(breaches))
@@ -103,7 +104,7 @@ pub(super) async fn cancel(store: &Store, run_id: RunId) -> Result<Run> {
 
 /// Drops what only generations before the newest `keep` are made of, and the unfinished runs that a generation has
 /// overtaken. A run that a kept generation still stands on is merged into it: it loses the rows that later runs have
-/// written anew, and is no generation of its own any more.
+/// written anew, and is no generation of its own any more. Live rows that the newest generation covers go, too.
 pub(super) async fn drop_old_generations(store: &Store, keep: NonZeroU32) -> Result<()> {
     let mut transaction = store.pool().begin().await?;
     sqlx::query!(
@@ -124,6 +125,7 @@ pub(super) async fn drop_old_generations(store: &Store, keep: NonZeroU32) -> Res
     .execute(&mut *transaction)
     .await?;
     merge(&mut transaction, keep).await?;
+    live::forget_covered(&mut transaction).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -18,12 +18,12 @@ mod worker;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use finrank_model::{Bundle, ModelVersion, Sha256Digest, bundle_directory};
+use finrank_model::{Bundle, ModelVersion, Sha256Digest};
 use finrank_store::{
     Store,
     models::{self, RegisteredModel},
 };
-use tokio::{runtime::Handle, sync::oneshot, task, time};
+use tokio::{runtime::Handle, sync::oneshot, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
@@ -37,7 +37,7 @@ pub use self::{
     run::{Run, RunId, RunState},
 };
 use crate::{
-    FeatureStoreError, RefreshConfig, Result,
+    FeatureStoreError, RefreshConfig, Result, bundles,
     features::{Horizon, Registry},
     statistics::{self, Breach, Summariser},
 };
@@ -155,10 +155,8 @@ impl Refresher {
     }
 
     async fn load(&self, model: &RegisteredModel) -> Result<Arc<Bundle>> {
-        let directory = bundle_directory(&self.models_dir, &model.model_version);
         let digest = Sha256Digest::parse(&model.bundle_sha256).map_err(FeatureStoreError::StoredRow)?;
-        let bundle = task::spawn_blocking(move || Bundle::read_registered(&directory?, digest)).await?;
-        bundle.map(Arc::new).map_err(FeatureStoreError::Bundle)
+        bundles::read_registered(&self.models_dir, &model.model_version, digest).await
     }
 
     /// Plans on a thread that then is the run's first worker. Nothing comes back when a worker lives already.

@@ -88,7 +88,7 @@ pub(super) async fn next_users(source: Source<'_>, pages: &mut Pages<UserId>) ->
     };
     let ids = pages.changed(source.store, run_id, Entity::User).await?.into_iter().map(UserId::parse);
     let ids = ids.collect::<Result<Vec<_>, _>>().map_err(FeatureStoreError::StoredRow)?;
-    Ok(records::user_records_of(source.store, &pages.turn(ids, |id| id)).await?)
+    Ok(records::user_records_of(source.store.pool(), &pages.turn(ids, |id| id)).await?)
 }
 
 /// The next products of a partition, likewise.
@@ -100,7 +100,7 @@ pub(super) async fn next_products(source: Source<'_>, pages: &mut Pages<ProductI
     };
     let ids = pages.changed(source.store, run_id, Entity::Product).await?.into_iter().map(ProductId::parse);
     let ids = ids.collect::<Result<Vec<_>, _>>().map_err(FeatureStoreError::StoredRow)?;
-    Ok(records::product_records_of(source.store, &pages.turn(ids, |id| id)).await?)
+    Ok(records::product_records_of(source.store.pool(), &pages.turn(ids, |id| id)).await?)
 }
 
 /// Writes embeddings into the run.

@@ -69,7 +69,7 @@ impl Entity {
     }
 
     /// The stored form.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
             Self::Product => "product",

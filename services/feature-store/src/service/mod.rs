@@ -217,8 +217,7 @@ impl FeatureStoreService {
     /// Writes a stream of rows, after which what they say can be read.
     async fn write<I: Ingested>(&self, rows: Streaming<I::Message>) -> Result<v1::WriteSummary, Status> {
         let summary = ingest::<I>(&self.store, rows, self.write_idle_limit).await?;
-        // The rows are written; that they are seen a moment later is no reason to say otherwise.
-        let _ = self.horizon.advance().await;
+        self.horizon.follow_write().await;
         Ok(summary)
     }
 }

@@ -71,8 +71,8 @@ pub(super) fn parse_ids<T>(
 
 fn result(answer: Answer, generation: &Generation) -> v1::EmbeddingResult {
     let (status, embedding) = match answer.lookup {
-        Lookup::Present(PresentEmbedding { embedding, computed_at }) => {
-            let embedding = generation.embedding_on_the_wire(&embedding, computed_at);
+        Lookup::Present(PresentEmbedding { embedding, features_as_of, computed_at }) => {
+            let embedding = generation.embedding_on_the_wire(&embedding, features_as_of, computed_at);
             (v1::EmbeddingStatus::Present, Some(embedding))
         }
         Lookup::UnknownEntity => (v1::EmbeddingStatus::UnknownEntity, None),

@@ -62,8 +62,7 @@ impl Rows {
             return Ok(None);
         };
         self.seen += results.len() as u64;
-        // Who has an answer sees its rows; that it takes a moment longer is no reason to refuse it.
-        let _ = self.horizon.advance().await;
+        self.horizon.follow_write().await;
         Ok(Some(v1::WriteRowsResponse { results: results.into_iter().map(Into::into).collect(), rejections }))
     }
 }

@@ -41,7 +41,11 @@ impl EmbeddedProductRow {
         };
         Ok(v1::ProductEmbedding {
             product: Some(wire::product_to_wire(&product.parse()?)),
-            embedding: Some(generation.embedding_on_the_wire(&embedding, self.computed_at)),
+            embedding: Some(generation.embedding_on_the_wire(
+                &embedding,
+                generation.features_as_of,
+                self.computed_at,
+            )),
         })
     }
 }

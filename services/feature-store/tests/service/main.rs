@@ -9,6 +9,8 @@ mod feast;
 mod features;
 mod ingest;
 mod ingest_oracle;
+mod live;
+mod live_oracle;
 mod outage;
 mod people;
 mod refresh;

@@ -94,6 +94,7 @@ async fn erases_a_customer_from_every_table_and_tells_how_much() {
             ("customer_statements", 1),
             ("event_statements", events),
             ("user_embeddings", 1),
+            ("live_user_embeddings", 0),
             ("refresh_changes", 0),
             ("refresh_partitions", 1),
             ("feature_outliers", 0),
@@ -130,6 +131,66 @@ async fn erases_a_customer_whose_embedding_a_refresh_is_about_to_write() {
     let run = store.watch_refresh(run.run_id).await.pop().unwrap();
 
     assert_eq!(run.state(), RefreshState::Complete, "{run:?}");
+    assert_eq!(tables_that_name(&store, "u0003").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn exports_and_erases_live_embeddings_too() {
+    let mut store = FeatureStore::start_filled_live(25, 6).await;
+    store.register_model("m1", 1).await;
+    store.refresh("m1").await;
+    store.write_customers(vec![customer_message(&user(3), 200)]).await;
+    store.until_live("m1").await;
+
+    let items = export(&mut store, "u0003").await.unwrap();
+    let receipt = erase(&mut store, "u0003").await.unwrap();
+
+    let runs: Vec<i64> = items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Embedding(embedding) => Some(embedding.run_id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((runs.len(), runs[0]), (2, 0), "the live one, and the run's");
+    assert!(
+        receipt.removed.iter().any(|removed| removed.table == "live_user_embeddings" && removed.rows == 1)
+    );
+    assert_eq!(tables_that_name(&store, "u0003").await, Vec::<String>::new());
+}
+
+/// Stops a step of live embeddings after it has read and before it writes, for as long as somebody else has the lock.
+const STOP_STEPS: &str = "create function stop() returns trigger language plpgsql as
+     $$ begin perform pg_advisory_xact_lock_shared(4711); return null; end $$;
+     create trigger stop before insert on live_user_embeddings for each statement execute function stop()";
+
+#[tokio::test]
+async fn erases_a_customer_whose_live_embedding_is_about_to_be_written() {
+    let mut store = FeatureStore::start_filled_live(25, 6).await;
+    store.register_model("m1", 1).await;
+    store.refresh("m1").await;
+    store.execute(STOP_STEPS).await;
+    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database =
+                       (select oid from pg_database where datname = current_database())";
+    let mut gate = store.database.store.pool().begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(4711)").execute(&mut *gate).await.unwrap();
+    store.write_customers(vec![customer_message(&user(3), 200)]).await;
+    while store.count(waiting).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut client = store.client.clone();
+    let erasing = tokio::spawn(async move {
+        client.erase_customer(EraseCustomerRequest { user_id: "u0003".to_owned() }).await
+    });
+
+    // The erasure waits for the step, too, or else has ended.
+    while store.count(waiting).await == 1 && !erasing.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    gate.commit().await.unwrap();
+    erasing.await.unwrap().unwrap();
+    store.until_live("m1").await;
+
     assert_eq!(tables_that_name(&store, "u0003").await, Vec::<String>::new());
 }
 

@@ -1,11 +1,12 @@
 //! A feature store of one's own for each test: real Postgres, a real socket, the generated client.
 
+pub(crate) mod learned;
 pub(crate) mod proxy;
 pub(crate) mod samples;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use finrank_contracts::{
     common::v1::{Customer, Event, Product},
     feature::v1::{
@@ -50,6 +51,8 @@ fn config(models: &Path) -> FeatureStoreConfig {
     config.refresh.workers = NonZeroU32::new(1).unwrap();
     config.watch.heartbeat = Duration::from_millis(200);
     config.write_idle_limit = Duration::from_secs(2);
+    // What refreshes do is seen where nothing else computes.
+    config.live.enabled = false;
     config
 }
 
@@ -66,6 +69,12 @@ async fn serve_beside(
     (channel, server)
 }
 
+fn live(config: &mut FeatureStoreConfig) {
+    config.live.enabled = true;
+    config.live.interval = Duration::from_millis(20);
+    config.live.step_rows = NonZeroU32::new(3).unwrap();
+}
+
 impl FeatureStore {
     pub(crate) async fn start() -> Self {
         Self::start_configured(|_| {}).await
@@ -79,6 +88,11 @@ impl FeatureStore {
             config.features.definitions = Some(file);
         })
         .await
+    }
+
+    /// With live embeddings, computed in steps of 3 statements.
+    pub(crate) async fn start_live() -> Self {
+        Self::start_configured(live).await
     }
 
     /// With connections of the server's own to its database.
@@ -129,7 +143,8 @@ impl FeatureStore {
         .await
     }
 
-    async fn second_server_configured(
+    /// As [`FeatureStore::second_server`], with settings of its own.
+    pub(crate) async fn second_server_configured(
         &self,
         configure: impl FnOnce(&mut FeatureStoreConfig),
     ) -> FeatureStoreServiceClient<Channel> {
@@ -142,6 +157,13 @@ impl FeatureStore {
     /// With `users` customers, `products` products, and the events by which the ones hold the others.
     pub(crate) async fn start_filled(users: usize, products: usize) -> Self {
         let mut store = Self::start().await;
+        store.fill(users, products).await;
+        store
+    }
+
+    /// With live embeddings, and filled.
+    pub(crate) async fn start_filled_live(users: usize, products: usize) -> Self {
+        let mut store = Self::start_live().await;
         store.fill(users, products).await;
         store
     }
@@ -272,6 +294,47 @@ impl FeatureStore {
         let mut gate = self.database.store.pool().begin().await.unwrap();
         sqlx::query("lock table user_embeddings in access exclusive mode").execute(&mut *gate).await.unwrap();
         gate
+    }
+
+    /// Keeps everyone from writing to a table, though not from reading it, until it is dropped.
+    pub(crate) async fn keep_from_writing(&self, table: &str) -> Transaction<'static, Postgres> {
+        let mut gate = self.database.store.pool().begin().await.unwrap();
+        let lock = sqlx::AssertSqlSafe(format!("lock table {table} in exclusive mode"));
+        sqlx::query(lock).execute(&mut *gate).await.unwrap();
+        gate
+    }
+
+    /// Waits until someone waits to write to a table.
+    pub(crate) async fn until_someone_waits_to_write(&self, table: &str) {
+        let waits =
+            format!("select count(*) from pg_locks where relation = '{table}'::regclass and not granted");
+        while self.count(&waits).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until live embeddings of a model version know all that was written up to now.
+    pub(crate) async fn until_live(&self, version: &str) {
+        let now: DateTime<Utc> = sqlx::query_scalar("select clock_timestamp()")
+            .fetch_one(self.database.store.pool())
+            .await
+            .unwrap();
+        let behind = "select known_at < $2 from live_watermarks where model_version = $1";
+        while sqlx::query_scalar(behind)
+            .bind(version)
+            .bind(now)
+            .fetch_one(self.database.store.pool())
+            .await
+            .unwrap()
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The number that a query answers.
+    pub(crate) async fn count(&self, query: &str) -> i64 {
+        let query = sqlx::AssertSqlSafe(query.to_owned());
+        sqlx::query_scalar(query).fetch_one(self.database.store.pool()).await.unwrap()
     }
 
     /// Waits until someone waits at the gate.
