@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use finrank_contracts::{
-    common::v1::{Product, ProductClass, ProductStatus},
-    feature::v1::WriteProductsRequest,
+    common::v1::{Customer, Product, ProductClass, ProductStatus},
+    feature::v1::{WriteCustomersRequest, WriteProductsRequest},
     ranking::v1::{RecommendRequest, RecommendResponse, ranking_service_client::RankingServiceClient},
 };
 use tonic::{Code, transport::Endpoint};
@@ -59,6 +59,86 @@ async fn a_new_model_and_a_withdrawn_product_reach_a_running_ranking_server() {
         now.items.iter().all(|item| item.product_id != withdrawn.product_id)
     })
     .await;
+}
+
+#[tokio::test]
+async fn customers_and_products_written_after_the_refresh_are_served_without_another() {
+    let world = World::create().await;
+    let before = recommend_all(&world, &world.user_ids[0]).await;
+    let event_time = Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 });
+    let customer = Customer { user_id: "zz-late".into(), event_time, ..Default::default() };
+    let product = Product {
+        product_id: "zz-new".into(),
+        product_class: ProductClass::Loan.into(),
+        name: "A new loan".into(),
+        event_time,
+        ..Default::default()
+    };
+    let is_offered = async |product_id: &str, user_id: &str| {
+        let request = RecommendRequest { user_id: user_id.to_owned(), k: 500, ..Default::default() };
+        let answer = world.ranking().await.recommend(request).await.ok()?.into_inner();
+        Some(answer.items.iter().any(|item| item.product_id == product_id))
+    };
+
+    let mut store = world.feature_store().await;
+    let customers = tokio_stream::iter([WriteCustomersRequest { customers: vec![customer] }]);
+    store.write_customers(customers).await.unwrap();
+    store.write_products(tokio_stream::iter([written(product.clone())])).await.unwrap();
+    eventually("the new customer is offered the new product", async || {
+        is_offered("zz-new", "zz-late").await == Some(true)
+    })
+    .await;
+
+    let taken_back = Product { revision: 1, retracted: true, ..product };
+    store.write_products(tokio_stream::iter([written(taken_back)])).await.unwrap();
+    eventually("the product that was taken back is gone", async || {
+        is_offered("zz-new", "zz-late").await == Some(false)
+    })
+    .await;
+
+    let after = recommend_all(&world, &world.user_ids[0]).await;
+    assert_eq!(before.versions, after.versions, "no generation has come");
+}
+
+#[tokio::test]
+async fn ranking_goes_on_where_it_was_when_the_feature_store_comes_back() {
+    let world = World::create().await;
+    let finrank = world.finrank();
+    let store = Server::start(&finrank, &["serve", "feature-store", "--listen", "127.0.0.1:0"]);
+    let store_url = store.url.clone();
+    let args = ["serve", "ranking", "--listen", "127.0.0.1:0", "--feature-store", &store_url];
+    let ranking = Server::start(&finrank, &args);
+    let mut client = RankingServiceClient::connect(ranking.url.clone()).await.unwrap();
+    let request = RecommendRequest { user_id: world.user_ids[0].clone(), k: 500, ..Default::default() };
+    eventually("ranking serves", async || client.recommend(request.clone()).await.is_ok()).await;
+    let offered = client.recommend(request.clone()).await.unwrap().into_inner().items[0].clone();
+
+    drop(store);
+    let withdrawn = Product {
+        product_id: offered.product_id.clone(),
+        product_class: offered.product_class,
+        name: offered.name.clone(),
+        status: ProductStatus::Withdrawn.into(),
+        event_time: Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
+        ..Default::default()
+    };
+    // By the world's own server, of the same database.
+    let stream = tokio_stream::iter([written(withdrawn)]);
+    world.feature_store().await.write_products(stream).await.unwrap();
+    let listen = store_url.strip_prefix("http://").unwrap();
+    let _store = Server::start(&finrank, &["serve", "feature-store", "--listen", listen]);
+
+    eventually("what was withdrawn meanwhile is gone", async || {
+        let answer = client.recommend(request.clone()).await;
+        answer.is_ok_and(|answer| {
+            answer.into_inner().items.iter().all(|item| item.product_id != offered.product_id)
+        })
+    })
+    .await;
+}
+
+fn written(product: Product) -> WriteProductsRequest {
+    WriteProductsRequest { products: vec![product] }
 }
 
 #[tokio::test]

@@ -59,6 +59,24 @@ impl Changed {
 }
 
 impl Learned {
+    /// The products that have changed, each once, in the order of their ids.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub(crate) async fn products(self, view: &mut PgConnection) -> Result<Vec<ProductId>> {
+        let ids = sqlx::query_scalar!(
+            r#"select distinct id as "id!" from changes
+               where entity = 'product' and known_at >= $1 and known_at < $2
+               order by id"#,
+            self.from,
+            self.below,
+        )
+        .fetch_all(view)
+        .await?;
+        let ids = ids.into_iter().map(ProductId::parse);
+        ids.collect::<Result<_, _>>().map_err(FeatureStoreError::StoredRow)
+    }
+
     /// The first part of it in which at most `limit` statements changed somebody, or those of one single moment, which
     /// cannot be told apart; of users or products only, if one is named. Looks at twice as much each time until it has
     /// found where to cut, and so never reads far beyond that.

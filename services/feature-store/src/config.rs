@@ -172,6 +172,11 @@ pub struct WatchConfig {
     /// transaction open.
     #[serde(with = "humantime_serde")]
     pub slow_client_limit: Duration,
+    /// How long ago the state may be at which a client goes on by its resume token. Statements are kept for ever, so
+    /// that any token could be served; but the longer ago, the less changes cost than a snapshot, which is what bounds
+    /// the work that a client can ask for.
+    #[serde(with = "humantime_serde")]
+    pub resume_limit: Duration,
     /// Snapshots that are read at the same time, each on a connection of its own; further ones wait.
     pub concurrent_snapshots: NonZeroUsize,
 }
@@ -181,6 +186,7 @@ impl Default for WatchConfig {
         Self {
             heartbeat: Duration::from_secs(10),
             slow_client_limit: Duration::from_secs(30),
+            resume_limit: Duration::from_secs(7 * 24 * 60 * 60),
             concurrent_snapshots: const { NonZeroUsize::new(4).expect("4 is not zero") },
         }
     }

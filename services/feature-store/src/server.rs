@@ -70,7 +70,7 @@ pub async fn serve(
     let service = Arc::new(FeatureStoreService {
         store: store.clone(),
         refresher: refresher.clone(),
-        watcher: Watcher::new(store.clone(), config.watch, announcements, stop.clone()),
+        watcher: Watcher::new(store.clone(), horizon.clone(), config.watch, announcements, stop.clone()),
         registry: registry.clone(),
         horizon: horizon.clone(),
         cache,

@@ -70,10 +70,17 @@ pub struct SubscriptionConfig {
     /// how often a snapshot whose bundle is missing is asked for again.
     #[serde(with = "humantime_serde")]
     pub longest_wait: Duration,
+    /// How long changes of products are gathered before the catalogue is built anew with them, aside and as a whole.
+    #[serde(with = "humantime_serde")]
+    pub gather: Duration,
 }
 
 impl Default for SubscriptionConfig {
     fn default() -> Self {
-        Self { silence: Duration::from_secs(30), longest_wait: Duration::from_secs(10) }
+        Self {
+            silence: Duration::from_secs(30),
+            longest_wait: Duration::from_secs(10),
+            gather: Duration::from_millis(100),
+        }
     }
 }

@@ -56,9 +56,12 @@ impl FeatureStore {
         Ok(Self { client })
     }
 
-    /// The product embeddings that are served, whatever their model.
-    pub(crate) async fn watch(&self) -> Result<Streaming<WatchProductEmbeddingsResponse>, Status> {
-        let request = WatchProductEmbeddingsRequest { model_version: String::new() };
+    /// The product embeddings that are served, whatever their model, from a resume token on if it is not empty.
+    pub(crate) async fn watch(
+        &self,
+        resume_token: Vec<u8>,
+    ) -> Result<Streaming<WatchProductEmbeddingsResponse>, Status> {
+        let request = WatchProductEmbeddingsRequest { model_version: String::new(), resume_token };
         let response = self.client.clone().watch_product_embeddings(request).await?;
         Ok(response.into_inner())
     }

@@ -5,7 +5,8 @@
 //! | [`index`] | the embeddings of one generation in Faiss |
 //! | [`catalogue`] | products, index and scorer of one generation, replaced as one |
 //! | [`pipeline`] | from a customer's embedding to a decision, stage by stage |
-//! | `snapshot` | the stream of product embeddings, checked and put together |
+//! | `snapshot` | the beginning of the stream of product embeddings, checked and put together |
+//! | `feed` | what is held of the catalogue: a snapshot, and the changes after it |
 //! | `subscription` | from that stream to the catalogue in service |
 //! | `feature_store` | what is asked of the feature store |
 //! | `service` | the contract, rpc by rpc |
@@ -19,6 +20,7 @@ mod config;
 mod deadline;
 mod error;
 mod feature_store;
+mod feed;
 #[cfg(test)]
 mod fixtures;
 mod generation;
@@ -33,4 +35,4 @@ pub use config::{RankingConfig, RetrievalConfig, SubscriptionConfig};
 pub use error::{RankingError, Result};
 pub use generation::Generation;
 pub use server::serve;
-pub use snapshot::{Snapshot, SnapshotError, SnapshotReader};
+pub use snapshot::{Snapshot, SnapshotError};

@@ -1,8 +1,9 @@
 //! From the steps of WatchProductEmbeddings to a whole snapshot. A part that does not fit ends the snapshot,
-//! never a part of the catalogue in service.
+//! never a part of the catalogue in service. What follows a snapshot is read by `feed`.
 
 use finrank_contracts::feature::v1::{
-    self, SnapshotChunk, SnapshotComplete, SnapshotStarted, watch_product_embeddings_response::Step,
+    self, ProductEmbedding, SnapshotChunk, SnapshotComplete, SnapshotStarted,
+    watch_product_embeddings_response::Step,
 };
 use finrank_model::{Embedding, EmbeddingSpace, InvalidEmbedding, InvalidField, ModelVersion, Sha256Digest};
 use finrank_serving::wire;
@@ -10,7 +11,7 @@ use thiserror::Error;
 
 use crate::{Generation, catalogue::CatalogueProduct};
 
-/// All products of one generation with their embeddings. Only [`SnapshotReader`] makes one, when it is whole.
+/// All products of one generation with their embeddings. Only what was received whole becomes one.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(crate) generation: Generation,
@@ -59,6 +60,14 @@ pub enum SnapshotError {
         /// What is wrong with it.
         source: InvalidEmbedding,
     },
+    /// A generation of another model was to follow without a snapshot.
+    #[error("a generation of model {came} follows one of {held}")]
+    OtherModelFollows {
+        /// The model of what is held.
+        held: ModelVersion,
+        /// The model of what came.
+        came: ModelVersion,
+    },
     /// A product's vector is of another model or space than the snapshot.
     #[error("the embedding of product {product_id} is of model {model_version} in space {space}")]
     OtherModel {
@@ -73,7 +82,7 @@ pub enum SnapshotError {
 
 /// Puts snapshots together, step by step.
 #[derive(Debug, Default)]
-pub struct SnapshotReader {
+pub(crate) struct SnapshotReader {
     partial: Option<Partial>,
 }
 
@@ -84,20 +93,20 @@ struct Partial {
 }
 
 impl SnapshotReader {
-    /// Takes the next step; returns a snapshot when this step made it whole.
+    /// Takes the next step; returns a snapshot and its resume token when this step made it whole.
     ///
     /// # Errors
     /// When the step does not fit. What was read so far is of no use then.
-    pub fn take(&mut self, step: Option<Step>) -> Result<Option<Snapshot>, SnapshotError> {
+    pub(crate) fn take(&mut self, step: Option<Step>) -> Result<Option<(Snapshot, Vec<u8>)>, SnapshotError> {
         match step {
             Some(Step::SnapshotStarted(started)) => self.partial = Some(Partial::start(started)?),
             Some(Step::SnapshotChunk(chunk)) => self.started("a chunk")?.add(chunk)?,
             Some(Step::SnapshotComplete(complete)) => {
                 self.started("the completion")?.check_complete(&complete)?;
-                return Ok(self.partial.take().map(|partial| partial.snapshot));
+                return Ok(self.partial.take().map(|partial| (partial.snapshot, complete.resume_token)));
             }
             // A step that this program does not know yet is no more to it than a sign of life.
-            Some(Step::Heartbeat(_)) | None => {}
+            _ => {}
         }
         Ok(None)
     }
@@ -109,30 +118,14 @@ impl SnapshotReader {
 
 impl Partial {
     fn start(started: SnapshotStarted) -> Result<Self, SnapshotError> {
-        let generation = started.generation.ok_or(SnapshotError::Missing("generation"))?;
-        let bundle = Sha256Digest::parse(&generation.bundle_sha256)?;
-        let snapshot = Snapshot { generation: generation.try_into()?, bundle, products: Vec::new() };
+        let (generation, bundle) = generation_of(started.generation)?;
+        let snapshot = Snapshot { generation, bundle, products: Vec::new() };
         Ok(Self { announced: started.product_count, snapshot })
     }
 
     fn add(&mut self, chunk: SnapshotChunk) -> Result<(), SnapshotError> {
         for entry in chunk.products {
-            let product = entry.product.ok_or(SnapshotError::Missing("product"))?;
-            let embedding = entry.embedding.ok_or(SnapshotError::Missing("embedding"))?;
-            let generation = &self.snapshot.generation;
-            if embedding.model_version != generation.model_version.as_str()
-                || embedding.embedding_space != generation.embedding_space.as_str()
-            {
-                return Err(SnapshotError::OtherModel {
-                    product_id: product.product_id,
-                    model_version: embedding.model_version,
-                    space: embedding.embedding_space,
-                });
-            }
-            let embedding = Embedding::new(embedding.values, generation.dimension).map_err(|source| {
-                SnapshotError::Embedding { product_id: product.product_id.clone(), source }
-            })?;
-            self.snapshot.products.push((wire::product(product)?.into(), embedding));
+            self.snapshot.products.push(product_of(entry, &self.snapshot.generation)?);
         }
         Ok(())
     }
@@ -148,6 +141,36 @@ impl Partial {
         }
         Ok(())
     }
+}
+
+/// A generation that a message must have, and the digest of its bundle.
+pub(crate) fn generation_of(
+    generation: Option<v1::Generation>,
+) -> Result<(Generation, Sha256Digest), SnapshotError> {
+    let generation = generation.ok_or(SnapshotError::Missing("generation"))?;
+    let bundle = Sha256Digest::parse(&generation.bundle_sha256)?;
+    Ok((generation.try_into()?, bundle))
+}
+
+/// A product of a generation's model.
+pub(crate) fn product_of(
+    entry: ProductEmbedding,
+    generation: &Generation,
+) -> Result<(CatalogueProduct, Embedding), SnapshotError> {
+    let product = entry.product.ok_or(SnapshotError::Missing("product"))?;
+    let embedding = entry.embedding.ok_or(SnapshotError::Missing("embedding"))?;
+    if embedding.model_version != generation.model_version.as_str()
+        || embedding.embedding_space != generation.embedding_space.as_str()
+    {
+        return Err(SnapshotError::OtherModel {
+            product_id: product.product_id,
+            model_version: embedding.model_version,
+            space: embedding.embedding_space,
+        });
+    }
+    let embedding = Embedding::new(embedding.values, generation.dimension)
+        .map_err(|source| SnapshotError::Embedding { product_id: product.product_id.clone(), source })?;
+    Ok((wire::product(product)?.into(), embedding))
 }
 
 impl TryFrom<v1::Generation> for Generation {
@@ -167,31 +190,33 @@ impl TryFrom<v1::Generation> for Generation {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use finrank_contracts::{
         common::v1::{self as common, ProductClass},
-        feature::v1::{Heartbeat, ProductEmbedding},
+        feature::v1::Heartbeat,
     };
 
     use super::*;
     use crate::fixtures::{DIMENSION, generation};
 
-    fn started(product_count: u64) -> Step {
-        let Generation { run_id, model_version, embedding_space, dimension } = generation(7);
-        Step::SnapshotStarted(SnapshotStarted {
-            generation: Some(v1::Generation {
-                run_id,
-                model_version: model_version.into(),
-                embedding_space: embedding_space.into(),
-                dimension: dimension as u32,
-                features_as_of: None,
-                bundle_sha256: "ab".repeat(32),
-            }),
-            product_count,
-        })
+    pub(crate) fn generation_message(run_id: i64) -> v1::Generation {
+        let Generation { run_id, model_version, embedding_space, dimension } = generation(run_id);
+        v1::Generation {
+            run_id,
+            model_version: model_version.into(),
+            embedding_space: embedding_space.into(),
+            dimension: dimension as u32,
+            features_as_of: None,
+            bundle_sha256: "ab".repeat(32),
+        }
     }
 
-    fn entry(product_id: &str, values: Vec<f32>) -> ProductEmbedding {
+    pub(crate) fn started(product_count: u64) -> Step {
+        let generation = Some(generation_message(7));
+        Step::SnapshotStarted(SnapshotStarted { generation, product_count, ..SnapshotStarted::default() })
+    }
+
+    pub(crate) fn entry(product_id: &str, values: Vec<f32>) -> ProductEmbedding {
         ProductEmbedding {
             product: Some(common::Product {
                 product_id: product_id.to_owned(),
@@ -209,17 +234,19 @@ mod tests {
         }
     }
 
-    fn chunk(products: Vec<ProductEmbedding>) -> Step {
+    pub(crate) fn chunk(products: Vec<ProductEmbedding>) -> Step {
         Step::SnapshotChunk(SnapshotChunk { products })
     }
 
-    fn complete(run_id: i64) -> Step {
-        Step::SnapshotComplete(SnapshotComplete { run_id })
+    pub(crate) fn complete(run_id: i64) -> Step {
+        let resume_token = b"of the snapshot".to_vec();
+        Step::SnapshotComplete(SnapshotComplete { run_id, resume_token })
     }
 
     fn read(steps: impl IntoIterator<Item = Step>) -> Result<Option<Snapshot>, SnapshotError> {
         let mut reader = SnapshotReader::default();
-        steps.into_iter().try_fold(None, |_, step| reader.take(Some(step)))
+        let read = steps.into_iter().try_fold(None, |_, step| reader.take(Some(step)))?;
+        Ok(read.map(|(snapshot, _)| snapshot))
     }
 
     #[test]

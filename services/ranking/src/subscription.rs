@@ -1,6 +1,6 @@
-//! Follows the feature store's product embeddings: each whole snapshot becomes a catalogue, built aside and
-//! put in service in one step. Whatever fails on the way is logged and tried again, and the catalogue in
-//! service stays.
+//! Follows the feature store's product embeddings: each whole snapshot becomes a catalogue, and so does what changes
+//! after it, built aside and put in service in one step. Whatever fails on the way is logged and tried again, and the
+//! catalogue in service stays. After a break it goes on where it was.
 
 use std::{
     convert::Infallible,
@@ -10,21 +10,22 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use finrank_model::{Bundle, bundle_directory};
+use finrank_model::{Bundle, Sha256Digest, bundle_directory};
 use finrank_serving::Health;
 use thiserror::Error;
 use tokio::{
     task::{JoinError, spawn_blocking},
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
-use tonic::Status;
+use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use crate::{
     SubscriptionConfig,
     catalogue::{Catalogue, CatalogueError, CurrentCatalogue},
     feature_store::FeatureStore,
-    snapshot::{Snapshot, SnapshotError, SnapshotReader},
+    feed::{Feed, News},
+    snapshot::{Snapshot, SnapshotError},
 };
 
 /// The first wait before connecting again; each further one is twice as long, with jitter, so that replicas
@@ -41,6 +42,17 @@ pub(crate) struct Subscription {
     pub(crate) health: Health,
 }
 
+/// What outlives a connection.
+struct Following {
+    feed: Feed,
+    /// When a catalogue is to be built of what has changed since the one in service.
+    due: Option<Instant>,
+    /// The bundle that was read last: it is the same for every catalogue of its model.
+    bundle: Option<(Sha256Digest, Arc<Bundle>)>,
+    /// Before connecting again.
+    waits: ExponentialBackoff,
+}
+
 /// Why a connection's use ended.
 #[derive(Debug, Error)]
 enum Interruption {
@@ -50,45 +62,79 @@ enum Interruption {
     Ended,
     #[error("the feature store was silent for {0:?}")]
     Silent(Duration),
-    #[error("the snapshot cannot be used: {0}")]
+    #[error("what the feature store sent cannot be used: {0}")]
     Snapshot(#[from] SnapshotError),
-    #[error("no catalogue can be made of the snapshot: {0}")]
+    #[error("no catalogue can be made of what the feature store sent: {0}")]
     Catalogue(#[from] CatalogueError),
     #[error("building the catalogue failed: {0}")]
     Thread(#[from] JoinError),
 }
 
+impl Interruption {
+    /// Whether it is only the connection that failed, and what was received is still good.
+    fn leaves_the_feed(&self) -> bool {
+        match self {
+            // The resume token is refused.
+            Self::Refused(status) => status.code() != Code::InvalidArgument,
+            Self::Ended | Self::Silent(_) => true,
+            Self::Snapshot(_) | Self::Catalogue(_) | Self::Thread(_) => false,
+        }
+    }
+}
+
 impl Subscription {
     /// Follows for ever.
     pub(crate) async fn follow(self) {
-        let mut waits = self.waits();
+        let mut following = Following { feed: Feed::default(), due: None, bundle: None, waits: self.waits() };
         loop {
-            let Err(interruption) = self.follow_one_connection(&mut waits).await;
-            let wait = waits.next().unwrap_or(self.config.longest_wait);
+            let Err(mut interruption) = self.follow_one_connection(&mut following).await;
+            // What has changed before the break is not left waiting for its end.
+            if interruption.leaves_the_feed()
+                && following.due.is_some()
+                && let Err(unusable) = self.publish(&mut following).await
+            {
+                interruption = unusable;
+            }
+            if !interruption.leaves_the_feed() {
+                (following.feed, following.due) = (Feed::default(), None);
+            }
+            let wait = following.waits.next().unwrap_or(self.config.longest_wait);
             warn!(%interruption, ?wait, "the catalogue in service stays; connecting again");
             sleep(wait).await;
         }
     }
 
-    async fn follow_one_connection(
-        &self,
-        waits: &mut ExponentialBackoff,
-    ) -> Result<Infallible, Interruption> {
-        let mut steps = self.unless_silent(self.feature_store.watch()).await?;
-        let mut reader = SnapshotReader::default();
+    async fn follow_one_connection(&self, following: &mut Following) -> Result<Infallible, Interruption> {
+        let resume_token = following.feed.resume();
+        let mut steps = self.unless_silent(self.feature_store.watch(resume_token)).await?;
         loop {
-            let message = self.unless_silent(steps.message()).await?.ok_or(Interruption::Ended)?;
-            if let Some(snapshot) = reader.take(message.step)? {
-                self.publish(snapshot).await?;
-                *waits = self.waits();
+            let message = tokio::select! {
+                message = self.unless_silent(steps.message()) => message?.ok_or(Interruption::Ended)?,
+                () = until(following.due) => {
+                    self.publish(following).await?;
+                    continue;
+                }
+            };
+            match following.feed.take(message.step)? {
+                Some(News::Snapshot) => self.publish(following).await?,
+                Some(News::Changes) => {
+                    // Not put off by further changes.
+                    following.due.get_or_insert_with(|| Instant::now() + self.config.gather);
+                }
+                Some(News::Heartbeat) => following.waits = self.waits(),
+                None => {}
             }
         }
     }
 
     /// Builds the catalogue on a thread for blocking work: it takes seconds for a large one.
-    async fn publish(&self, snapshot: Snapshot) -> Result<(), Interruption> {
+    async fn publish(&self, following: &mut Following) -> Result<(), Interruption> {
+        let Some(snapshot) = following.feed.snapshot() else {
+            return Ok(());
+        };
         let models_dir = self.models_dir.clone();
-        let catalogue = spawn_blocking(move || build(&models_dir, snapshot)).await??;
+        let known = following.bundle.clone();
+        let (catalogue, bundle) = spawn_blocking(move || build(&models_dir, snapshot, known)).await??;
         let generation = catalogue.generation();
         info!(
             generation = generation.run_id,
@@ -99,6 +145,8 @@ impl Subscription {
         );
         self.current.publish(catalogue);
         self.health.serving().await;
+        (following.bundle, following.due) = (Some(bundle), None);
+        following.waits = self.waits();
         Ok(())
     }
 
@@ -120,12 +168,30 @@ impl Subscription {
     }
 }
 
-/// Reads the bundle that goes with a snapshot, holding it to the digest that was registered, and builds the
-/// catalogue.
-fn build(models_dir: &Path, snapshot: Snapshot) -> Result<Catalogue, CatalogueError> {
-    let directory = bundle_directory(models_dir, &snapshot.generation.model_version)?;
-    let bundle = Bundle::read_registered(&directory, snapshot.bundle)?;
-    Catalogue::build(snapshot, &bundle)
+/// Never, without a moment.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Builds the catalogue with the bundle that goes with a snapshot: the one that was read before, or else the one in
+/// the model's directory, held to the digest that was registered.
+fn build(
+    models_dir: &Path,
+    snapshot: Snapshot,
+    known: Option<(Sha256Digest, Arc<Bundle>)>,
+) -> Result<(Catalogue, (Sha256Digest, Arc<Bundle>)), CatalogueError> {
+    let digest = snapshot.bundle;
+    let bundle = match known.filter(|(known, _)| *known == digest) {
+        Some((_, bundle)) => bundle,
+        None => {
+            let directory = bundle_directory(models_dir, &snapshot.generation.model_version)?;
+            Arc::new(Bundle::read_registered(&directory, digest)?)
+        }
+    };
+    Ok((Catalogue::build(snapshot, &bundle)?, (digest, bundle)))
 }
 
 #[cfg(test)]
@@ -152,7 +218,7 @@ mod tests {
             bundle(&generation(model)).write(&models.path().join(format!("m{model}"))).unwrap();
         }
 
-        let catalogue = build(models.path(), snapshot()).unwrap();
+        let (catalogue, _) = build(models.path(), snapshot(), None).unwrap();
 
         assert_eq!(catalogue.generation(), &generation(1));
         assert_eq!(catalogue.len(), 1);
@@ -161,19 +227,19 @@ mod tests {
     #[test]
     fn no_catalogue_is_built_with_a_bundle_that_is_missing_or_damaged_or_another_one() {
         let models = tempfile::tempdir().unwrap();
-        let missing = build(models.path(), snapshot()).unwrap_err();
+        let missing = build(models.path(), snapshot(), None).unwrap_err();
         bundle(&generation(1)).write(&models.path().join("m1")).unwrap();
         let weights = models.path().join("m1/scorer.safetensors");
         let mut bytes = fs::read(&weights).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&weights, bytes).unwrap();
 
-        let damaged = build(models.path(), snapshot()).unwrap_err();
+        let damaged = build(models.path(), snapshot(), None).unwrap_err();
         fs::remove_dir_all(models.path().join("m1")).unwrap();
         let mut another = bundle(&generation(1));
         another.manifest.seed += 1;
         another.write(&models.path().join("m1")).unwrap();
-        let another = build(models.path(), snapshot()).unwrap_err();
+        let another = build(models.path(), snapshot(), None).unwrap_err();
 
         assert!(matches!(missing, CatalogueError::Bundle(ModelError::FileMissing { .. })), "{missing}");
         assert!(matches!(damaged, CatalogueError::Bundle(ModelError::Damaged { .. })), "{damaged}");

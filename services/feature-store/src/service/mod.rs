@@ -200,8 +200,9 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<v1::WatchProductEmbeddingsRequest>,
     ) -> Result<Response<Self::WatchProductEmbeddingsStream>, Status> {
-        let version = optional_version(&request.into_inner().model_version)?;
-        Ok(Response::new(self.watcher.watch(version).await?))
+        let request = request.into_inner();
+        let version = optional_version(&request.model_version)?;
+        Ok(Response::new(self.watcher.watch(version, &request.resume_token).await?))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Hears from Postgres when a generation is whole: one connection for all streams of this server.
+//! Hears from Postgres when a generation is whole, and when live embeddings have moved on: one connection for all
+//! streams of this server.
 
 use std::time::Duration;
 
@@ -6,6 +7,8 @@ use finrank_store::Store;
 use sqlx::postgres::PgListener;
 use tokio::{sync::watch, time};
 use tracing::warn;
+
+use crate::live::LIVE_CHANNEL;
 
 /// The channel on which a finished refresh says its run's number.
 pub(crate) const GENERATION_CHANNEL: &str = "finrank_generation";
@@ -17,7 +20,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) async fn listen(store: &Store, heard: &watch::Sender<()>) {
     loop {
         if let Err(error) = pass_on(store, heard).await {
-            warn!(%error, "announcements of new generations are not heard for a moment");
+            warn!(%error, "announcements of new embeddings are not heard for a moment");
         }
         time::sleep(RECONNECT_PAUSE).await;
     }
@@ -26,7 +29,7 @@ pub(crate) async fn listen(store: &Store, heard: &watch::Sender<()>) {
 async fn pass_on(store: &Store, heard: &watch::Sender<()>) -> Result<(), sqlx::Error> {
     // Not from the pool, which is for those who give a connection back.
     let mut listener = PgListener::connect(store.url()).await?;
-    listener.listen(GENERATION_CHANNEL).await?;
+    listener.listen_all([GENERATION_CHANNEL, LIVE_CHANNEL]).await?;
     loop {
         // Also at first, and after a connection was lost (`None`): what was announced then was not heard.
         heard.send_replace(());

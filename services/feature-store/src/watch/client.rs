@@ -54,9 +54,10 @@ impl Client {
         }
     }
 
-    pub(super) async fn heartbeat(&self) -> Result<(), Ended> {
+    /// Says that nothing has changed, and where the client may go on from.
+    pub(super) async fn heartbeat(&self, resume_token: Vec<u8>) -> Result<(), Ended> {
         let sent_at = Some(wire::timestamp(Utc::now()));
-        self.send(Step::Heartbeat(v1::Heartbeat { sent_at })).await
+        self.send(Step::Heartbeat(v1::Heartbeat { sent_at, resume_token })).await
     }
 
     /// Ends the stream with a status, if the client still takes it.

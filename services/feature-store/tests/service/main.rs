@@ -7,6 +7,7 @@ mod changes;
 mod embeddings;
 mod feast;
 mod features;
+mod feed;
 mod ingest;
 mod ingest_oracle;
 mod live;

@@ -3,15 +3,13 @@
 use crate::support::{
     FeatureStore,
     samples::{product, product_message, products},
+    watching::{Snapshot, heartbeat, news, snapshot, watch},
 };
 use finrank_contracts::{
     common::v1::ProductStatus,
-    feature::v1::{
-        Generation, ProductEmbedding, WatchProductEmbeddingsRequest, WatchProductEmbeddingsResponse,
-        watch_product_embeddings_response::Step,
-    },
+    feature::v1::{SnapshotReason, WatchProductEmbeddingsRequest, watch_product_embeddings_response::Step},
 };
-use tonic::{Code, Request, Streaming};
+use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
 #[tokio::test]
@@ -27,6 +25,7 @@ async fn sends_a_snapshot_then_heartbeats_then_the_next_generation() {
     let second_run = store.refresh("m2").await;
     let second = snapshot(&mut watched).await;
 
+    assert_eq!((first.reason, second.reason), (SnapshotReason::First, SnapshotReason::ModelVersionChanged));
     assert_eq!(first.generation.run_id, first_run.run_id);
     assert_eq!(values(&first), computed(&first_model, 5));
     assert_eq!(second.generation.run_id, second_run.run_id);
@@ -100,12 +99,14 @@ async fn stays_with_the_model_version_that_was_asked_for() {
     heartbeat(&mut watched).await;
     let own = store.refresh("m1").await;
 
-    let next = snapshot(&mut watched).await;
-    assert_eq!((next.generation.run_id, next.generation.model_version.as_str()), (own.run_id, "m1"));
+    let steps = news(&mut watched).await;
+    let [Step::GenerationChanged(changed), Step::Progress(_)] = &steps[..] else { panic!("{steps:?}") };
+    let next = changed.generation.as_ref().unwrap();
+    assert_eq!((next.run_id, next.model_version.as_str()), (own.run_id, "m1"));
 }
 
 #[tokio::test]
-async fn sends_the_snapshot_again_when_a_product_is_withdrawn() {
+async fn sends_a_withdrawn_product_and_no_other_without_waiting_for_its_embedding() {
     let mut store = FeatureStore::start_filled(3, 5).await;
     store.register_model("m1", 1).await;
     store.refresh("m1").await;
@@ -114,19 +115,17 @@ async fn sends_the_snapshot_again_when_a_product_is_withdrawn() {
 
     let mut withdrawn = product_message(&product(2), 200);
     withdrawn.set_status(ProductStatus::Withdrawn);
-    store.write_products(vec![withdrawn]).await;
+    store.write_products(vec![withdrawn.clone()]).await;
 
-    let again = snapshot(&mut watched).await;
-    let statuses: Vec<ProductStatus> =
-        again.products.iter().map(|shown| shown.product.as_ref().unwrap().status()).collect();
-    use ProductStatus::{Active, Withdrawn};
-    assert_eq!(statuses, [Active, Active, Withdrawn, Active, Active]);
+    let steps = news(&mut watched).await;
+    let [Step::Upsert(shown), Step::Progress(_)] = &steps[..] else { panic!("{steps:?}") };
+    assert_eq!(shown.product, Some(withdrawn));
 }
 
 #[tokio::test]
 async fn refuses_a_model_version_that_is_not_registered() {
     let mut store = FeatureStore::start().await;
-    let request = WatchProductEmbeddingsRequest { model_version: "nope".to_owned() };
+    let request = WatchProductEmbeddingsRequest { model_version: "nope".to_owned(), ..Default::default() };
 
     let status = store.client.watch_product_embeddings(request).await.unwrap_err();
 
@@ -164,59 +163,6 @@ async fn ends_at_its_clients_deadline() {
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(status.get_details_error_info().unwrap().reason, "DEADLINE_EXCEEDED");
     assert!(heartbeats > 0, "it streams until then");
-}
-
-type Watched = Streaming<WatchProductEmbeddingsResponse>;
-
-struct Snapshot {
-    generation: Generation,
-    products: Vec<ProductEmbedding>,
-    /// The size of each.
-    chunks: Vec<usize>,
-}
-
-async fn watch(store: &mut FeatureStore, version: &str) -> Watched {
-    let request = WatchProductEmbeddingsRequest { model_version: version.to_owned() };
-    store.client.watch_product_embeddings(request).await.unwrap().into_inner()
-}
-
-async fn step(watched: &mut Watched) -> Step {
-    watched.message().await.unwrap().expect("the stream goes on").step.unwrap()
-}
-
-/// Reads past heartbeats to the next whole snapshot.
-async fn snapshot(watched: &mut Watched) -> Snapshot {
-    let mut heartbeats = 0;
-    let started = loop {
-        match step(watched).await {
-            Step::SnapshotStarted(started) => break started,
-            Step::Heartbeat(_) if heartbeats < 100 => heartbeats += 1,
-            other => panic!("{other:?} before a snapshot started"),
-        }
-    };
-    let generation = started.generation.unwrap();
-    let mut products = Vec::new();
-    let mut chunks = Vec::new();
-    let complete = loop {
-        match step(watched).await {
-            Step::SnapshotChunk(chunk) => {
-                chunks.push(chunk.products.len());
-                products.extend(chunk.products);
-            }
-            Step::SnapshotComplete(complete) => break complete,
-            other => panic!("{other:?} within a snapshot"),
-        }
-    };
-    assert_eq!(complete.run_id, generation.run_id);
-    assert_eq!(started.product_count, products.len() as u64);
-    Snapshot { generation, products, chunks }
-}
-
-async fn heartbeat(watched: &mut Watched) {
-    match step(watched).await {
-        Step::Heartbeat(heartbeat) => assert!(heartbeat.sent_at.is_some()),
-        other => panic!("{other:?} instead of a heartbeat"),
-    }
 }
 
 fn values(snapshot: &Snapshot) -> Vec<&[f32]> {

@@ -3,6 +3,7 @@
 pub(crate) mod learned;
 pub(crate) mod proxy;
 pub(crate) mod samples;
+pub(crate) mod watching;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
