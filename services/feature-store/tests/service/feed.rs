@@ -195,7 +195,8 @@ async fn a_token_that_changes_do_not_lead_on_from_gets_a_snapshot_and_is_told_wh
     let (mut other, _) = started(5).await;
     let token = snapshot(&mut watch(&mut store, "").await).await.resume_token;
     let elsewhere = snapshot(&mut watch(&mut other, "").await).await.resume_token;
-    let forgetful = store.server_beside(|config| config.watch.resume_limit = std::time::Duration::ZERO).await;
+    let forgetful =
+        store.second_server_configured(|config| config.watch.resume_limit = std::time::Duration::ZERO).await;
 
     assert_eq!(why(&store.client, elsewhere).await, SnapshotReason::TokenFromElsewhere);
     assert_eq!(why(&forgetful, token.clone()).await, SnapshotReason::TokenTooOld);
