@@ -175,6 +175,9 @@ pub enum FeatureStoreError {
         None => .0.to_string(),
     })]
     Bulk(#[from] postgres::Error),
+    /// A bulk write did not get through.
+    #[error("Postgres: {0}")]
+    Copy(#[source] io::Error),
     /// The server cannot be set up.
     #[error(transparent)]
     Serving(#[from] ServingError),

@@ -58,12 +58,17 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
     let events = sqlx::query!("delete from event_statements where user_id = $1", user_id.as_str())
         .execute(&mut *transaction)
         .await?;
-    let embeddings = sqlx::query!("delete from user_embeddings where user_id = $1", user_id.as_str())
-        .execute(&mut *transaction)
-        .await?;
     let live = sqlx::query!("delete from live_user_embeddings where user_id = $1", user_id.as_str())
         .execute(&mut *transaction)
         .await?;
+    // Run by run, as the key leads with the run.
+    let embeddings = sqlx::query!(
+        "delete from user_embeddings
+         where run_id = any(array(select run_id from refresh_runs)) and user_id = $1",
+        user_id.as_str(),
+    )
+    .execute(&mut *transaction)
+    .await?;
     let changes =
         sqlx::query!("delete from refresh_changes where entity = 'user' and id = $1", user_id.as_str(),)
             .execute(&mut *transaction)

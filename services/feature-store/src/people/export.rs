@@ -39,8 +39,10 @@ pub(crate) async fn export(store: &Store, user_id: UserId) -> Result<Exported> {
     let is_held = sqlx::query_scalar!(
         r#"select exists (select from customer_statements where user_id = $1)
                or exists (select from event_statements where user_id = $1)
-               or exists (select from user_embeddings where user_id = $1)
-               or exists (select from live_user_embeddings where user_id = $1) as "is_held!""#,
+               or exists (select from live_user_embeddings where user_id = $1)
+               or exists (
+                   select from refresh_runs join user_embeddings using (run_id) where user_id = $1
+               ) as "is_held!""#,
         user_id.as_str(),
     )
     .fetch_one(&mut *view)

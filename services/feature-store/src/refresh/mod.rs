@@ -7,6 +7,7 @@
 //!
 //! An incremental run computes what has changed since the model version's newest generation, and adds to it.
 
+mod copy;
 mod finish;
 mod lease;
 mod lock;

@@ -1,19 +1,11 @@
-//! One partition: its entities read page by page, so that one that has grown needs no more memory than any other, and
-//! their embeddings written in the order of their ids.
+//! The entities of one partition, read page by page and in the order of their ids, so that one that has grown needs no
+//! more memory than any other.
 
-use chrono::{DateTime, Utc};
-use finrank_model::{Embedding, Product, ProductId, UserId, UserRecord};
+use finrank_model::{Product, ProductId, UserId, UserRecord};
 use finrank_store::{Store, records};
-use postgres::{Transaction, binary_copy::BinaryCopyInWriter, types::Type};
 
 use super::{Entity, RunId};
 use crate::{FeatureStoreError, Result};
-
-/// What one row of a partition is written as.
-pub(super) struct EmbeddingRow {
-    pub(super) id: String,
-    pub(super) embedding: Embedding,
-}
 
 /// Where the entities of a run are.
 #[derive(Clone, Copy)]
@@ -101,27 +93,4 @@ pub(super) async fn next_products(source: Source<'_>, pages: &mut Pages<ProductI
     let ids = pages.changed(source.store, run_id, Entity::Product).await?.into_iter().map(ProductId::parse);
     let ids = ids.collect::<Result<Vec<_>, _>>().map_err(FeatureStoreError::StoredRow)?;
     Ok(records::product_records_of(source.store.pool(), &pages.turn(ids, |id| id)).await?)
-}
-
-/// Writes embeddings into the run.
-pub(super) fn copy(
-    transaction: &mut Transaction<'_>,
-    run_id: RunId,
-    entity: Entity,
-    rows: &[EmbeddingRow],
-) -> Result<()> {
-    let statement = match entity {
-        Entity::User => "copy user_embeddings (user_id, run_id, vector, computed_at) from stdin binary",
-        Entity::Product => {
-            "copy product_embeddings (product_id, run_id, vector, computed_at) from stdin binary"
-        }
-    };
-    let computed_at: DateTime<Utc> = Utc::now();
-    let types = [Type::TEXT, Type::INT8, Type::BYTEA, Type::TIMESTAMPTZ];
-    let mut writer = BinaryCopyInWriter::new(transaction.copy_in(statement)?, &types);
-    for row in rows {
-        writer.write(&[&row.id, &run_id.get(), &row.embedding.to_le_bytes(), &computed_at])?;
-    }
-    writer.finish()?;
-    Ok(())
 }

@@ -12,10 +12,11 @@ use tracing::{error, info, warn};
 
 use super::{
     Entity, RunId,
+    copy::{self, EmbeddingRow},
     finish::{self, Completion},
     lease::{self, Lease, Partition},
     lock::WorkerConnection,
-    partition::{self, EmbeddingRow, Pages, Source},
+    partition::{self, Pages, Source},
 };
 use crate::{
     FeatureStoreError, Result,
@@ -151,7 +152,7 @@ impl Task {
             let users = self.runtime.block_on(partition::next_users(self.source(), &mut pages))?;
             let embeddings = self.bundle.user.encode(&users).map_err(FeatureStoreError::Encode)?;
             let rows = rows(users.into_iter().map(|user| user.user_id.into()), embeddings);
-            partition::copy(transaction, self.run_id, Entity::User, &rows)?;
+            copy::copy(transaction, self.run_id, Entity::User, &rows)?;
             self.summarise(Entity::User, &rows, summary)?;
             written += rows.len();
         }
@@ -170,7 +171,7 @@ impl Task {
             let products = self.runtime.block_on(partition::next_products(self.source(), &mut pages))?;
             let embeddings = self.bundle.product.encode(&products).map_err(FeatureStoreError::Encode)?;
             let rows = rows(products.into_iter().map(|product| product.product_id.into()), embeddings);
-            partition::copy(transaction, self.run_id, Entity::Product, &rows)?;
+            copy::copy(transaction, self.run_id, Entity::Product, &rows)?;
             self.summarise(Entity::Product, &rows, summary)?;
             written += rows.len();
         }
