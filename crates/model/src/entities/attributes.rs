@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, collections::BTreeMap, fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{InvalidField, check_text};
 
@@ -69,7 +69,7 @@ impl From<AttributeName> for String {
 }
 
 /// One attribute's value; in JSON a bare number, string or boolean.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum AttributeValue {
     /// A yes or no.
@@ -78,6 +78,47 @@ pub enum AttributeValue {
     Number(f64),
     /// A category or free text.
     Text(String),
+}
+
+/// By hand: a derived reading would first copy every value, and then try one variant after the other.
+impl<'de> Deserialize<'de> for AttributeValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl de::Visitor<'_> for ValueVisitor {
+    type Value = AttributeValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, a text, or true or false")
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<AttributeValue, E> {
+        Ok(AttributeValue::Flag(flag))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<AttributeValue, E> {
+        Ok(AttributeValue::Number(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<AttributeValue, E> {
+        Ok(AttributeValue::Number(number as f64))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<AttributeValue, E> {
+        Ok(AttributeValue::Number(number as f64))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<AttributeValue, E> {
+        Ok(AttributeValue::Text(text.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<AttributeValue, E> {
+        Ok(AttributeValue::Text(text))
+    }
 }
 
 /// Attributes by name, in the order of their names. What is unknown is left out.
@@ -187,5 +228,9 @@ mod tests {
 
         assert_eq!(attributes.get("owns_home"), Some(&AttributeValue::Flag(true)));
         assert_eq!(serde_json::to_string(&attributes).unwrap(), json);
+        let whole: Attributes = serde_json::from_str(r#"{"age":-41}"#).unwrap();
+        assert_eq!(whole.get("age"), Some(&AttributeValue::Number(-41.0)));
+        let refused = serde_json::from_str::<Attributes>(r#"{"age":[41]}"#).unwrap_err();
+        assert!(refused.to_string().contains("a number, a text, or true or false"), "{refused}");
     }
 }

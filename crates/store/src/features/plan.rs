@@ -7,7 +7,7 @@ use finrank_model::{
     features::{Definitions, Entity, ExpiredPolicy, Feature, FeatureRef, FeatureView, Source, ValueType},
 };
 
-use super::sql;
+use super::sql::{self, Recipes};
 
 /// The most features of one plan.
 const MAX_FEATURES: usize = 1000;
@@ -18,6 +18,7 @@ pub struct FeaturePlan {
     key: PlanKey,
     pub(super) sql: Arc<str>,
     pub(super) columns: Vec<Column>,
+    pub(super) recipes: Recipes,
     entity: Entity,
     denials: Vec<Denial>,
 }
@@ -77,7 +78,7 @@ impl FeaturePlan {
         check_purpose(definitions, purpose)?;
         let found = find(definitions, features)?;
         let entity = one_entity(&found)?;
-        let mut recipes = sql::Recipes::default();
+        let mut recipes = Recipes::default();
         let mut denials = Vec::new();
         let columns = found.into_iter().map(|(view, feature)| {
             let place = if view.serves(feature, purpose) {
@@ -89,22 +90,27 @@ impl FeaturePlan {
             Column::new(view, feature, expired.unwrap_or(view.expired), place)
         });
         let columns = columns.collect();
-        Ok(Self::new(entity, &recipes, columns, denials))
+        Ok(Self::new(entity, recipes, columns, denials))
     }
 
-    /// Compiles all features of a view for those who look after the data, whatever its purposes. Values that are too
-    /// old are flagged.
-    pub fn of_view(view: &FeatureView) -> Self {
-        let mut recipes = sql::Recipes::default();
-        let column = |feature| Column::new(view, feature, ExpiredPolicy::Flag, Some(recipes.add(feature)));
-        let columns = view.features.iter().map(column).collect();
-        Self::new(view.entity, &recipes, columns, Vec::new())
+    /// Compiles all features of views of one entity, one view after the other, for those who look after the data,
+    /// whatever the views' purposes. Values that are too old are flagged.
+    pub fn of_views<'d>(entity: Entity, views: impl IntoIterator<Item = &'d FeatureView>) -> Self {
+        let mut recipes = Recipes::default();
+        let mut column = |view, feature| {
+            let place = recipes.add(feature);
+            Column::new(view, feature, ExpiredPolicy::Flag, Some(place))
+        };
+        let columns =
+            views.into_iter().flat_map(|view| view.features.iter().map(move |feature| (view, feature)));
+        let columns = columns.map(|(view, feature)| column(view, feature)).collect();
+        Self::new(entity, recipes, columns, Vec::new())
     }
 
-    fn new(entity: Entity, recipes: &sql::Recipes, columns: Vec<Column>, denials: Vec<Denial>) -> Self {
-        let sql: Arc<str> = sql::statement(entity, recipes).into();
+    fn new(entity: Entity, recipes: Recipes, columns: Vec<Column>, denials: Vec<Denial>) -> Self {
+        let sql: Arc<str> = sql::statement(entity, &recipes).into();
         let key = PlanKey(Sha256Digest::of(format!("{sql}{columns:?}").as_bytes()));
-        Self { key, sql, columns, entity, denials }
+        Self { key, sql, columns, recipes, entity, denials }
     }
 
     /// What it gives.
@@ -120,7 +126,7 @@ impl FeaturePlan {
                 column.expired = ExpiredPolicy::Flag;
             }
         }
-        self
+        Self::new(self.entity, self.recipes, self.columns, self.denials)
     }
 
     /// Whose features these are.

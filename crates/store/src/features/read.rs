@@ -7,7 +7,10 @@ use finrank_model::features::{ExpiredPolicy, FeatureRef, Source, ValueType};
 use serde_json::Value as Json;
 use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 
-use super::plan::{Column, FeaturePlan};
+use super::{
+    plan::{Column, FeaturePlan},
+    sql,
+};
 use crate::{Result, Store, StoreError};
 
 /// The column that says how long a row's values last.
@@ -92,7 +95,7 @@ impl FeaturePlan {
     /// has outgrown 64 bits.
     pub async fn read(&self, store: &Store, asked: &[Asked]) -> Result<Vec<Vec<FeatureValue>>> {
         let rows = self.ask(store, asked, false).await?;
-        rows.iter().zip(asked).map(|(row, asked)| self.values(row, asked)).collect()
+        rows.iter().zip(asked).map(|(row, asked)| self.values(row, &asked.id, asked.as_of)).collect()
     }
 
     /// Reads values as [`FeaturePlan::read`] does, and how long they last.
@@ -102,7 +105,7 @@ impl FeaturePlan {
     pub async fn read_lasting(&self, store: &Store, asked: &[Asked]) -> Result<Vec<LastingRow>> {
         let rows = self.ask(store, asked, true).await?;
         let lasting = |(row, asked): (&PgRow, &Asked)| {
-            let values: Arc<[FeatureValue]> = self.values(row, asked)?.into();
+            let values: Arc<[FeatureValue]> = self.values(row, &asked.id, asked.as_of)?.into();
             let next: Option<DateTime<Utc>> = row.try_get(LASTS_UNTIL)?;
             let too_old = self.columns.iter().zip(&*values).filter_map(|(column, value)| {
                 let too_old = value.event_time?.checked_add_signed(TimeDelta::from_std(column.ttl?).ok()?)?;
@@ -130,9 +133,38 @@ impl FeaturePlan {
         Ok(rows.await?)
     }
 
-    fn values(&self, row: &PgRow, asked: &Asked) -> Result<Vec<FeatureValue>> {
+    /// Reads values of many entities at one moment, as [`FeaturePlan::read`] does: in one pass over all that lies
+    /// between the first id and the last, which is several times as fast if that is little more than what is asked.
+    /// The ids are in ascending order.
+    ///
+    /// # Errors
+    /// As [`FeaturePlan::read`].
+    pub async fn read_range(
+        &self,
+        store: &Store,
+        ids: &[&str],
+        as_of: DateTime<Utc>,
+        known_at: DateTime<Utc>,
+    ) -> Result<Vec<Vec<FeatureValue>>> {
+        let [first, last] = match ids {
+            [only] => [*only, *only],
+            [first, .., last] => [*first, *last],
+            [] => return Ok(Vec::new()),
+        };
+        let rows = sqlx::query(AssertSqlSafe(sql::range_statement(self.entity(), &self.recipes)))
+            .bind(ids)
+            .bind(as_of)
+            .bind(known_at)
+            .bind(first)
+            .bind(last)
+            .fetch_all(store.pool())
+            .await?;
+        rows.iter().zip(ids).map(|(row, id)| self.values(row, id, as_of)).collect()
+    }
+
+    fn values(&self, row: &PgRow, id: &str, as_of: DateTime<Utc>) -> Result<Vec<FeatureValue>> {
         let sources = [SourceRow::of(row, 0)?, SourceRow::of(row, 2)?];
-        self.columns.iter().map(|column| column.value(&sources, asked)).collect()
+        self.columns.iter().map(|column| column.value(&sources, id, as_of)).collect()
     }
 }
 
@@ -150,7 +182,7 @@ impl SourceRow {
 }
 
 impl Column {
-    fn value(&self, sources: &[SourceRow; 2], asked: &Asked) -> Result<FeatureValue> {
+    fn value(&self, sources: &[SourceRow; 2], id: &str, as_of: DateTime<Utc>) -> Result<FeatureValue> {
         let nothing = |status| FeatureValue { status, event_time: None, value: None };
         let Some(place) = self.place else {
             return Ok(nothing(FeatureStatus::Denied));
@@ -166,13 +198,13 @@ impl Column {
             None | Some(Json::Null) => None,
             Some(json) => typed(json, &self.value_type, &self.reference)?,
         };
-        let age = asked.as_of - event_time;
+        let age = as_of - event_time;
         let too_old = self.ttl.is_some_and(|ttl| age.to_std().is_ok_and(|age| age > ttl));
         let (status, value) = match (too_old, self.expired) {
             (true, ExpiredPolicy::Reject) => {
                 return Err(StoreError::FeatureExpired {
                     feature: self.reference.to_string(),
-                    id: asked.id.clone(),
+                    id: id.to_owned(),
                     event_time,
                 });
             }

@@ -1,8 +1,9 @@
-//! Recipes as SQL: one lateral subquery per source, each giving when its newest statement was true and a JSON array of
-//! values. What goes into the text is checked by the types that it comes from: attribute names are
-//! `[a-z][a-z0-9_]*`, currencies three letters, kinds and windows our own.
+//! Recipes as SQL: one subquery per source, each giving when its newest statement was true and a JSON array of values;
+//! lateral ones where each entity has moments of its own, and one pass over a range of ids where all have the same. What
+//! goes into the text is checked by the types that it comes from: attribute names are `[a-z][a-z0-9_]*`, currencies
+//! three letters, kinds and windows our own.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use finrank_model::{
     EventKind,
@@ -14,20 +15,20 @@ use super::plan::Place;
 /// Postgres takes at most 100 arguments in a call.
 const ARRAY_ARGUMENTS: usize = 100;
 
-/// The SQL of values so far, by source.
-#[derive(Debug, Default)]
+/// What the values so far are made of, by source.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Recipes {
     attributes: Vec<String>,
     events: Vec<Event>,
 }
 
 /// A value over events. What it counts apart is known only with the entity.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Event {
     aggregate: Aggregate,
-    which: String,
-    /// How long an event counts, as an interval; absent if for ever.
-    window: Option<String>,
+    /// Conditions that do not depend on the moment.
+    which: Vec<String>,
+    window: Option<Duration>,
 }
 
 impl Recipes {
@@ -39,31 +40,53 @@ impl Recipes {
                 Place { source: Source::Attributes, index: self.attributes.len() - 1 }
             }
             Recipe::Events { aggregate, kinds, window } => {
-                let window = window.map(|window| format!("interval '{} microseconds'", window.as_micros()));
-                let mut which = vec!["true".to_owned()];
+                let mut which = Vec::new();
                 if !kinds.is_empty() {
                     let kinds: Vec<String> =
                         kinds.iter().map(|kind: &EventKind| format!("'{}'", kind.as_str())).collect();
                     which.push(format!("happened.kind in ({})", kinds.join(", ")));
                 }
-                if let Some(window) = &window {
-                    which.push(format!("happened.event_time > asked.as_of - {window}"));
-                }
                 if let ValueType::Money(currency) = &feature.value_type {
                     which.push(format!("happened.currency_code = '{currency}'"));
                 }
-                self.events.push(Event { aggregate: *aggregate, which: which.join(" and "), window });
+                self.events.push(Event { aggregate: *aggregate, which, window: *window });
                 Place { source: Source::Events, index: self.events.len() - 1 }
             }
         }
     }
+
+    /// How far back events matter; absent if one of the values is over all time.
+    fn longest_window(&self) -> Option<Duration> {
+        self.events
+            .iter()
+            .map(|event| event.window)
+            .try_fold(Duration::ZERO, |longest, window| Some(longest.max(window?)))
+    }
 }
 
-/// The statement: $1 are ids, $2 each one's moment, $3 each one's end of what was known, $4 whether to say how long the
-/// values last. It returns a row per id, in their order: of each source when its newest statement was true, and its
-/// values; and, if asked, the next moment at which time alone may change them.
+/// Whose statements are read, and the SQL of the moments that they are read by.
+#[derive(Clone, Copy)]
+struct Reading {
+    entity: Entity,
+    whose: Whose,
+    as_of: &'static str,
+    known_at: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Of the one entity that is at hand.
+    Asked,
+    /// Of all between two ids.
+    Range,
+}
+
+/// The statement for entities with a moment each: $1 are ids, $2 each one's moment, $3 each one's end of what was known,
+/// $4 whether to say how long the values last. It returns a row per id, in their order: of each source when its newest
+/// statement was true, and its values; and, if asked, the next moment at which time alone may change them.
 pub(super) fn statement(entity: Entity, recipes: &Recipes) -> String {
-    let (attributes, events, next) = (attributes(entity, recipes), events(entity, recipes), next(entity));
+    let reading = Reading { entity, whose: Whose::Asked, as_of: "asked.as_of", known_at: "asked.known_at" };
+    let (attributes, events, next) = (attributes(reading, recipes), events(reading, recipes), next(entity));
     format!(
         "select attributes.event_time, attributes.feature_values, events.event_time, events.feature_values,
                 case when $4::boolean then least(events.leaves_at, ({next})) end as lasts_until
@@ -95,56 +118,110 @@ fn statements(entity: Entity) -> (&'static str, &'static str) {
     }
 }
 
-fn attributes(entity: Entity, recipes: &Recipes) -> String {
-    if recipes.attributes.is_empty() {
-        return nothing();
-    }
-    let (statements, key) = statements(entity);
-    let values = array(recipes.attributes.iter().cloned());
+/// The statement for many entities at one moment, which reads what lies between the first id and the last in one pass:
+/// $1 are ids, $2 is the moment, $3 the end of what was known, $4 the first id and $5 the last. It returns what
+/// [`statement`] does, but not how long the values last.
+pub(super) fn range_statement(entity: Entity, recipes: &Recipes) -> String {
+    let reading =
+        Reading { entity, whose: Whose::Range, as_of: "$2::timestamptz", known_at: "$3::timestamptz" };
+    let (attributes, events) = (attributes(reading, recipes), events(reading, recipes));
     format!(
-        "select stated.event_time, {values} as feature_values
-         from {statements} stated
-         where stated.{key} = asked.id and stated.event_time <= asked.as_of
-           and stated.known_at < asked.known_at and not stated.retracted
+        "select attributes.event_time, attributes.feature_values, events.event_time, events.feature_values
+         from unnest($1::text[]) with ordinality as asked (id, place)
+         left join ({attributes}) as attributes using (id)
+         left join ({events}) as events using (id)
+         order by asked.place"
+    )
+}
+
+fn attributes(reading: Reading, recipes: &Recipes) -> String {
+    if recipes.attributes.is_empty() {
+        return reading.nothing();
+    }
+    let (statements, key) = statements(reading.entity);
+    let values = array(recipes.attributes.iter().cloned());
+    let Reading { as_of, known_at, .. } = reading;
+    let whose = reading.whose(&format!("stated.{key}"));
+    let which = format!(
+        "from {statements} stated
+         where {whose} and stated.event_time <= {as_of}
+           and stated.known_at < {known_at} and not stated.retracted
            and not exists (
                select from {statements} higher
                where higher.{key} = stated.{key} and higher.event_time = stated.event_time
                  and higher.revision > stated.revision and higher.revision > 0
-                 and higher.known_at < asked.known_at
-           )
-         order by stated.event_time desc
-         limit 1"
-    )
+                 and higher.known_at < {known_at}
+           )"
+    );
+    match reading.whose {
+        Whose::Asked => format!(
+            "select stated.event_time, {values} as feature_values
+             {which}
+             order by stated.event_time desc
+             limit 1"
+        ),
+        Whose::Range => format!(
+            "select distinct on (stated.{key}) stated.{key} as id, stated.event_time, {values} as feature_values
+             {which}
+             order by stated.{key}, stated.event_time desc"
+        ),
+    }
 }
 
-fn events(entity: Entity, recipes: &Recipes) -> String {
+fn events(reading: Reading, recipes: &Recipes) -> String {
     if recipes.events.is_empty() {
-        return nothing();
+        return reading.nothing();
     }
-    let (key, counterpart) = match entity {
+    let (key, counterpart) = match reading.entity {
         Entity::Customer => ("user_id", "product_id"),
         Entity::Product => ("product_id", "user_id"),
     };
-    let values = array(recipes.events.iter().map(|event| aggregate(event, counterpart)));
-    let leaves_at = leaves_at(&recipes.events);
+    let values = array(recipes.events.iter().map(|event| aggregate(event, counterpart, reading)));
+    let leaves_at = leaves_at(&recipes.events, reading);
+    let which = happened(reading, key);
+    match (reading.whose, recipes.longest_window()) {
+        // What lies before the longest window is not read but for the newest of it: there may be years of it.
+        (Whose::Asked, Some(window)) => format!(
+            "select (select happened.event_time {which} order by happened.event_time desc limit 1) as event_time,
+                    {values} as feature_values, {leaves_at} as leaves_at
+             {which} and {}",
+            reading.within(window)
+        ),
+        (Whose::Asked, None) => {
+            format!(
+                "select max(happened.event_time) as event_time, {values} as feature_values, {leaves_at} as leaves_at
+                 {which}"
+            )
+        }
+        (Whose::Range, _) => format!(
+            "select happened.{key} as id, max(happened.event_time) as event_time, {values} as feature_values
+             {which}
+             group by happened.{key}"
+        ),
+    }
+}
+
+/// Events that had happened and were known.
+fn happened(reading: Reading, key: &str) -> String {
+    let Reading { as_of, known_at, .. } = reading;
+    let whose = reading.whose(&format!("happened.{key}"));
     format!(
-        "select max(happened.event_time) as event_time, {values} as feature_values, {leaves_at} as leaves_at
-         from event_statements happened
-         where happened.{key} = asked.id and happened.event_time <= asked.as_of
-           and happened.known_at < asked.known_at and not happened.retracted
+        "from event_statements happened
+         where {whose} and happened.event_time <= {as_of}
+           and happened.known_at < {known_at} and not happened.retracted
            and not exists (
                select from event_statements higher
                where higher.user_id = happened.user_id and higher.event_id = happened.event_id
                  and higher.revision > happened.revision and higher.revision > 0
-                 and higher.known_at < asked.known_at
+                 and higher.known_at < {known_at}
            )"
     )
 }
 
 /// When the next event leaves a window.
-fn leaves_at(events: &[Event]) -> String {
-    let leaves = events.iter().filter_map(|Event { which, window, .. }| {
-        let window = window.as_ref()?;
+fn leaves_at(events: &[Event], reading: Reading) -> String {
+    let leaves = events.iter().filter_map(|event| {
+        let (which, window) = (event.which(reading), interval(event.window?));
         Some(format!("min(happened.event_time + {window}) filter (where $4 and {which})"))
     });
     let leaves: Vec<String> = leaves.collect();
@@ -152,8 +229,22 @@ fn leaves_at(events: &[Event]) -> String {
     if leaves.is_empty() { "null::timestamptz".to_owned() } else { format!("least({})", leaves.join(", ")) }
 }
 
-fn aggregate(event: &Event, counterpart: &str) -> String {
-    let which = &event.which;
+fn interval(window: Duration) -> String {
+    format!("interval '{} microseconds'", window.as_micros())
+}
+
+impl Event {
+    /// The condition on what counts.
+    fn which(&self, reading: Reading) -> String {
+        let window = self.window.map(|window| reading.within(window));
+        // The window first: it is the cheapest condition, and most events are older.
+        let which: Vec<&str> = window.iter().chain(&self.which).map(String::as_str).collect();
+        if which.is_empty() { "true".to_owned() } else { which.join(" and ") }
+    }
+}
+
+fn aggregate(event: &Event, counterpart: &str, reading: Reading) -> String {
+    let which = event.which(reading);
     match event.aggregate {
         Aggregate::Count => format!("count(*) filter (where {which})"),
         Aggregate::Quantity => format!("coalesce(sum(happened.quantity) filter (where {which}), 0)"),
@@ -166,9 +257,27 @@ fn aggregate(event: &Event, counterpart: &str) -> String {
     }
 }
 
-fn nothing() -> String {
-    "select null::timestamptz as event_time, null::jsonb as feature_values, null::timestamptz as leaves_at"
-        .to_owned()
+impl Reading {
+    /// The condition on a key.
+    fn whose(self, key: &str) -> String {
+        match self.whose {
+            Whose::Asked => format!("{key} = asked.id"),
+            Whose::Range => format!("{key} between $4 and $5"),
+        }
+    }
+
+    /// The condition that an event is not older than a window.
+    fn within(self, window: Duration) -> String {
+        format!("happened.event_time > {} - {}", self.as_of, interval(window))
+    }
+
+    fn nothing(self) -> String {
+        let (id, leaves_at) = match self.whose {
+            Whose::Asked => ("", ", null::timestamptz as leaves_at"),
+            Whose::Range => ("null::text as id, ", ""),
+        };
+        format!("select {id}null::timestamptz as event_time, null::jsonb as feature_values{leaves_at}")
+    }
 }
 
 fn array(values: impl Iterator<Item = String>) -> String {

@@ -44,7 +44,7 @@ pub(crate) struct Outlier {
 }
 
 impl Summariser {
-    /// Takes a page of entities into a partition's summary.
+    /// Takes a page of entities into a partition's summary; their ids are in ascending order.
     ///
     /// # Errors
     /// When Postgres does not answer.
@@ -55,12 +55,26 @@ impl Summariser {
         ids: &[&str],
         partition: &mut PartitionSummary,
     ) -> Result<()> {
-        let asked = |id: &&str| Asked { id: (*id).to_owned(), as_of: self.moment, known_at: self.moment };
-        let asked: Vec<Asked> = ids.iter().map(asked).collect();
-        for view in self.definitions.views.values().filter(|view| view.entity == entity) {
-            let values = FeaturePlan::of_view(view).read(store, &asked).await?;
-            for (asked, values) in asked.iter().zip(&values) {
-                partition.add(view, asked, values);
+        let views = || self.definitions.views.values().filter(|view| view.entity == entity);
+        if views().next().is_none() {
+            return Ok(());
+        }
+        let plan = FeaturePlan::of_views(entity, views());
+        let moment = self.moment;
+        // A page of a whole refresh is everyone between two ids. A product has so many events that reading them one
+        // product at a time costs nothing, and reads no more than the windows want.
+        let rows = if self.whole && entity == Entity::Customer {
+            plan.read_range(store, ids, moment, moment).await?
+        } else {
+            let asked = |id: &&str| Asked { id: (*id).to_owned(), as_of: moment, known_at: moment };
+            plan.read(store, &ids.iter().map(asked).collect::<Vec<_>>()).await?
+        };
+        for (id, values) in ids.iter().zip(&rows) {
+            let mut values = values.as_slice();
+            for view in views() {
+                let (of_view, of_others) = values.split_at(view.features.len());
+                partition.add(view, id, of_view, moment);
+                values = of_others;
             }
         }
         Ok(())
@@ -68,12 +82,18 @@ impl Summariser {
 }
 
 impl PartitionSummary {
-    fn add(&mut self, view: &FeatureView, asked: &Asked, values: &[FeatureValue]) {
-        let summary = self.summaries.entry(view.name.clone()).or_default();
+    fn add(&mut self, view: &FeatureView, id: &str, values: &[FeatureValue], moment: DateTime<Utc>) {
+        let summary = match self.summaries.get_mut(&view.name) {
+            Some(summary) => summary,
+            None => self.summaries.entry(view.name.clone()).or_default(),
+        };
         summary.add_entity(values);
         for (feature, value) in view.features.iter().zip(values) {
-            let of_feature = summary.features.entry(feature.name.clone()).or_default();
-            let number = of_feature.add(value, asked.as_of);
+            let of_feature = match summary.features.get_mut(&feature.name) {
+                Some(of_feature) => of_feature,
+                None => summary.features.entry(feature.name.clone()).or_default(),
+            };
+            let number = of_feature.add(value, moment);
             let Some(value) = number.filter(|number| feature.expect.excludes(*number)) else {
                 continue;
             };
@@ -82,7 +102,7 @@ impl PartitionSummary {
                 self.outliers.push(Outlier {
                     view: view.name.clone(),
                     feature: feature.name.clone(),
-                    id: asked.id.clone(),
+                    id: id.to_owned(),
                     value,
                 });
             }

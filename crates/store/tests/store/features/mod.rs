@@ -93,12 +93,22 @@ fn every_value_is_what_a_plain_reading_of_the_history_gives() {
     runner
         .run(&histories(), |history| {
             runtime.block_on(store(&database.store, &history));
-            for (plan, asked) in everything_about_everyone() {
-                let read = runtime.block_on(plan.read(&database.store, &asked)).unwrap();
+            for set in sets() {
+                let asked = set.asked();
+
+                let read = runtime.block_on(set.plan.read(&database.store, &asked)).unwrap();
 
                 proptest::prop_assert_eq!(read.len(), asked.len());
                 for (asked, read) in asked.iter().zip(read) {
-                    proptest::prop_assert_eq!(read, history.features_of(asked), "{:?}", asked);
+                    proptest::prop_assert_eq!(read, set.expected(&history, asked), "{:?}", asked);
+                }
+                // The same in one pass over a range, moment by moment.
+                for asked in asked.chunks(set.ids.len()) {
+                    let Asked { as_of, known_at, .. } = asked[0];
+                    let range = set.plan.read_range(&database.store, &set.ids, as_of, known_at);
+                    let expected: Vec<_> = asked.iter().map(|asked| set.expected(&history, asked)).collect();
+
+                    proptest::prop_assert_eq!(runtime.block_on(range).unwrap(), expected, "{:?}", asked);
                 }
             }
             Ok(())
@@ -115,13 +125,15 @@ fn no_value_changes_by_time_alone_before_its_row_says_so() {
     runner
         .run(&histories(), |history| {
             runtime.block_on(store(&database.store, &history));
-            for (plan, asked) in everything_about_everyone() {
-                let rows = runtime.block_on(plan.read_lasting(&database.store, &asked)).unwrap();
+            for set in sets() {
+                let asked = set.asked();
+
+                let rows = runtime.block_on(set.plan.read_lasting(&database.store, &asked)).unwrap();
 
                 for (asked, row) in asked.iter().zip(rows) {
                     let later = (asked.as_of.timestamp()..=9).map(at).skip(1);
                     for as_of in later.take_while(|later| row.until.is_none_or(|until| *later < until)) {
-                        let then = history.features_of(&Asked { as_of, ..asked.clone() });
+                        let then = set.expected(&history, &Asked { as_of, ..asked.clone() });
                         proptest::prop_assert_eq!(&*row.values, then, "{:?} and at {}", asked, as_of);
                     }
                 }
@@ -153,8 +165,16 @@ async fn values_that_no_window_no_age_and_no_statement_ahead_can_change_last_for
     assert_eq!([leaving[0].until, leaving[1].until], [Some(at(4)), Some(at(7))]);
 }
 
-/// Customers' and products' features, at every moment by what was known at every moment.
-fn everything_about_everyone() -> [(FeaturePlan, Vec<Asked>); 2] {
+/// Features of some entities, asked for at every moment by what was known at every moment.
+struct Set {
+    plan: FeaturePlan,
+    /// In ascending order.
+    ids: [&'static str; 3],
+    /// Which of the features that a history tells.
+    places: &'static [usize],
+}
+
+fn sets() -> [Set; 3] {
     let features = [
         "activity:spent",
         "profile:income",
@@ -163,14 +183,29 @@ fn everything_about_everyone() -> [(FeaturePlan, Vec<Asked>); 2] {
         "activity:products_5s",
         "activity:last_viewed",
     ];
-    let moments = (0..=8).flat_map(|as_of| (0..=8).map(move |known_at| (as_of, known_at)));
-    let asked_of = |ids: [&'static str; 3]| {
-        moments.clone().flat_map(move |(as_of, known_at)| ids.map(|id| asked(id, as_of, known_at))).collect()
-    };
+    let customers = ["nobody", "u0", "u1"];
     [
-        (plan(&features, "marketing", None), asked_of(["u0", "u1", "nobody"])),
-        (plan(&["demand:customers"], "marketing", None), asked_of(["p0", "p1", "p of nobody"])),
+        Set { plan: plan(&features, "marketing", None), ids: customers, places: &[0, 1, 2, 3, 4, 5] },
+        // Nothing over all time, so that older events are not read.
+        Set { plan: plan(&[features[2], features[4]], "marketing", None), ids: customers, places: &[2, 4] },
+        Set {
+            plan: plan(&["demand:customers"], "marketing", None),
+            ids: ["p of nobody", "p0", "p1"],
+            places: &[0],
+        },
     ]
+}
+
+impl Set {
+    fn asked(&self) -> Vec<Asked> {
+        let moments = (0..=8).flat_map(|as_of| (0..=8).map(move |known_at| (as_of, known_at)));
+        moments.flat_map(|(as_of, known_at)| self.ids.map(|id| asked(id, as_of, known_at))).collect()
+    }
+
+    fn expected(&self, history: &History, asked: &Asked) -> Vec<FeatureValue> {
+        let all = history.features_of(asked);
+        self.places.iter().map(|&place| all[place].clone()).collect()
+    }
 }
 
 /// The history, and nothing else.
