@@ -13,6 +13,7 @@ use finrank_contracts::feature::v1::{
     feature_value::Value,
 };
 use finrank_feature_store::BUILT_IN_DEFINITIONS;
+use tokio::sync::RwLock;
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 
@@ -22,6 +23,9 @@ use crate::support::{
 };
 
 const VIEWED: &str = "customer_activity:viewed_7d";
+
+/// A hangup is heard by every server of this process: not while a test tells what its own reload has changed.
+static HANGUPS: RwLock<()> = RwLock::const_new(());
 
 type Client = FeatureStoreServiceClient<Channel>;
 
@@ -78,6 +82,7 @@ async fn start() -> FeatureStore {
 
 #[tokio::test]
 async fn other_definitions_answer_from_then_on_and_earlier_answers_are_given_again() {
+    let _none = HANGUPS.read().await;
     let mut store = start().await;
     let before = online(&mut store.client).await;
 
@@ -153,6 +158,7 @@ async fn every_moment_belongs_to_one_set_of_definitions_however_often_they_chang
 
 #[tokio::test]
 async fn a_hangup_has_the_file_read_anew() {
+    let _alone = HANGUPS.write().await;
     let mut store = start().await;
     online(&mut store.client).await;
 
