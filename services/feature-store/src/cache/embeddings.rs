@@ -54,7 +54,7 @@ impl EmbeddingShelf {
 
     /// Keeps a customer's embedding in a generation.
     pub(crate) fn put(&self, user_id: &str, generation: &Generation, present: PresentEmbedding) {
-        self.customers.put(user_id, KeptEmbedding { run_id: generation.run_id, present });
+        self.customers.put(user_id, &KeptEmbedding { run_id: generation.run_id, present });
     }
 
     pub(super) fn forget(&self, news: &News) {

@@ -53,7 +53,7 @@ impl RowShelf {
     pub(crate) fn put(&self, plan: &FeaturePlan, asked: &[Asked], rows: &[LastingRow]) {
         for (Asked { id, as_of, .. }, LastingRow { values, until }) in asked.iter().zip(rows) {
             let row = KeptRow { plan: plan.key(), at: *as_of, until: *until, values: values.clone() };
-            self.of(plan.entity()).put(id, row);
+            self.of(plan.entity()).put(id, &row);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Things kept by the id of whom they are about, up to a number of bytes; what is asked for often stays longest.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use metrics::{Counter, Gauge};
 use moka::sync::Cache;
@@ -52,11 +52,11 @@ impl<T: Thing> Shelf<T> {
     }
 
     /// Keeps a thing in the place of the one that it replaces, or of the oldest of too many.
-    pub(super) fn put(&self, id: &str, thing: T) {
+    pub(super) fn put(&self, id: &str, thing: &T) {
         self.things.entry_by_ref(id).and_upsert_with(|kept| {
             let kept = kept.map(moka::Entry::into_value);
             let others = kept.iter().flat_map(|kept| kept.iter()).filter(|other| !thing.replaces(other));
-            others.take(MAX_THINGS - 1).cloned().fold(vec![thing.clone()], pushed).into()
+            iter::once(thing).chain(others.take(MAX_THINGS - 1)).cloned().collect()
         });
     }
 
@@ -73,9 +73,4 @@ impl<T: Thing> Shelf<T> {
         self.things.invalidate_all();
         self.bytes.set(0.0);
     }
-}
-
-fn pushed<T>(mut all: Vec<T>, next: T) -> Vec<T> {
-    all.push(next);
-    all
 }
