@@ -9,6 +9,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::world::{Server, World};
 
@@ -179,9 +180,11 @@ async fn verifies_what_was_served_and_reads_a_file_of_views_anew() {
     let unchanged = run(&["reload"]);
     fs::write(&views, built_in.replace("owner = \"core-banking\"", "owner = \"\"")).unwrap();
     let broken = run(&["reload"]);
+    // A connection of its own: the world's may belong to a test that has ended.
+    let mut connection = PgConnection::connect(world.database.store.url()).await.unwrap();
     sqlx::query("update served_samples set served = '\\x00' where id = $1")
         .bind(user)
-        .execute(world.database.store.pool())
+        .execute(&mut connection)
         .await
         .unwrap();
     let tampered = run(&["verify"]);

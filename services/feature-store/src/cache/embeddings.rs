@@ -41,9 +41,11 @@ impl EmbeddingShelf {
         generations.get(&version.cloned()).cloned()
     }
 
-    /// A customer's embedding in a generation.
-    pub(crate) fn get(&self, user_id: &str, generation: &Generation) -> Option<PresentEmbedding> {
-        self.customers.get(user_id, |kept| kept.run_id == generation.run_id).map(|kept| kept.present)
+    /// A customer's embedding in a generation, if one is known.
+    pub(crate) fn get(&self, user_id: &str, generation: Option<&Generation>) -> Option<PresentEmbedding> {
+        let right =
+            |kept: &KeptEmbedding| generation.is_some_and(|generation| kept.run_id == generation.run_id);
+        self.customers.get(user_id, right).map(|kept| kept.present)
     }
 
     /// Keeps the generation that was read.

@@ -56,11 +56,7 @@ struct AnotherGeneration;
 
 impl Kept {
     fn of(cache: &HotCache, ids: &[UserId], generation: Option<Arc<Generation>>) -> Self {
-        let kept = |id: &UserId| {
-            let present =
-                generation.as_ref().and_then(|generation| cache.embeddings.get(id.as_str(), generation));
-            (id.to_string(), present)
-        };
+        let kept = |id: &UserId| (id.to_string(), cache.embeddings.get(id.as_str(), generation.as_deref()));
         let answers: Vec<_> = ids.iter().map(kept).collect();
         let missing = ids.iter().zip(&answers).filter(|(_, (_, kept))| kept.is_none());
         let missing = missing.map(|(id, _)| id.clone()).collect();
