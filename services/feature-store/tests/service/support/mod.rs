@@ -96,11 +96,12 @@ impl FeatureStore {
         Self::start_configured(live).await
     }
 
-    /// With connections of the server's own to its database.
+    /// With connections of the server's own to its database, which is asked whenever the server is.
     pub(crate) async fn start_connected(database: ScratchDatabase, store: Store) -> Self {
         let models = tempfile::tempdir().unwrap();
         let shutdown = CancellationToken::new();
-        let config = config(models.path());
+        let mut config = config(models.path());
+        config.cache.max_bytes = 0;
         let (channel, server) = serve_beside(&store, config.clone(), &shutdown).await;
         let client = FeatureStoreServiceClient::new(channel.clone());
         Self { client, channel, database, models, config, shutdown, server }
