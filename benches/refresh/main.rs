@@ -11,7 +11,10 @@
 
 mod bare_copy;
 mod memory;
+#[path = "../model.rs"]
+mod model;
 mod report;
+#[path = "../server.rs"]
 mod server;
 mod stage;
 
@@ -63,24 +66,24 @@ async fn main() -> Result<()> {
     let stage = Stage::set(&arguments).await?;
     let mut report = Report::new(&arguments, stage.settings().await?);
 
-    let mut served = Served::start(&stage, None).await?;
-    report.first = Some(refresh(&mut served, &arguments, RefreshScope::Full).await?);
-    report.full = Some(refresh(&mut served, &arguments, RefreshScope::Full).await?);
+    let served = stage.serve(None).await?;
+    report.first = Some(refresh(&served, &arguments, RefreshScope::Full).await?);
+    report.full = Some(refresh(&served, &arguments, RefreshScope::Full).await?);
     report.bare_copies = bare_copy::measure(&stage, COPIES).await?;
-    stage.change_one_in(ONE_IN, &mut served).await?;
-    report.changes = Some(refresh(&mut served, &arguments, RefreshScope::Changes).await?);
+    stage.change_one_in(ONE_IN, &served).await?;
+    report.changes = Some(refresh(&served, &arguments, RefreshScope::Changes).await?);
 
     report.resumed = Some(interrupted(&stage, served, &arguments).await?);
 
-    let mut served = Served::start(&stage, Some(stage::WITHOUT_EVENTS)).await?;
-    report.without_events = Some(refresh(&mut served, &arguments, RefreshScope::Full).await?);
+    let served = stage.serve(Some(stage::WITHOUT_EVENTS)).await?;
+    report.without_events = Some(refresh(&served, &arguments, RefreshScope::Full).await?);
     served.stop().await?;
 
     report.print()
 }
 
 /// One refresh from beginning to end.
-async fn refresh(served: &mut Served, arguments: &Arguments, scope: RefreshScope) -> Result<Timed> {
+async fn refresh(served: &Served, arguments: &Arguments, scope: RefreshScope) -> Result<Timed> {
     let peak = memory::Peak::watch()?;
     let started = std::time::Instant::now();
     let run_id = served.start_refresh(scope, arguments.workers).await?;
@@ -90,15 +93,15 @@ async fn refresh(served: &mut Served, arguments: &Arguments, scope: RefreshScope
 
 /// A refresh whose server is stopped half-way, and another server that goes on with it. What counts is the work of
 /// both, without the start of the server in between.
-async fn interrupted(stage: &Stage, mut served: Served, arguments: &Arguments) -> Result<Timed> {
+async fn interrupted(stage: &Stage, served: Served, arguments: &Arguments) -> Result<Timed> {
     let peak = memory::Peak::watch()?;
     let first = std::time::Instant::now();
     let run_id = served.start_refresh(RefreshScope::Full, arguments.workers).await?;
-    served.until_half_is_written(run_id).await?;
+    served.until(run_id, |run| 2 * run.partitions_done >= run.partitions_total).await?;
     served.stop().await?;
     let until_stopped: Duration = first.elapsed();
 
-    let mut served = Served::start(stage, None).await?;
+    let served = stage.serve(None).await?;
     let second = std::time::Instant::now();
     let resumed = served.start_refresh(RefreshScope::Full, arguments.workers).await?;
     assert_eq!(resumed, run_id, "the second server goes on with what the first one began");

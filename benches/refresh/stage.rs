@@ -1,35 +1,18 @@
-//! What there is to refresh: a database of synthetic customers, and a registered model with towers of the trainer's
-//! default widths.
+//! What there is to refresh: a database of synthetic customers, and a registered model.
 
 use chrono::{DateTime, Utc};
 use finrank_contracts::{common::v1::Customer, feature::v1::WriteCustomersRequest};
 use finrank_feature_store::import::{Synthetic, import_synthetic};
-use finrank_model::{
-    AttributeValue, Attributes, Bundle, DIMENSION, DataWindow, Dense, EmbeddingSpace, MlpScorer,
-    ModelVersion, ProductEncoder, ProductTransform, Provenance, Tower, TransformConfig, UserEncoder,
-    UserTransform, bundle_directory,
-};
+use finrank_model::{AttributeValue, Attributes};
 use finrank_serving::wire;
-use finrank_store::{
-    DatabaseConfig, Store,
-    models::{self, RegisteredModel},
-    records,
-    scratch::ScratchDatabase,
-};
+use finrank_store::{DatabaseConfig, Store, scratch::ScratchDatabase};
 use futures::stream;
-use ndarray::{Array1, Array2};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task;
 
-use crate::{Arguments, Result, server::Served};
+use crate::{Arguments, Result, model, server::Served};
 
-/// The trainer's default width of a tower's hidden layer.
-const HIDDEN: usize = 64;
-/// Customers whom the transform is fitted to.
-const FITTED: usize = 10_000;
 /// Customers of one written message.
 const MESSAGE_ROWS: usize = 1000;
 
@@ -84,8 +67,13 @@ impl Stage {
         };
         fill(&store, arguments).await?;
         let stage = Self { store, models: tempfile::tempdir()?, _scratch };
-        stage.register_model().await?;
+        model::register(&stage.store, stage.models.path()).await?;
         Ok(stage)
+    }
+
+    /// Serves it, by the built-in definitions unless others are given.
+    pub(crate) async fn serve(&self, definitions: Option<&str>) -> Result<Served> {
+        Served::start(&self.store, self.models.path(), definitions, |_| {}).await
     }
 
     /// The server's version and settings that decide on its rates.
@@ -104,7 +92,7 @@ impl Stage {
     }
 
     /// Writes new attributes of one customer in `one_in`, spread evenly.
-    pub(crate) async fn change_one_in(&self, one_in: u32, served: &mut Served) -> Result<()> {
+    pub(crate) async fn change_one_in(&self, one_in: u32, served: &Served) -> Result<()> {
         let ids: Vec<String> = sqlx::query_scalar(
             "select user_id from (select user_id, row_number() over (order by user_id) as place from customers) as known
              where place % $1 = 0 order by user_id",
@@ -117,45 +105,8 @@ impl Stage {
         let messages = customers.chunks(MESSAGE_ROWS);
         let messages: Vec<_> =
             messages.map(|customers| WriteCustomersRequest { customers: customers.to_vec() }).collect();
-        served.client.write_customers(stream::iter(messages)).await?;
+        served.client().write_customers(stream::iter(messages)).await?;
         Ok(())
-    }
-
-    async fn register_model(&self) -> Result<()> {
-        let users = records::user_records(&self.store, None, None, FITTED).await?;
-        let products = records::product_records(&self.store, None, None, FITTED).await?;
-        let random = &mut ChaCha8Rng::seed_from_u64(0);
-        let user_transform = UserTransform::fit(&users, &TransformConfig::default());
-        let product_transform = ProductTransform::fit(&products, &TransformConfig::default());
-        let user_tower = tower(user_transform.width(), user_transform.vocabulary_len(), random)?;
-        let product_tower = tower(product_transform.width(), product_transform.vocabulary_len(), random)?;
-        // A version of its own each time: the database may be kept, the bundle is not.
-        let provenance = Provenance {
-            model_version: ModelVersion::parse(format!("bench-{}", Utc::now().timestamp_micros()))?,
-            embedding_space: EmbeddingSpace::parse("bench")?,
-            created_at: Utc::now(),
-            seed: 0,
-            data_window: DataWindow::default(),
-            training_rows: [].into(),
-            metrics: [].into(),
-        };
-        let bundle = Bundle::new(
-            provenance,
-            UserEncoder::new(user_transform, user_tower)?,
-            ProductEncoder::new(product_transform, product_tower)?,
-            MlpScorer::new(vec![dense(2 * DIMENSION, 1, random)?])?,
-        )?;
-        let directory = bundle_directory(self.models.path(), &bundle.manifest.model_version)?;
-        bundle.write(&directory)?;
-        let model = RegisteredModel {
-            model_version: bundle.manifest.model_version.clone(),
-            embedding_space: bundle.manifest.embedding_space.clone(),
-            bundle_path: directory.display().to_string(),
-            bundle_sha256: bundle.digest().to_string(),
-            manifest: serde_json::to_value(&bundle.manifest)?,
-            registered_at: Utc::now(),
-        };
-        Ok(models::register(&self.store, &model).await?)
     }
 }
 
@@ -190,17 +141,4 @@ fn moved(user_id: String, now: DateTime<Utc>) -> Customer {
         event_time: Some(wire::timestamp(now)),
         ..Customer::default()
     }
-}
-
-fn tower(width: usize, vocabulary: usize, random: &mut ChaCha8Rng) -> Result<Tower> {
-    let sparse = matrix([vocabulary, HIDDEN], random);
-    Ok(Tower::new(dense(width, HIDDEN, random)?, sparse, vec![dense(HIDDEN, DIMENSION, random)?])?)
-}
-
-fn dense(inputs: usize, outputs: usize, random: &mut ChaCha8Rng) -> Result<Dense> {
-    Ok(Dense::new(matrix([inputs, outputs], random), Array1::zeros(outputs))?)
-}
-
-fn matrix(shape: [usize; 2], random: &mut ChaCha8Rng) -> Array2<f32> {
-    Array2::from_shape_simple_fn(shape, || random.random_range(-0.1..0.1))
 }
