@@ -153,6 +153,23 @@ async fn a_customer_is_exported_and_erased_only_when_meant() {
     assert!(gone.contains("nothing is held on customer zz-gone"), "{gone}");
 }
 
+#[tokio::test]
+async fn logs_name_a_customer_by_a_hash_that_who_has_the_key_can_compute() {
+    let world = World::shared().await;
+    let finrank = world.finrank();
+    let user_id = world.user_ids[1].as_str();
+    let log = |server: &str| fs::read_to_string(world.state.path().join(server)).unwrap();
+
+    finrank.succeed(&["recommend", user_id, "--ranking", &world.ranking_url]);
+    finrank.succeed(&["customer", "--feature-store", &world.feature_store_url, "export", user_id]);
+    let pseudonym = finrank.succeed(&["customer", "pseudonym", user_id]);
+
+    for line in [log("ranking.log"), log("feature-store.log")] {
+        assert!(line.contains(pseudonym.trim()), "{pseudonym} is not in {line}");
+        assert!(!line.contains(user_id), "{user_id} is in {line}");
+    }
+}
+
 #[test]
 fn train_scorer_learns_a_table_and_prints_its_quality() {
     let (state, finrank) = alone();

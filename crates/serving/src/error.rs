@@ -1,6 +1,6 @@
 //! What can go wrong before a server serves.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use thiserror::Error;
 
@@ -32,6 +32,14 @@ pub enum ServingError {
     LogFilter {
         /// What was given.
         filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The key by which logs name customers cannot be had.
+    #[error("server.pseudonym_key {}: {reason}", path.display())]
+    PseudonymKey {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },

@@ -1,4 +1,4 @@
-//! What every gRPC server of finrank wears: settings, logs, metrics, health, reflection, limits, drain, traces,
+//! What every gRPC server of finrank wears: settings, logs, how logs name customers, metrics, health, reflection, limits, drain, traces,
 //! rich errors, and the conversion between contract messages and entities.
 //!
 //! It knows no service: what a server serves is given to it.
@@ -8,6 +8,7 @@ pub mod config;
 pub mod deadline;
 mod error;
 pub mod metrics;
+mod pseudonym;
 mod server;
 pub mod shutdown;
 pub mod status;
@@ -15,4 +16,5 @@ pub mod telemetry;
 pub mod wire;
 
 pub use error::{Result, ServingError};
+pub use pseudonym::{Pseudonym, Pseudonyms};
 pub use server::{Health, Server, ServerConfig};

@@ -6,6 +6,7 @@ use std::{
     convert::Infallible,
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -51,6 +52,9 @@ pub struct ServerConfig {
     /// How long calls in flight may go on after SIGTERM.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
+    /// The file with the key by which logs name customers, which is made if there is none; without it they have other
+    /// names each time that the server starts.
+    pub pseudonym_key: Option<PathBuf>,
 }
 
 impl Default for ServerConfig {
@@ -63,6 +67,7 @@ impl Default for ServerConfig {
             max_concurrent_streams: 1_024,
             keepalive: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
+            pseudonym_key: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use finrank_feature_store::FeatureStoreConfig;
 use finrank_learning::LearningConfig;
 use finrank_model::TransformConfig;
 use finrank_ranking::RankingConfig;
-use finrank_serving::{config, metrics::MetricsConfig, telemetry::LogConfig};
+use finrank_serving::{ServerConfig, config, metrics::MetricsConfig, telemetry::LogConfig};
 use finrank_store::{
     DatabaseConfig, Store,
     cluster::{self, Cluster, ClusterConfig},
@@ -63,6 +63,7 @@ impl Settings {
     /// The defaults, with everything that is written under one directory.
     fn within(state_dir: PathBuf) -> Self {
         let models_dir = state_dir.join("models");
+        let pseudonym_key = Some(state_dir.join("pseudonym.key"));
         Self {
             file: None,
             log: LogConfig::default(),
@@ -70,9 +71,17 @@ impl Settings {
             postgres: PostgresSettings::default(),
             feature_store: FeatureStoreConfig {
                 models_dir: models_dir.clone(),
+                server: ServerConfig {
+                    pseudonym_key: pseudonym_key.clone(),
+                    ..FeatureStoreConfig::default().server
+                },
                 ..FeatureStoreConfig::default()
             },
-            ranking: RankingConfig { models_dir, ..RankingConfig::default() },
+            ranking: RankingConfig {
+                models_dir,
+                server: ServerConfig { pseudonym_key, ..RankingConfig::default().server },
+                ..RankingConfig::default()
+            },
             transform: TransformConfig::default(),
             learning: LearningConfig::default(),
             state_dir,

@@ -10,7 +10,7 @@ use finrank_contracts::{
     },
     feature::v1::feature_store_service_server::FeatureStoreServiceServer,
 };
-use finrank_serving::{Health, Server};
+use finrank_serving::{Health, Pseudonyms, Server};
 use finrank_store::Store;
 use tokio::{
     sync::{oneshot, watch},
@@ -75,6 +75,7 @@ pub async fn serve(
         horizon: horizon.clone(),
         cache,
         sampler,
+        pseudonyms: Pseudonyms::load(config.server.pseudonym_key.as_deref())?,
         write_idle_limit: config.write_idle_limit,
         stop: stop.clone(),
     });

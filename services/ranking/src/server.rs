@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use finrank_contracts::ranking::v1::ranking_service_server::RankingServiceServer;
-use finrank_serving::Server;
+use finrank_serving::{Pseudonyms, Server};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ pub async fn serve(
     let service = RankingServiceServer::new(RankingService {
         current: Arc::clone(&current),
         feature_store: feature_store.clone(),
+        pseudonyms: Pseudonyms::load(config.server.pseudonym_key.as_deref())?,
         pipeline: Arc::new(Pipeline::new(config.retrieval.candidates.get())),
     })
     .max_decoding_message_size(max_message_bytes)

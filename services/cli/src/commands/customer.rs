@@ -11,6 +11,8 @@ use finrank_contracts::{
         feature_store_service_client::FeatureStoreServiceClient,
     },
 };
+use finrank_model::UserId;
+use finrank_serving::Pseudonyms;
 use serde::Serialize;
 use serde_json::json;
 use tonic::transport::Channel;
@@ -25,10 +27,10 @@ use crate::{
     settings::Settings,
 };
 
-/// Export all that is held on a customer, or erase it everywhere.
+/// Export all that is held on a customer, erase it everywhere, or find them in the logs.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank customer export caravan-0003 > caravan-0003.jsonl\n  finrank customer erase caravan-0003 --yes"
+    after_help = "Examples:\n  finrank customer export caravan-0003 > caravan-0003.jsonl\n  finrank customer erase caravan-0003 --yes\n  grep \"$(finrank customer pseudonym caravan-0003)\" ranking.log"
 )]
 pub(crate) struct Customer {
     #[command(subcommand)]
@@ -43,6 +45,12 @@ enum Command {
     /// Print every statement, event, embedding and kept sample of what was served, one JSON object a line.
     #[command(after_help = "Example:\n  finrank customer export caravan-0003 > caravan-0003.jsonl")]
     Export {
+        /// Whose.
+        user_id: String,
+    },
+    /// Print how logs name a customer: a hash with the key that `feature_store.server.pseudonym_key` names.
+    #[command(after_help = "Example:\n  grep \"$(finrank customer pseudonym caravan-0003)\" ranking.log")]
+    Pseudonym {
         /// Whose.
         user_id: String,
     },
@@ -64,6 +72,11 @@ impl Customer {
         let url = self.feature_store.unwrap_or_else(|| settings.feature_store_url());
         match self.command {
             Command::Export { user_id } => block_on(export(&url, user_id)),
+            Command::Pseudonym { user_id } => {
+                let key = settings.feature_store.server.pseudonym_key.as_deref();
+                println!("{}", Pseudonyms::load(key)?.of(&UserId::parse(user_id)?));
+                Ok(())
+            }
             Command::Erase { user_id, yes: false, .. } => {
                 bail!("this erases {user_id} for good; say --yes if you mean it")
             }

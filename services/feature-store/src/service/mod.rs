@@ -17,6 +17,7 @@ use finrank_contracts::feature::v1::{
     self, feature_store_service_server::FeatureStoreService as FeatureStoreRpcs,
 };
 use finrank_model::{Customer, Event, ModelVersion, Product};
+use finrank_serving::Pseudonyms;
 use finrank_store::Store;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -41,6 +42,7 @@ pub(crate) struct FeatureStoreService {
     pub(crate) cache: HotCache,
     /// Told of every complete answer of values as they are now.
     pub(crate) sampler: Sampler,
+    pub(crate) pseudonyms: Pseudonyms,
     /// How long a client that writes may be silent.
     pub(crate) write_idle_limit: Duration,
     /// Once cancelled, streams end.
@@ -162,14 +164,14 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<v1::ExportCustomerRequest>,
     ) -> Result<Response<Self::ExportCustomerStream>, Status> {
-        Ok(Response::new(people::export(&self.store, request.into_inner()).await?))
+        Ok(Response::new(people::export(&self.store, &self.pseudonyms, request.into_inner()).await?))
     }
 
     async fn erase_customer(
         &self,
         request: Request<v1::EraseCustomerRequest>,
     ) -> Result<Response<v1::EraseCustomerResponse>, Status> {
-        let receipt = people::erase(&self.store, request.into_inner()).await?;
+        let receipt = people::erase(&self.store, &self.pseudonyms, request.into_inner()).await?;
         // They are erased; that this server forgets them in its next turn is no reason to say otherwise.
         let _ = self.horizon.advance().await;
         Ok(Response::new(receipt))

@@ -1,6 +1,7 @@
 //! A decision: what is offered, from what, by which versions.
 
 use chrono::{DateTime, Utc};
+use finrank_serving::Pseudonym;
 use uuid::Uuid;
 
 use super::{
@@ -17,6 +18,8 @@ pub struct Decision {
     pub decision_id: Uuid,
     /// When it was made.
     pub decided_at: DateTime<Utc>,
+    /// How logs name whom it is for.
+    pub customer: Pseudonym,
     /// The embeddings and the model that made it.
     pub generation: Generation,
     /// The refresh run that the user's embedding comes from.
@@ -44,6 +47,7 @@ impl Decision {
         Self {
             decision_id: Uuid::now_v7(),
             decided_at: Utc::now(),
+            customer: ask.customer.clone(),
             generation: catalogue.generation().clone(),
             user_generation: ask.user_generation,
             scenario: ask.terms.scenario,

@@ -18,6 +18,8 @@ pub use retriever::{CosineRetriever, InnerProductRetriever, Retriever};
 pub use scorer::{MlpCandidateScorer, Scorer};
 pub use selector::{Selector, TopSelector};
 
+use finrank_serving::Pseudonym;
+
 use crate::{
     catalogue::Catalogue,
     index::{IndexError, Row, SpacedEmbedding},
@@ -26,6 +28,8 @@ use crate::{
 /// Whom to offer how much, on what terms.
 #[derive(Clone, Debug)]
 pub struct Ask {
+    /// How logs name the customer.
+    pub customer: Pseudonym,
     /// The user's embedding.
     pub user: SpacedEmbedding,
     /// The refresh run that the user's embedding comes from.

@@ -12,8 +12,7 @@ pub trait Recorder: Debug + Send + Sync {
     fn record(&self, decision: &Decision);
 }
 
-/// One structured line a decision. It says what decided and how much was offered; not to whom, since a log
-/// may hold user ids only as keyed hashes and there is no key yet.
+/// One structured line a decision: what decided, and how much was offered to a customer, whom it names by a keyed hash.
 #[derive(Debug)]
 pub struct LogRecorder;
 
@@ -22,6 +21,7 @@ impl Recorder for LogRecorder {
         let generation = &decision.generation;
         info!(
             decision_id = %decision.decision_id,
+            customer = %decision.customer,
             model_version = %generation.model_version,
             embedding_space = %generation.embedding_space,
             index_generation = generation.run_id,

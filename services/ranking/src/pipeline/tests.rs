@@ -3,7 +3,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use finrank_model::{MlpScorer, ProductClass, ProductId, ProductStatus};
+use finrank_model::{MlpScorer, ProductClass, ProductId, ProductStatus, UserId};
+use finrank_serving::Pseudonyms;
 use proptest::prelude::*;
 
 use super::*;
@@ -68,7 +69,8 @@ fn product_ids(below: usize) -> impl Strategy<Value = Vec<ProductId>> {
 }
 
 fn ask(user: [f32; DIMENSION], terms: Terms, k: usize) -> Ask {
-    Ask { user: spaced(&generation(1), user), user_generation: 1, terms, k }
+    let customer = Pseudonyms::load(None).unwrap().of(&UserId::parse("u").unwrap());
+    Ask { customer, user: spaced(&generation(1), user), user_generation: 1, terms, k }
 }
 
 /// The rule of the product, said once more without bitmaps.

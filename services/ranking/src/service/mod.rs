@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use finrank_contracts::ranking::v1::{self, ranking_service_server::RankingService as RankingRpcs};
 use finrank_model::{ProductId, UserId};
+use finrank_serving::Pseudonyms;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -27,6 +28,7 @@ use request::{Recommend, Retrieve, RetrieveBy, Score, Similar};
 pub(crate) struct RankingService {
     pub(crate) current: Arc<CurrentCatalogue>,
     pub(crate) feature_store: FeatureStore,
+    pub(crate) pseudonyms: Pseudonyms,
     pub(crate) pipeline: Arc<Pipeline>,
 }
 
@@ -73,6 +75,7 @@ impl RankingService {
             self.feature_store.holdings(&user_id, deadline),
         )?;
         let ask = Ask {
+            customer: self.pseudonyms.of(&user_id),
             user: user.embedding,
             user_generation: user.run_id,
             terms: Terms { scenario, held, excluded },

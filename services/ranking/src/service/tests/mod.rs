@@ -26,6 +26,7 @@ async fn served(current: Arc<CurrentCatalogue>) -> RankingServiceClient<Channel>
     let service = RankingService {
         current,
         feature_store: FeatureStore::at("http://127.0.0.1:1").unwrap(),
+        pseudonyms: Pseudonyms::load(None).unwrap(),
         pipeline: Arc::new(Pipeline::new(500)),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

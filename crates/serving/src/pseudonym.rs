@@ -1,0 +1,164 @@
+//! Customers in logs: named by a keyed hash, so that their lines can be found by whoever has the key, and nobody can
+//! tell from a log who they are.
+//!
+//! The hash is HMAC-SHA-256 (RFC 2104) of the user's id, cut to 128 bits. Without a key, ids as regular as account
+//! numbers could be found by trying them all.
+
+use std::{
+    fmt, fs,
+    io::{ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use finrank_model::UserId;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use uuid::Uuid;
+
+use crate::{Result, ServingError};
+
+/// How long a key is, in bytes: as long as the hash.
+const KEY_BYTES: usize = 32;
+/// How many bytes of the hash a log shows: two of a billion customers then share one with a chance of 10⁻²¹.
+const SHOWN_BYTES: usize = 16;
+
+/// The key by which logs name customers. Cheap to clone.
+#[derive(Clone)]
+pub struct Pseudonyms(Arc<[u8; KEY_BYTES]>);
+
+/// How logs name one customer: 32 hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Pseudonym([u8; SHOWN_BYTES]);
+
+impl Pseudonyms {
+    /// The key in `file`, or without a file one that ends with the process. A file that does not exist is made, with
+    /// a new key that only its owner may read.
+    ///
+    /// # Errors
+    /// [`ServingError::PseudonymKey`] when the file cannot be read or made, or holds anything but 64 hexadecimal digits.
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        let Some(path) = file else {
+            return Ok(Self(Arc::new(rand::random())));
+        };
+        let refused = |reason| ServingError::PseudonymKey { path: path.to_owned(), reason };
+        let content = match fs::read_to_string(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                make(path).and_then(|()| fs::read_to_string(path))
+            }
+            read => read,
+        };
+        let content = content.map_err(|error| refused(error.to_string()))?;
+        let mut key = [0; KEY_BYTES];
+        hex::decode_to_slice(content.trim_end(), &mut key)
+            .map_err(|_| refused(format!("it does not hold {} hexadecimal digits", 2 * KEY_BYTES)))?;
+        Ok(Self(Arc::new(key)))
+    }
+
+    /// How logs name a customer.
+    pub fn of(&self, user_id: &UserId) -> Pseudonym {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.0.as_slice()).expect("HMAC takes keys of any length");
+        mac.update(user_id.as_str().as_bytes());
+        let hash: [u8; 32] = mac.finalize().into_bytes().into();
+        let (shown, _) = hash.split_first_chunk().expect("32 bytes are more than 16");
+        Pseudonym(*shown)
+    }
+}
+
+/// Makes the file whole or not at all: of servers that start together one makes it, and all read the same key.
+fn make(path: &Path) -> std::io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut unfinished = PathBuf::from(path);
+    unfinished.as_mut_os_string().push(format!(".{}", Uuid::new_v4()));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    writeln!(file, "{}", hex::encode(rand::random::<[u8; KEY_BYTES]>()))?;
+    file.sync_all()?;
+    let made = fs::hard_link(&unfinished, path);
+    fs::remove_file(&unfinished)?;
+    match made {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+impl fmt::Debug for Pseudonyms {
+    /// The key is nobody's to see.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pseudonyms")
+    }
+}
+
+impl fmt::Display for Pseudonym {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Pseudonym {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, thread};
+
+    use super::*;
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id).unwrap()
+    }
+
+    #[test]
+    fn is_the_hmac_of_the_id_as_openssl_computes_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        fs::write(&path, "00".repeat(31) + "01\n").unwrap();
+
+        let pseudonym = Pseudonyms::load(Some(&path)).unwrap().of(&user("caravan-0003"));
+
+        // printf caravan-0003 | openssl dgst -sha256 -mac HMAC -macopt hexkey:00…01
+        assert_eq!(pseudonym.to_string(), "4d9769e62d885fc94017398dddd94437");
+    }
+
+    #[test]
+    fn a_key_that_is_made_is_the_owners_alone_and_the_same_for_servers_that_start_together() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state").join("pseudonym.key");
+
+        let of_both: Vec<Pseudonym> = thread::scope(|scope| {
+            let server = || scope.spawn(|| Pseudonyms::load(Some(&path)).unwrap().of(&user("u")));
+            [server(), server(), server(), server()].map(|server| server.join().unwrap()).to_vec()
+        });
+
+        assert!(of_both.iter().all(|pseudonym| *pseudonym == of_both[0]), "{of_both:?}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn another_key_gives_another_name() {
+        let (one, other) = (Pseudonyms::load(None).unwrap(), Pseudonyms::load(None).unwrap());
+
+        assert_ne!(one.of(&user("u")), other.of(&user("u")));
+        assert_ne!(one.of(&user("u")), one.of(&user("v")));
+    }
+
+    #[test]
+    fn a_file_that_holds_no_key_is_named_and_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        fs::write(&path, "secret").unwrap();
+
+        let refusal = Pseudonyms::load(Some(&path)).unwrap_err().to_string();
+
+        assert!(refusal.contains(path.to_str().unwrap()) && refusal.contains("64 hexadecimal"), "{refusal}");
+        assert!(!refusal.contains("secret"), "{refusal}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "secret");
+    }
+}
