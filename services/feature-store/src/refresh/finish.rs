@@ -83,14 +83,28 @@ pub(super) fn fail(
     Ok(())
 }
 
-/// Ends a run that is not complete. Its workers see that before they write another partition.
+/// Ends a run that has not ended. Its workers see that before they write another partition. What its partitions were
+/// like, rare texts included, is needed by nobody any more.
 ///
 /// # Errors
-/// [`FeatureStoreError::RunComplete`] when readers see it already.
+/// [`FeatureStoreError::RunComplete`] when it has ended in another way.
 pub(super) async fn cancel(store: &Store, run_id: RunId) -> Result<Run> {
     sqlx::query!(
-        "update refresh_runs set state = 'cancelled', error = '', finished_at = now()
-         where run_id = $1 and state in ('running', 'failed')",
+        "with cancelled as (
+             update refresh_runs set state = 'cancelled', error = '', finished_at = now()
+             where run_id = $1 and state in ('running', 'failed')
+             returning run_id
+         ),
+         -- The one that a worker is at is written by nobody any more.
+         written as (
+             select run_id, entity, partition
+             from refresh_partitions join cancelled using (run_id)
+             for update of refresh_partitions skip locked
+         )
+         update refresh_partitions set summaries = null
+         from written
+         where (refresh_partitions.run_id, refresh_partitions.entity, refresh_partitions.partition)
+             = (written.run_id, written.entity, written.partition)",
         run_id.get(),
     )
     .execute(store.pool())

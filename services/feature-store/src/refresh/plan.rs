@@ -14,7 +14,7 @@ use super::{
     lock::ABANDONED,
     run::{self, Run},
 };
-use crate::{FeatureStoreError, Result, changes::Learned};
+use crate::{FeatureStoreError, Result, changes::Learned, people::wait_for_erasures};
 
 /// A run that is ready to be worked on.
 pub(super) struct Plan {
@@ -41,6 +41,8 @@ pub(super) struct Wanted<'a> {
 /// Plans a run, and says that it runs.
 pub(super) async fn plan(store: &Store, wanted: &Wanted<'_>) -> Result<Plan> {
     let mut transaction = store.pool().begin().await?;
+    // The ids of whoever is being erased must not be written down.
+    wait_for_erasures(&mut transaction).await?;
     fail_abandoned_runs(&mut transaction).await?;
     let unfinished = unfinished_run(&mut transaction, wanted).await?;
     let run_id = match unfinished {

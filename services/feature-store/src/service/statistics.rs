@@ -17,8 +17,6 @@ use crate::{
 const MAX_HISTORY: u32 = 1000;
 /// Texts that are told of at most.
 const TOP_TEXTS: usize = 20;
-/// A text that fewer people share may tell who they are.
-const SHARED_BY: u64 = 10;
 /// Shares of all values below quantiles that are told.
 const QUANTILES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
 
@@ -95,14 +93,10 @@ fn numbers(summary: &FeatureSummary) -> Option<v1::NumberStatistics> {
 
 fn texts(summary: &FeatureSummary, sensitivity: Sensitivity) -> Option<v1::TextStatistics> {
     let texts = &summary.texts;
-    if texts.counts.is_empty() && !texts.has_more {
+    if texts.distinct() == 0 {
         return None;
     }
-    let least = match sensitivity {
-        Sensitivity::Personal | Sensitivity::Special => SHARED_BY,
-        Sensitivity::Public | Sensitivity::Internal => 1,
-    };
-    let shared = texts.most_frequent().into_iter().filter(|(_, count)| *count >= least).take(TOP_TEXTS);
+    let shared = texts.most_frequent(sensitivity).into_iter().take(TOP_TEXTS);
     let top = shared.map(|(text, count)| v1::TextCount { text: text.to_owned(), count });
     Some(v1::TextStatistics {
         distinct: u32::try_from(texts.distinct()).unwrap_or(u32::MAX),

@@ -40,10 +40,12 @@ pub(crate) fn keep(
 ) -> Result<Vec<Breach>> {
     let Summariser { definitions, moment, whole } = summariser;
     let mut breaches = Vec::new();
-    for (view, summary) in merged(transaction, run_id)? {
+    for (view, mut summary) in merged(transaction, run_id)? {
         if let Some(declared) = definitions.views.get(&view) {
             let before = if *whole { before(transaction, &view, definitions)? } else { None };
             breaches.extend(judge(declared, &summary, before.as_ref(), *whole));
+            // Kept for as long as there are statistics, beyond any erasure.
+            summary.forget_rare_texts(declared.sensitivity);
         }
         transaction.execute(
             "insert into feature_statistics (run_id, view, definitions_sha256, moment, whole, summary)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use finrank_model::features::Sensitivity;
 use finrank_store::features::{FeatureStatus, FeatureValue, Value};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,8 @@ use super::numbers::Numbers;
 /// Different texts that are told apart. With more, each one's count is too low by at most 1/1,000 of all values (Misra
 /// and Gries, Finding repeated elements, 1982).
 const MAX_TEXTS: usize = 1000;
+/// A text that fewer people share could tell who they are.
+const SHARED_BY: u64 = 10;
 
 /// What a view's values are like.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -48,6 +51,9 @@ pub(crate) struct Texts {
     pub(crate) counts: BTreeMap<String, u64>,
     /// Whether there were more than are told apart.
     pub(crate) has_more: bool,
+    /// How many different ones were too rare to be kept.
+    #[serde(default)]
+    pub(crate) rare: u64,
 }
 
 impl ViewSummary {
@@ -73,6 +79,13 @@ impl ViewSummary {
         self.event_times = span(self.event_times, other.event_times);
         for (name, summary) in other.features {
             self.features.entry(name).or_default().merge(summary);
+        }
+    }
+
+    /// Forgets which texts few entities share, if they tell of persons; how many they were stays.
+    pub(crate) fn forget_rare_texts(&mut self, sensitivity: Sensitivity) {
+        for feature in self.features.values_mut() {
+            feature.texts.forget_rare(sensitivity);
         }
     }
 }
@@ -138,6 +151,7 @@ impl FeatureSummary {
             self.texts.add(&text, count);
         }
         self.texts.has_more |= other.texts.has_more;
+        self.texts.rare += other.texts.rare;
     }
 }
 
@@ -158,16 +172,32 @@ impl Texts {
         }
     }
 
-    /// How many different ones there are, at least.
-    pub(crate) fn distinct(&self) -> usize {
-        if self.has_more { MAX_TEXTS + 1 } else { self.counts.len() }
+    fn forget_rare(&mut self, sensitivity: Sensitivity) {
+        let told_apart = self.counts.len();
+        self.counts.retain(|_, count| *count >= least_told(sensitivity));
+        self.rare += (told_apart - self.counts.len()) as u64;
     }
 
-    /// The most frequent first; of equally frequent ones in their order.
-    pub(crate) fn most_frequent(&self) -> Vec<(&str, u64)> {
-        let mut texts: Vec<_> = self.counts.iter().map(|(text, count)| (text.as_str(), *count)).collect();
+    /// How many different ones there are, at least.
+    pub(crate) fn distinct(&self) -> usize {
+        if self.has_more { MAX_TEXTS + 1 } else { self.counts.len() + self.rare as usize }
+    }
+
+    /// Those that may be told, the most frequent first; of equally frequent ones in their order.
+    pub(crate) fn most_frequent(&self, sensitivity: Sensitivity) -> Vec<(&str, u64)> {
+        let least = least_told(sensitivity);
+        let told = self.counts.iter().filter(|(_, count)| **count >= least);
+        let mut texts: Vec<_> = told.map(|(text, count)| (text.as_str(), *count)).collect();
         texts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         texts
+    }
+}
+
+/// How many entities must share a text that may be told.
+fn least_told(sensitivity: Sensitivity) -> u64 {
+    match sensitivity {
+        Sensitivity::Personal | Sensitivity::Special => SHARED_BY,
+        Sensitivity::Public | Sensitivity::Internal => 1,
     }
 }
 
@@ -231,7 +261,7 @@ mod tests {
             }
         }
 
-        let (text, count) = texts.most_frequent()[0];
+        let (text, count) = texts.most_frequent(Sensitivity::Public)[0];
 
         assert_eq!(text, "frequent");
         assert!((5000 - 25..=5000).contains(&count), "{count}");

@@ -108,6 +108,22 @@ async fn a_refresh_tells_what_features_are_like() {
     assert_eq!(top, [("true", 18), ("false", 17)]);
 }
 
+/// Statistics and summaries that hold a text.
+async fn stored_naming(store: &FeatureStore, text: &str) -> i64 {
+    sqlx::query_scalar(
+        "select count(*)
+         from (
+             select summary::text as stored from feature_statistics
+             union all select summaries::text from refresh_partitions
+         ) as all_of_them
+         where stored like '%' || $1 || '%'",
+    )
+    .bind(text)
+    .fetch_one(store.database.store.pool())
+    .await
+    .unwrap()
+}
+
 #[tokio::test]
 async fn texts_that_few_people_share_are_counted_and_not_named() {
     let mut store = start("", 29).await;
@@ -119,6 +135,8 @@ async fn texts_that_few_people_share_are_counted_and_not_named() {
     let regions = feature(&statistics, "region").texts.as_ref().unwrap();
     let top: Vec<_> = regions.top.iter().map(|text| text.text.as_str()).collect();
     assert_eq!((regions.distinct, top), (3, vec!["north", "south"]));
+    assert_eq!(stored_naming(&store, "north").await, 1);
+    assert_eq!(stored_naming(&store, "east").await, 0);
 }
 
 #[tokio::test]
