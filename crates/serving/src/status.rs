@@ -76,6 +76,12 @@ pub fn idle(limit: Duration) -> Status {
     Status::with_error_details(Code::DeadlineExceeded, message, reason("IDLE_STREAM"))
 }
 
+/// DEADLINE_EXCEEDED: a client did not take what it was sent, and has not been sent all.
+pub fn too_slow(limit: Duration) -> Status {
+    let message = format!("nothing was taken for {limit:?}; what came is not all");
+    Status::with_error_details(Code::DeadlineExceeded, message, reason("SLOW_CLIENT"))
+}
+
 /// INTERNAL: our fault. The log tells all, the client is told nothing that could hold somebody's data.
 pub fn internal(cause: &(dyn Error + 'static)) -> Status {
     error!(error = cause, "request failed");

@@ -12,6 +12,14 @@ use finrank_model::{
 use prost_types::Timestamp;
 use v1::attribute_value::Kind;
 
+/// The value of an enum; one that this server does not know is refused, and not taken for the default.
+///
+/// # Errors
+/// Names the field.
+pub fn known<E: TryFrom<i32>>(field: &str, raw: i32) -> Result<E, InvalidField> {
+    E::try_from(raw).map_err(|_| InvalidField::new(field, format!("is {raw}, which is no value of it")))
+}
+
 /// Parses a customer.
 ///
 /// # Errors

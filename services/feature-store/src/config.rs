@@ -24,9 +24,10 @@ pub struct FeatureStoreConfig {
     pub server: ServerConfig,
     /// Where model bundles lie, each in a directory named by its version.
     pub models_dir: PathBuf,
-    /// How long a client that writes a stream of rows may be silent before the stream is ended.
+    /// How long a client that writes a stream may be silent, and one that asked for an export may take nothing of it, before
+    /// the stream is ended.
     #[serde(with = "humantime_serde")]
-    pub write_idle_limit: Duration,
+    pub stream_idle_limit: Duration,
     /// How embeddings are computed.
     pub refresh: RefreshConfig,
     /// How embeddings are kept fresh between refreshes.
@@ -47,7 +48,7 @@ impl Default for FeatureStoreConfig {
             database: DatabaseConfig::default(),
             server: ServerConfig { listen: DEFAULT_LISTEN, ..ServerConfig::default() },
             models_dir: PathBuf::from(".finrank/models"),
-            write_idle_limit: Duration::from_secs(60),
+            stream_idle_limit: Duration::from_secs(60),
             refresh: RefreshConfig::default(),
             live: LiveConfig::default(),
             watch: WatchConfig::default(),

@@ -69,9 +69,7 @@ pub enum FeatureStoreError {
     #[error("a refresh is just beginning or ending; try again")]
     RefreshChanging,
     /// The worker was told to stop.
-    #[error(
-        "the server was stopped; starting the same model version again goes on from the whole partitions"
-    )]
+    #[error("the server was stopped; ask again, a refresh goes on from its whole partitions")]
     Stopped,
     /// The model version has not been refreshed to the end.
     #[error("model version {version} has no whole refresh; {}", match whole.as_slice() {
@@ -90,8 +88,8 @@ pub enum FeatureStoreError {
         /// The run.
         run_id: RunId,
     },
-    /// What readers see cannot be cancelled.
-    #[error("refresh run {run_id} is complete and cannot be cancelled")]
+    /// What has ended cannot be cancelled.
+    #[error("refresh run {run_id} has ended and cannot be cancelled")]
     RunComplete {
         /// The run.
         run_id: RunId,

@@ -23,6 +23,7 @@
 mod bundles;
 mod cache;
 mod changes;
+mod client;
 mod config;
 mod embeddings;
 mod error;

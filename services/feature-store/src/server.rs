@@ -33,6 +33,8 @@ use crate::{
 
 /// How often Postgres is asked whether it answers.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
+/// How long it may take. A machine that has gone without a word leaves connections on which nothing ever comes.
+const HEALTH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Serves until `shutdown` is cancelled: then streams end, a refresh ends after the partition it is at, and
 /// calls in flight are waited for. Says on `bound` where it listens, as soon as it does.
@@ -76,7 +78,7 @@ pub async fn serve(
         cache,
         sampler,
         pseudonyms: Pseudonyms::load(config.server.pseudonym_key.as_deref())?,
-        write_idle_limit: config.write_idle_limit,
+        stream_idle_limit: config.stream_idle_limit,
         stop: stop.clone(),
     });
     let feast = Arc::new(Feast::new(service.clone(), config.feast)?);
@@ -145,8 +147,8 @@ async fn prepare(store: &Store, registry: &Registry) -> Result<()> {
 async fn watch_health(store: &Store, health: &Health) -> ! {
     let mut answered = None;
     loop {
-        let answers =
-            store.ask(|pool| async move { sqlx::query("select").execute(&pool).await }).await.is_ok();
+        let question = store.ask(|pool| async move { sqlx::query("select").execute(&pool).await });
+        let answers = matches!(time::timeout(HEALTH_LIMIT, question).await, Ok(Ok(_)));
         if answered != Some(answers) {
             answered = Some(answers);
             if answers {

@@ -74,11 +74,12 @@ impl HotCache {
         News::read(store, from, to, marks).await
     }
 
-    /// Takes a turn: forgets what is not right any more, and then lets the horizon be seen.
-    pub(crate) fn turn(&self, news: News, let_it_be_seen: impl FnOnce()) {
+    /// Takes a turn: forgets what is not right any more, and then lets the horizon be seen. What was learned after Postgres
+    /// was `asked` is no part of the news, however long it took to tell.
+    pub(crate) fn turn(&self, asked: Instant, news: News, let_it_be_seen: impl FnOnce()) {
         let mut turn = self.turn.write().unwrap_or_else(PoisonError::into_inner);
         turn.number += 1;
-        turn.heard = Some(Instant::now());
+        turn.heard = Some(asked);
         self.rows.forget(&news);
         self.embeddings.forget(&news);
         turn.marks = news.marks;

@@ -24,6 +24,9 @@ pub(crate) async fn reload_on_hangup(registry: &Registry) {
                 info!("SIGHUP: the feature definitions are what they were");
             }
             Ok(_) => info!("SIGHUP: the feature definitions were read anew"),
+            Err(error) if error.is_out_of_reach() => {
+                warn!(%error, "SIGHUP: the feature definitions were read, and are in force once Postgres answers");
+            }
             Err(error) => warn!(%error, "SIGHUP: the feature definitions stay as they are"),
         }
     }

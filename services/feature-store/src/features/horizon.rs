@@ -10,7 +10,10 @@
 //! either takes a later time, or has committed and is seen by whoever reads next; one that it sees took its time
 //! after its transaction began, which is where the horizon stays then.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use finrank_store::Store;
@@ -26,6 +29,9 @@ use crate::{FeatureStoreError, Result, cache::HotCache};
 
 /// How often it moves without being asked.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// How long Postgres may take to say how far it may move: then the connection is given up, and how far behind it is stays
+/// known.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How far behind it may be before the log says so.
 const LAG_WORTH_TELLING: TimeDelta = TimeDelta::seconds(10);
 
@@ -69,10 +75,11 @@ impl Horizon {
     /// # Errors
     /// When Postgres does not answer.
     pub(crate) async fn advance(&self) -> Result<()> {
+        let asked = Instant::now();
         let reached = self.store.ask(reached).await?;
         let from = *self.moment.borrow();
         let news = self.cache.news(&self.store, from, reached).await?;
-        self.cache.turn(news, || {
+        self.cache.turn(asked, news, || {
             self.moment.send_if_modified(|moment| {
                 let moves = reached > *moment;
                 if moves {
@@ -101,7 +108,7 @@ impl Horizon {
         let mut lags = false;
         loop {
             // What keeps Postgres from answering is told by the health check.
-            let answered = self.advance().await.is_ok();
+            let answered = matches!(time::timeout(PATIENCE, self.advance()).await, Ok(Ok(())));
             let lag = self.moment.borrow().map(|moment| Utc::now() - moment);
             if let Some(lag) = lag {
                 self.lag.set(lag.as_seconds_f64());

@@ -1,5 +1,7 @@
 //! All that is held on a person, streamed from one view of the database.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use finrank_contracts::{common, feature::v1};
 use finrank_model::{Attributes, Embedding, EventKind, UserId};
@@ -8,33 +10,39 @@ use finrank_store::Store;
 use futures::TryStreamExt as _;
 use prost::Message as _;
 use sqlx::{Postgres, Transaction, types::Json};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tokio_util::sync::CancellationToken;
 use v1::export_customer_response::Item;
 
-use crate::{FeatureStoreError, Result};
+use crate::{
+    FeatureStoreError, Result,
+    client::{self, Ended, Taken},
+};
 
 /// Items that wait for the client.
 const BUFFERED_ITEMS: usize = 64;
 
 /// The items.
-pub(crate) type Exported = ReceiverStream<Result<v1::ExportCustomerResponse, Status>>;
+pub(crate) type Exported = Taken<v1::ExportCustomerResponse>;
 
-/// Where items go. A client that takes no more is no failure.
-struct Client(mpsc::Sender<Result<v1::ExportCustomerResponse, Status>>);
+/// Where items go.
+struct Client(client::Client<v1::ExportCustomerResponse>);
 
 impl Client {
-    async fn send(&self, item: Item) {
-        let _ = self.0.send(Ok(v1::ExportCustomerResponse { item: Some(item) })).await;
+    async fn send(&self, item: Item) -> Result<(), Ended> {
+        self.0.send(v1::ExportCustomerResponse { item: Some(item) }).await
     }
 }
 
-/// Exports a customer.
+/// Exports a customer to a client that may take nothing for `limit` at most: a view of the database is held for it.
 ///
 /// # Errors
 /// When nothing is held on such a customer, or Postgres does not answer.
-pub(crate) async fn export(store: &Store, user_id: UserId) -> Result<Exported> {
+pub(crate) async fn export(
+    store: &Store,
+    user_id: UserId,
+    limit: Duration,
+    stop: CancellationToken,
+) -> Result<Exported> {
     let mut view = store.pool().begin_with("begin isolation level repeatable read, read only").await?;
     let is_held = sqlx::query_scalar!(
         r#"select exists (select from customer_statements where user_id = $1)
@@ -50,21 +58,23 @@ pub(crate) async fn export(store: &Store, user_id: UserId) -> Result<Exported> {
     if !is_held {
         return Err(FeatureStoreError::CustomerNotFound { user_id });
     }
-    let (items, exported) = mpsc::channel(BUFFERED_ITEMS);
+    let (client, exported) = client::Client::new(BUFFERED_ITEMS, limit);
     tokio::spawn(async move {
-        let client = Client(items);
-        if let Err(error) = send_all(&mut view, &user_id, &client).await {
-            let _ = client.0.send(Err(error.into())).await;
+        let client = Client(client);
+        match stop.run_until_cancelled(send_all(&mut view, &user_id, &client)).await {
+            Some(Ok(())) => {}
+            Some(Err(why)) => client.0.end(why),
+            None => client.0.end(Ended::Failed(FeatureStoreError::Stopped)),
         }
     });
-    Ok(ReceiverStream::new(exported))
+    Ok(exported)
 }
 
 async fn send_all(
     view: &mut Transaction<'static, Postgres>,
     user_id: &UserId,
     client: &Client,
-) -> Result<()> {
+) -> Result<(), Ended> {
     statements(view, user_id, client).await?;
     events(view, user_id, client).await?;
     embeddings(view, user_id, client).await?;
@@ -75,7 +85,7 @@ async fn statements(
     view: &mut Transaction<'static, Postgres>,
     user_id: &UserId,
     client: &Client,
-) -> Result<()> {
+) -> Result<(), Ended> {
     let mut rows = sqlx::query!(
         r#"select attributes as "attributes: Json<Attributes>", event_time, revision, retracted, known_at
            from customer_statements where user_id = $1 order by ingest_seq"#,
@@ -91,12 +101,16 @@ async fn statements(
             retracted: row.retracted,
         };
         let known_at = Some(wire::timestamp(row.known_at));
-        client.send(Item::Customer(v1::CustomerStatement { customer: Some(customer), known_at })).await;
+        client.send(Item::Customer(v1::CustomerStatement { customer: Some(customer), known_at })).await?;
     }
     Ok(())
 }
 
-async fn events(view: &mut Transaction<'static, Postgres>, user_id: &UserId, client: &Client) -> Result<()> {
+async fn events(
+    view: &mut Transaction<'static, Postgres>,
+    user_id: &UserId,
+    client: &Client,
+) -> Result<(), Ended> {
     let mut rows = sqlx::query!(
         "select event_id, product_id, kind, event_time, quantity, amount_minor, currency_code, revision, retracted,
                 known_at
@@ -120,7 +134,7 @@ async fn events(view: &mut Transaction<'static, Postgres>, user_id: &UserId, cli
             retracted: row.retracted,
         };
         let known_at = Some(wire::timestamp(row.known_at));
-        client.send(Item::Event(v1::EventStatement { event: Some(event), known_at })).await;
+        client.send(Item::Event(v1::EventStatement { event: Some(event), known_at })).await?;
     }
     Ok(())
 }
@@ -129,7 +143,7 @@ async fn embeddings(
     view: &mut Transaction<'static, Postgres>,
     user_id: &UserId,
     client: &Client,
-) -> Result<()> {
+) -> Result<(), Ended> {
     let mut rows = sqlx::query!(
         r#"select run_id as "run_id!", model_version as "model_version!", embedding_space,
                   features_as_of as "features_as_of!", vector as "vector!", computed_at as "computed_at!",
@@ -160,12 +174,16 @@ async fn embeddings(
             computed_at: time(row.computed_at),
         };
         let held = v1::UserEmbedding { run_id: row.run_id, embedding: Some(embedding) };
-        client.send(Item::Embedding(held)).await;
+        client.send(Item::Embedding(held)).await?;
     }
     Ok(())
 }
 
-async fn served(view: &mut Transaction<'static, Postgres>, user_id: &UserId, client: &Client) -> Result<()> {
+async fn served(
+    view: &mut Transaction<'static, Postgres>,
+    user_id: &UserId,
+    client: &Client,
+) -> Result<(), Ended> {
     let mut rows = sqlx::query!(
         r#"select features as "features: Json<Vec<String>>", purpose, definitions_sha256, known_at, served
            from served_samples where entity = 'user' and id = $1 order by sample_id"#,
@@ -180,7 +198,7 @@ async fn served(view: &mut Transaction<'static, Postgres>, user_id: &UserId, cli
             known_at: Some(wire::timestamp(row.known_at)),
             row: v1::FeatureRow::decode(&*row.served).ok(),
         };
-        client.send(Item::Served(served)).await;
+        client.send(Item::Served(served)).await?;
     }
     Ok(())
 }

@@ -90,10 +90,10 @@ pub struct Run {
 /// # Errors
 /// [`FeatureStoreError::RunNotFound`], or what Postgres says.
 pub(super) async fn find(store: &Store, run_id: RunId) -> Result<Run> {
-    let mut view = store.pool().acquire().await?;
-    let run = read(&mut view, run_id).await?;
+    let stored = async || read(&mut *store.pool().acquire().await?, run_id).await;
+    let run = stored().await?;
     if run.state == RunState::Running && lock::fail_if_abandoned(store, run_id).await? {
-        return read(&mut view, run_id).await;
+        return stored().await;
     }
     Ok(run)
 }

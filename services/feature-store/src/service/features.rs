@@ -17,6 +17,9 @@ use crate::{
     features::{Declared, InForce, Selection, read_at_horizon},
 };
 
+/// The most values of one answer: some 10 MB while they are on their way.
+const MAX_VALUES: usize = 100_000;
+
 /// Values as they are now: at the horizon, by what was known before it.
 pub(super) async fn online(
     service: &FeatureStoreService,
@@ -107,9 +110,11 @@ pub(super) fn plan(
     declared: &Declared,
     selection: &v1::FeatureSelection,
 ) -> Result<Arc<FeaturePlan>, InvalidField> {
-    let (purpose, expired) = (selection.purpose.clone(), expired(selection.expired()));
-    let plan = selected(&declared.definitions, selection)
-        .and_then(|features| declared.plan(Selection { features, purpose, expired }));
+    let purpose = selection.purpose.clone();
+    let plan = expired(selection.expired).and_then(|expired| {
+        let features = selected(&declared.definitions, selection)?;
+        declared.plan(Selection { features, purpose, expired })
+    });
     plan.map_err(|invalid| InvalidField::new(format!("selection.{}", invalid.field), invalid.reason))
 }
 
@@ -121,23 +126,37 @@ pub(super) fn check_id(entity: Entity, raw: &str) -> Result<String, InvalidField
     }
 }
 
+/// Refuses to answer with more values than fit into memory many times over, as requests come together.
+pub(super) fn check_values(field: &str, entities: usize, plan: &FeaturePlan) -> Result<(), InvalidField> {
+    let features = plan.features().count();
+    let values = entities.saturating_mul(features);
+    if values <= MAX_VALUES {
+        return Ok(());
+    }
+    let reason = format!(
+        "has {entities} entries, which with {features} features is {values} values; {MAX_VALUES} are allowed"
+    );
+    Err(InvalidField::new(field, reason))
+}
+
 /// Everyone at one moment, by what was known then.
 fn asked(
     plan: &FeaturePlan,
     entity_ids: &[String],
     moment: DateTime<Utc>,
 ) -> Result<Vec<Asked>, InvalidField> {
+    check_values("entity_ids", entity_ids.len(), plan)?;
     let ids = parse_ids("entity_ids", entity_ids, |raw| check_id(plan.entity(), raw))?;
     Ok(ids.into_iter().map(|id| Asked { id, as_of: moment, known_at: moment }).collect())
 }
 
-fn expired(policy: v1::ExpiredPolicy) -> Option<ExpiredPolicy> {
-    match policy {
+fn expired(policy: i32) -> Result<Option<ExpiredPolicy>, InvalidField> {
+    Ok(match wire::known("expired", policy)? {
         v1::ExpiredPolicy::Unspecified => None,
         v1::ExpiredPolicy::Flag => Some(ExpiredPolicy::Flag),
         v1::ExpiredPolicy::Null => Some(ExpiredPolicy::Null),
         v1::ExpiredPolicy::Reject => Some(ExpiredPolicy::Reject),
-    }
+    })
 }
 
 fn selected(

@@ -19,7 +19,8 @@ use tonic::{Status, Streaming};
 
 use super::{
     FeatureStoreService, feature_wire,
-    features::{self, check_id, not_after, now, plan, selection},
+    features::{self, check_id, check_values, not_after, now, plan, selection},
+    stopping::until_stopped,
 };
 use crate::{Result, features::Declared};
 
@@ -47,7 +48,7 @@ pub(super) async fn join(
     service: &FeatureStoreService,
     mut requests: Streaming<v1::GetHistoricalFeaturesRequest>,
 ) -> Result<Rows, Status> {
-    let idle_limit = service.write_idle_limit;
+    let idle_limit = service.stream_idle_limit;
     let first = next(&mut requests, idle_limit).await?;
     let Some(Asks::Start(start)) = first else {
         return Err(status::invalid_field(&InvalidField::new("start", "is not what the stream begins with")));
@@ -71,7 +72,7 @@ pub(super) async fn join(
         Ok(rows.map(|rows| (rows, history)))
     });
     let stop = service.stop.clone();
-    Ok(Box::pin(stream::iter([header]).chain(rows).take_until(stop.cancelled_owned())))
+    Ok(Box::pin(until_stopped(stream::iter([header]).chain(rows), stop)))
 }
 
 impl History {
@@ -100,10 +101,11 @@ impl History {
     fn parse(&self, entities: Vec<v1::EntityMoment>) -> Result<Vec<Asked>, InvalidField> {
         if !(1..=MAX_ENTITIES).contains(&entities.len()) {
             let reason = format!("has {} entries, 1 to {MAX_ENTITIES} are allowed", entities.len());
-            return Err(InvalidField::new("entities", reason));
+            return Err(InvalidField::new("entities.entities", reason));
         }
+        check_values("entities.entities", entities.len(), &self.plan)?;
         let parse = |(place, entity): (usize, v1::EntityMoment)| {
-            let field = |name: &str| format!("entities[{place}].{name}");
+            let field = |name: &str| format!("entities.entities[{place}].{name}");
             let as_of = wire::moment(&field("as_of"), entity.as_of)?;
             not_after(&field("as_of"), as_of, self.horizon)?;
             let id = check_id(self.plan.entity(), &entity.entity_id)

@@ -8,6 +8,7 @@ mod read;
 mod refresh;
 mod reload;
 mod statistics;
+mod stopping;
 mod verify;
 mod write;
 
@@ -44,7 +45,7 @@ pub(crate) struct FeatureStoreService {
     pub(crate) sampler: Sampler,
     pub(crate) pseudonyms: Pseudonyms,
     /// How long a client that writes may be silent.
-    pub(crate) write_idle_limit: Duration,
+    pub(crate) stream_idle_limit: Duration,
     /// Once cancelled, streams end.
     pub(crate) stop: CancellationToken,
 }
@@ -164,14 +165,14 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         request: Request<v1::ExportCustomerRequest>,
     ) -> Result<Response<Self::ExportCustomerStream>, Status> {
-        Ok(Response::new(people::export(&self.store, &self.pseudonyms, request.into_inner()).await?))
+        Ok(Response::new(people::export(self, request.into_inner()).await?))
     }
 
     async fn erase_customer(
         &self,
         request: Request<v1::EraseCustomerRequest>,
     ) -> Result<Response<v1::EraseCustomerResponse>, Status> {
-        let receipt = people::erase(&self.store, &self.pseudonyms, request.into_inner()).await?;
+        let receipt = people::erase(self, request.into_inner()).await?;
         // They are erased; that this server forgets them in its next turn is no reason to say otherwise.
         let _ = self.horizon.advance().await;
         Ok(Response::new(receipt))
@@ -219,7 +220,7 @@ impl FeatureStoreService {
 
     /// Writes a stream of rows, after which what they say can be read.
     async fn write<I: Ingested>(&self, rows: Streaming<I::Message>) -> Result<v1::WriteSummary, Status> {
-        let summary = ingest::<I>(&self.store, rows, self.write_idle_limit).await?;
+        let summary = ingest::<I>(&self.store, rows, self.stream_idle_limit).await?;
         self.horizon.follow_write().await;
         Ok(summary)
     }

@@ -10,7 +10,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{optional_version, statistics};
+use super::{optional_version, statistics, stopping::until_stopped};
 use crate::{
     Result,
     refresh::{Entity, RefreshRequest, Refresher, Run, RunId, RunState, Scope},
@@ -39,7 +39,7 @@ pub(super) async fn start(
 
 fn wanted(request: &v1::StartRefreshRequest) -> Result<RefreshRequest> {
     let since = request.since.map(|since| wire::moment("since", Some(since))).transpose()?;
-    let scope = match request.scope() {
+    let scope = match wire::known("scope", request.scope)? {
         v1::RefreshScope::Unspecified | v1::RefreshScope::Full if since.is_some() => {
             return Err(InvalidField::new("since", "is only for REFRESH_SCOPE_CHANGES").into());
         }
@@ -52,7 +52,7 @@ fn wanted(request: &v1::StartRefreshRequest) -> Result<RefreshRequest> {
     Ok(RefreshRequest {
         version: optional_version(&request.model_version)?,
         scope,
-        only: match request.only() {
+        only: match wire::known("only", request.only)? {
             v1::EntityKind::Unspecified => None,
             v1::EntityKind::User => Some(Entity::User),
             v1::EntityKind::Product => Some(Entity::Product),
@@ -99,7 +99,7 @@ pub(super) async fn list(
 }
 
 /// Looks at the table, since the run may be another process's. Ends with a state that is not "running", or
-/// once `stop` is cancelled.
+/// with an error once `stop` is cancelled.
 pub(super) async fn watch(
     refresher: Refresher,
     request: v1::WatchRefreshRequest,
@@ -122,9 +122,8 @@ pub(super) async fn watch(
     });
     let states = stream::once(async { Ok(first) })
         .chain(later)
-        .and_then(move |run| with_breaches(judging.clone(), run))
-        .take_until(stop.cancelled_owned());
-    Ok(Box::pin(states))
+        .and_then(move |run| with_breaches(judging.clone(), run));
+    Ok(Box::pin(until_stopped(states, stop)))
 }
 
 /// The run, and if it has come to its end what of its features is not as expected.

@@ -3,20 +3,16 @@
 use std::{pin::Pin, time::Duration};
 
 use finrank_contracts::feature::v1;
-use finrank_serving::status;
 use finrank_store::Store;
 use futures::{Stream, stream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::FeatureStoreService;
+use super::{FeatureStoreService, stopping::stopped};
 use crate::{
     features::Horizon,
     ingest::{Written, write_next},
 };
-
-/// When to send what was not answered to a server that does not stop.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An answer for each message.
 pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<v1::WriteRowsResponse, Status>> + Send>>;
@@ -38,7 +34,7 @@ pub(super) fn rows(service: &FeatureStoreService, messages: Streaming<v1::WriteR
         messages,
         store: service.store.clone(),
         horizon: service.horizon.clone(),
-        idle_limit: service.write_idle_limit,
+        idle_limit: service.stream_idle_limit,
         stop: service.stop.clone(),
         seen: 0,
     };
@@ -55,8 +51,7 @@ impl Rows {
             written = reading => written?,
             // Whatever is being written is lost to nobody: it was not answered, and so is sent again.
             () = self.stop.cancelled() => {
-                let message = "the server stops; send again what was not answered";
-                return Err(status::unavailable("STOPPED", message, RETRY_AFTER));
+                return Err(stopped("send again what was not answered"));
             }
         }) else {
             return Ok(None);

@@ -18,20 +18,22 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     time::{self, Instant},
 };
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::Status;
 
 pub(crate) use self::announcements::{GENERATION_CHANNEL, listen};
 use self::{
     batch::{Batch, Next},
-    client::{Client, Ended},
+    client::Client,
     position::Position,
 };
-use crate::{FeatureStoreError, Result, WatchConfig, features::Horizon};
+use crate::{
+    FeatureStoreError, Result, WatchConfig,
+    client::{Ended, Taken},
+    features::Horizon,
+};
 
 /// The stream's steps.
-pub(crate) type Steps = ReceiverStream<Result<v1::WatchProductEmbeddingsResponse, Status>>;
+pub(crate) type Steps = Taken<v1::WatchProductEmbeddingsResponse>;
 
 /// Follows the catalogue for any number of clients.
 #[derive(Clone)]
@@ -92,8 +94,8 @@ impl Watcher {
         self.clients.spawn(async move {
             let stop = watcher.stop.clone();
             let followed = stop.run_until_cancelled(watcher.follow(version.as_ref(), held, &client)).await;
-            if let Some(Ended::Failed(error)) = followed {
-                client.fail(error).await;
+            if let Some(why) = followed {
+                client.end(why);
             }
         });
         Ok(steps)

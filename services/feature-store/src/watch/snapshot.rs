@@ -8,12 +8,12 @@ use prost::Message;
 use sqlx::PgConnection;
 
 use super::{
-    client::{Client, Ended},
+    client::Client,
     position::{Current, Position},
     product_rows::Products,
     token,
 };
-use crate::{FeatureStoreError, Result, embeddings::Generation};
+use crate::{FeatureStoreError, Result, client::Ended, embeddings::Generation};
 
 /// Products of one chunk at most.
 const CHUNK: i64 = 1000;

@@ -4,10 +4,10 @@ use finrank_contracts::feature::v1::{
     EntityMoment, ExpiredPolicy, FeatureHeader, FeatureRow, FeatureSelection, FeatureStatus, FeatureValue,
     GetFeaturesAsOfRequest, GetHistoricalFeaturesRequest, GetHistoricalFeaturesResponse,
     GetOnlineFeaturesRequest, GetOnlineFeaturesResponse, HistoricalEntities, HistoricalStart,
-    ListFeatureViewsRequest, WriteEventsRequest, feature_value::Value,
+    ListFeatureViewsRequest, StartRefreshRequest, WriteEventsRequest, feature_value::Value,
     get_historical_features_request::Step as Asks, get_historical_features_response::Step as Tells,
 };
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use prost_types::Timestamp;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -302,12 +302,85 @@ async fn a_bad_row_of_a_training_set_is_named() {
     };
 
     let good = ("u1", days_ago(1));
-    assert_eq!(refused(vec![vec![good, ("u1", days_ago(-1))]]).await, "entities[1].as_of");
-    assert_eq!(refused(vec![vec![("", days_ago(1))]]).await, "entities[0].entity_id");
-    assert_eq!(refused(vec![vec![good; 1001]]).await, "entities");
+    assert_eq!(refused(vec![vec![good, ("u1", days_ago(-1))]]).await, "entities.entities[1].as_of");
+    assert_eq!(refused(vec![vec![("", days_ago(1))]]).await, "entities.entities[0].entity_id");
+    assert_eq!(refused(vec![vec![good; 1001]]).await, "entities.entities");
     let requests = stream::iter([GetHistoricalFeaturesRequest { step: None }]);
     let status = store.client.get_historical_features(requests).await.unwrap_err();
     assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "step");
+}
+
+#[tokio::test]
+async fn a_training_set_that_a_stopping_server_cuts_off_does_not_end_as_a_whole_one() {
+    let mut store = FeatureStore::start().await;
+    let start = HistoricalStart { selection: Some(selection(&[INCOME])), known_at: None };
+    let start = GetHistoricalFeaturesRequest { step: Some(Asks::Start(start)) };
+    let requests = stream::iter([start]).chain(stream::pending());
+    let mut told = store.client.get_historical_features(requests).await.unwrap().into_inner();
+    told.message().await.unwrap().expect("a header");
+
+    store.begin_shutdown();
+    let end = told.message().await.unwrap_err();
+
+    assert_eq!(end.code(), Code::Unavailable, "{end:?}");
+    assert_eq!(end.get_details_error_info().unwrap().reason, "STOPPED");
+}
+
+#[tokio::test]
+async fn a_request_for_more_values_than_fit_into_an_answer_is_refused() {
+    let names: Vec<String> = (0..101).map(|n| format!("answer_{n}")).collect();
+    let features: String = names
+        .iter()
+        .map(|name| {
+            format!("[[view.feature]]\nname = \"{name}\"\ntype = \"number\"\ndescription = \"One.\"\n")
+        })
+        .collect();
+    let mut store = FeatureStore::start_defining(&format!(
+        r#"
+        version = 1
+        purpose = [{{ name = "marketing", description = "Offers." }}]
+
+        [[view]]
+        name = "survey"
+        entity = "customer"
+        source = "attributes"
+        ttl = "1day"
+        description = "What customers answered."
+        owner = "tests"
+        sensitivity = "personal"
+        purposes = ["marketing"]
+
+        {features}
+        "#
+    ))
+    .await;
+    let names: Vec<String> = names.iter().map(|name| format!("survey:{name}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let user_ids: Vec<String> = (0..1000).map(|n| format!("u{n}")).collect();
+    let user_ids: Vec<&str> = user_ids.iter().map(String::as_str).collect();
+
+    let whole = online(&mut store, &names[..100], &user_ids).await;
+    let too_much = online(&mut store, &names, &user_ids).await.unwrap_err();
+
+    assert!(whole.is_ok(), "{whole:?}");
+    assert_eq!(too_much.code(), Code::InvalidArgument);
+    assert!(too_much.message().contains("101000 values"), "{too_much}");
+}
+
+#[tokio::test]
+async fn an_enum_that_the_server_does_not_know_is_not_taken_for_the_default() {
+    let mut store = FeatureStore::start().await;
+    let field = |status: Status| status.get_details_bad_request().unwrap().field_violations.remove(0).field;
+
+    let selection = FeatureSelection { expired: 7, ..selection(&[INCOME]) };
+    let request = GetOnlineFeaturesRequest { selection: Some(selection), entity_ids: ids(&["u1"]) };
+    let policy = store.client.get_online_features(request).await.unwrap_err();
+    let scope = StartRefreshRequest { scope: 7, ..Default::default() };
+    let scope = store.start_requested_refresh(scope).await.unwrap_err();
+    let only = StartRefreshRequest { only: 7, ..Default::default() };
+    let only = store.start_requested_refresh(only).await.unwrap_err();
+
+    assert_eq!([policy, scope, only].map(field), ["selection.expired", "scope", "only"]);
 }
 
 #[tokio::test]

@@ -12,13 +12,15 @@ use finrank_store::{
     cluster::{self, ClusterConfig},
     scratch::ScratchDatabase,
 };
-use tokio::{sync::oneshot, task};
+use tokio::{sync::oneshot, task, time};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 use tonic_types::StatusExt;
+
+use crate::support::{FeatureStore, proxy::Proxy};
 
 #[tokio::test]
 async fn says_that_postgres_is_down_and_serves_again_when_it_is_back() {
@@ -51,6 +53,21 @@ async fn says_that_postgres_is_down_and_serves_again_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn says_that_postgres_does_not_answer_though_its_connections_are_open() {
+    let database = ScratchDatabase::create().await;
+    let proxy = Proxy::start(database.store.url()).await;
+    let config = DatabaseConfig { url: proxy.url.clone(), ..DatabaseConfig::default() };
+    let through = Store::connect(&config).await.unwrap();
+    let store = FeatureStore::start_connected(database, through).await;
+    become_healthy(&store.channel, ServingStatus::Serving).await;
+
+    proxy.be_silent(true);
+    become_healthy(&store.channel, ServingStatus::NotServing).await;
+    proxy.be_silent(false);
+    become_healthy(&store.channel, ServingStatus::Serving).await;
+}
+
+#[tokio::test]
 async fn says_that_its_port_is_taken() {
     let database = ScratchDatabase::create().await;
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -74,7 +91,10 @@ async fn become_healthy(channel: &Channel, wanted: ServingStatus) {
     let mut health = HealthClient::new(channel.clone());
     let request = HealthCheckRequest { service: "finrank.feature.v1.FeatureStoreService".to_owned() };
     let mut states = health.watch(request).await.unwrap().into_inner();
-    while states.message().await.unwrap().expect("health is watched for ever").status() != wanted {}
+    let waiting = async {
+        while states.message().await.unwrap().expect("health is watched for ever").status() != wanted {}
+    };
+    time::timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("never {wanted:?}"));
 }
 
 /// A cluster of one's own, to be stopped.

@@ -51,7 +51,7 @@ fn config(models: &Path) -> FeatureStoreConfig {
     config.refresh.partition_rows = NonZeroU32::new(10).unwrap();
     config.refresh.workers = NonZeroU32::new(1).unwrap();
     config.watch.heartbeat = Duration::from_millis(200);
-    config.write_idle_limit = Duration::from_secs(2);
+    config.stream_idle_limit = Duration::from_secs(2);
     // What refreshes do is seen where nothing else computes.
     config.live.enabled = false;
     config

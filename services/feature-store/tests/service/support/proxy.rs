@@ -1,4 +1,4 @@
-//! Postgres behind somebody who writes down what is said to it.
+//! Postgres behind somebody who writes down what is said to it, and can keep back what it answers.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +8,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
 };
 
 /// A message to Postgres, of the few that matter here.
@@ -32,6 +33,7 @@ pub(crate) struct Proxy {
     /// Where a database is reached through it.
     pub(crate) url: String,
     connections: Arc<Mutex<Vec<Heard>>>,
+    silent: watch::Sender<bool>,
 }
 
 impl Proxy {
@@ -43,23 +45,46 @@ impl Proxy {
         let url = format!("{login}@{}/{database}", listener.local_addr().unwrap());
         let connections = Arc::new(Mutex::new(Vec::new()));
         let (server, opened) = (server.to_owned(), connections.clone());
+        let (silent, silence) = watch::channel(false);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let said = Heard::default();
                 opened.lock().unwrap().push(said.clone());
                 let (to_client, to_server) = (client, TcpStream::connect(&server).await.unwrap());
-                let (from_client, mut to_client) = to_client.into_split();
-                let (mut from_server, to_server) = to_server.into_split();
-                tokio::spawn(async move { io::copy(&mut from_server, &mut to_client).await });
+                let (from_client, to_client) = to_client.into_split();
+                let (from_server, to_server) = to_server.into_split();
+                tokio::spawn(answer(from_server, to_client, silence.clone()));
                 tokio::spawn(pass_on(from_client, to_server, said));
             }
         });
-        Self { url, connections }
+        Self { url, connections, silent }
+    }
+
+    /// Keeps back what is answered, as a machine does that has gone without a word; or passes it on again.
+    pub(crate) fn be_silent(&self, silent: bool) {
+        self.silent.send_replace(silent);
     }
 
     /// What was said on each connection, in order.
     pub(crate) fn said(&self) -> Vec<Vec<Said>> {
         self.connections.lock().unwrap().iter().map(|said| said.lock().unwrap().clone()).collect()
+    }
+}
+
+async fn answer(
+    mut server: OwnedReadHalf,
+    mut client: OwnedWriteHalf,
+    mut silence: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut bytes = vec![0; 1 << 16];
+    loop {
+        let read = server.read(&mut bytes).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        if silence.wait_for(|silent| !silent).await.is_ok() {
+            client.write_all(&bytes[..read]).await?;
+        }
     }
 }
 
