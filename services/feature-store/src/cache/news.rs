@@ -81,6 +81,19 @@ impl News {
                            select product_id from product_statements where known_at >= $1 and known_at < $2
                            union
                            select product_id from event_statements where known_at >= $1 and known_at < $2
+                           union
+                           -- A correction may name another product than what it corrects; looked up one by one, for
+                           -- there may be years of events.
+                           select corrected.product_id
+                           from event_statements correction
+                           cross join lateral (
+                               select product_id from event_statements
+                               where user_id = correction.user_id and event_id = correction.event_id
+                                 and revision < correction.revision
+                               offset 0
+                           ) as corrected
+                           where correction.revision > 0
+                             and correction.known_at >= $1 and correction.known_at < $2
                            limit $3
                        ) as "products!",
                        case when live.moments = $4 then '{}' else array(

@@ -59,11 +59,14 @@ description = "What customers do with a product."
 owner = "tests"
 sensitivity = "internal"
 purposes = ["marketing"]
-feature = [{ name = "lately", aggregate = "count", window = "500ms", description = "Just now." }]
+feature = [
+    { name = "lately", aggregate = "count", window = "500ms", description = "Just now." },
+    { name = "ever", aggregate = "count", description = "In all." },
+]
 "#;
 
 const OF_CUSTOMERS: &[&str] = &["profile:income", "activity:lately", "activity:ever"];
-const OF_PRODUCTS: &[&str] = &["demand:lately"];
+const OF_PRODUCTS: &[&str] = &["demand:lately", "demand:ever"];
 
 fn selection(features: &[&str]) -> Option<FeatureSelection> {
     Some(FeatureSelection {
@@ -138,19 +141,33 @@ async fn every_answer_is_given_again_bit_for_bit_while_two_servers_write() {
     let writers = [store.client.clone(), store.second_server().await];
     let readers = writers.clone();
     let users = ["u0", "u1", "u2", "u3"];
+    let products = ["p0", "p1"];
 
     let write = async |(seed, mut client): (u64, FeatureStoreServiceClient<Channel>)| {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut written: Vec<Event> = Vec::new();
         for number in 0..150 {
             let user_id = users[random.random_range(0..users.len())];
+            let product_id = products[random.random_range(0..products.len())];
             // Some come late, some ahead of their time.
             let event_time = from_now(random.random_range(-600..300));
             if random.random_bool(0.3) {
                 let customers = vec![income(user_id, f64::from(number), event_time)];
                 client.write_customers(stream::iter([WriteCustomersRequest { customers }])).await.unwrap();
             } else {
-                let event = event_message(&format!("{seed}-{number}"), user_id, "p0", EventKind::Viewed, 0);
-                let events = vec![Event { event_time: Some(event_time), ..event }];
+                let event =
+                    event_message(&format!("{seed}-{number}"), user_id, product_id, EventKind::Viewed, 0);
+                let event = match written.len() {
+                    // A correction, which may name the other product.
+                    count if count > 0 && random.random_bool(0.3) => {
+                        let event = written.swap_remove(random.random_range(0..count));
+                        let (product_id, revision) = (product_id.to_owned(), event.revision + 1);
+                        Event { product_id, revision, retracted: random.random_bool(0.2), ..event }
+                    }
+                    _ => Event { event_time: Some(event_time), ..event },
+                };
+                written.push(event.clone());
+                let events = vec![event];
                 client.write_events(stream::iter([WriteEventsRequest { events }])).await.unwrap();
             }
         }
@@ -159,7 +176,7 @@ async fn every_answer_is_given_again_bit_for_bit_while_two_servers_write() {
         let mut answers = Vec::new();
         for _ in 0..200 {
             answers.push((OF_CUSTOMERS, online(&mut client, OF_CUSTOMERS, &users).await));
-            answers.push((OF_PRODUCTS, online(&mut client, OF_PRODUCTS, &["p0"]).await));
+            answers.push((OF_PRODUCTS, online(&mut client, OF_PRODUCTS, &products).await));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         answers
@@ -183,6 +200,26 @@ async fn every_answer_is_given_again_bit_for_bit_while_two_servers_write() {
         assert_eq!(again.rows, answer.rows);
     }
     assert!(seen.len() > 20, "values change all the while");
+}
+
+#[tokio::test]
+async fn a_correction_that_names_another_product_changes_both() {
+    let mut store = FeatureStore::start_defining(DEFINITIONS).await;
+    let viewed = |product_id, revision| Event {
+        revision,
+        ..event_message("e1", "u0", product_id, EventKind::Viewed, 0)
+    };
+    store.write_events(vec![viewed("p0", 0)]).await;
+    // A reading is kept unless the horizon moves just then.
+    for _ in 0..5 {
+        online(&mut store.client, OF_PRODUCTS, &["p0", "p1"]).await;
+    }
+
+    store.write_events(vec![viewed("p1", 1)]).await;
+
+    let rows = online(&mut store.client, OF_PRODUCTS, &["p0", "p1"]).await.rows;
+    let statuses: Vec<_> = rows.iter().map(|row| row.values[1].status()).collect();
+    assert_eq!(statuses, [FeatureStatus::NotFound, FeatureStatus::Present]);
 }
 
 #[tokio::test]
