@@ -149,7 +149,8 @@ fn attributes(reading: Reading, recipes: &Recipes) -> String {
            and not exists (
                select from {statements} higher
                where higher.{key} = stated.{key} and higher.event_time = stated.event_time
-                 and higher.revision > stated.revision and higher.revision > 0
+                 and (higher.pushed, higher.revision) > (stated.pushed, stated.revision)
+                 and (higher.pushed > 0 or higher.revision > 0)
                  and higher.known_at < {known_at}
            )"
     );

@@ -27,7 +27,7 @@ struct Target {
     copy: &'static str,
     types: &'static [Type],
     merge: &'static str,
-    /// Empties the staging table; before that, lets rows that came late shine through what was pushed under a later time.
+    /// Empties the staging table; before that, lets rows shine through what was pushed under their time or a later one.
     finish: &'static str,
 }
 
@@ -41,9 +41,9 @@ const CUSTOMERS: Target = Target {
             select user_id, attributes, event_time, revision, retracted
             from staged_customers
             order by user_id collate \"C\", event_time, revision, place
-            on conflict (user_id, event_time, revision) do nothing",
+            on conflict (user_id, event_time, pushed, revision) do nothing",
     finish: "select carry_over_customers(array_agg(user_id), array_agg(event_time)) from staged_customers
-             where exists (select from customer_statements where stated is not null);
+             where exists (select from customer_statements where pushed > 0);
              truncate staged_customers",
 };
 
@@ -74,9 +74,9 @@ const PRODUCTS: Target = Target {
                    revision, retracted
             from staged_products
             order by product_id collate \"C\", event_time, revision, place
-            on conflict (product_id, event_time, revision) do nothing",
+            on conflict (product_id, event_time, pushed, revision) do nothing",
     finish: "select carry_over_products(array_agg(product_id), array_agg(event_time)) from staged_products
-             where exists (select from product_statements where stated is not null);
+             where exists (select from product_statements where pushed > 0);
              truncate staged_products",
 };
 

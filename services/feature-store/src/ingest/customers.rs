@@ -26,8 +26,8 @@ impl Ingested for Customer {
         Ok(Statement { about: wire::customer(row)?, revision })
     }
 
-    /// Rows are written in the order of their keys, so that two streams cannot wait for each other. What came late then
-    /// shines through later overlays.
+    /// Rows are written in the order of their keys, so that two streams cannot wait for each other. They then shine
+    /// through what was pushed under their times and later ones.
     async fn write(store: &Store, rows: &[Statement<Self>]) -> Result<Vec<usize>, sqlx::Error> {
         let user_ids: Vec<&str> = rows.iter().map(|row| row.about.user_id.as_str()).collect();
         let attributes: Vec<Json<&Attributes>> = rows.iter().map(|row| Json(&row.about.attributes)).collect();
@@ -47,7 +47,7 @@ impl Ingested for Customer {
                  select user_id, attributes, event_time, revision, retracted
                  from incoming
                  order by user_id collate "C", event_time, revision, place
-                 on conflict (user_id, event_time, revision) do nothing
+                 on conflict (user_id, event_time, pushed, revision) do nothing
                  returning user_id, event_time, revision
              )
              select min(place) as "place!" from written join incoming using (user_id, event_time, revision)

@@ -1,7 +1,7 @@
 //! Statements that state some attributes only: all others stay as they are believed at that time.
 //!
-//! The statement holds both and names its own, and whatever is stated later under it, late as it may come, shines
-//! through it; see the migration that makes `stated`.
+//! The statement holds both and names its own, and whatever is stated under it, late as it may come, shines through it;
+//! see the migrations that make `stated` and `pushed`.
 
 use std::collections::BTreeMap;
 
@@ -34,14 +34,14 @@ pub(crate) enum Whose {
 struct Believed {
     event_time: DateTime<Utc>,
     attributes: Json<Attributes>,
-    /// What of it was stated; all, if absent.
+    /// What of it was pushed, if it was.
     stated: Option<Vec<String>>,
 }
 
 /// The statement that makes an overlay true.
 struct Overlaid {
     attributes: Attributes,
-    stated: Option<Vec<String>>,
+    stated: Vec<String>,
 }
 
 /// Writes an overlay. The same one again changes nothing; of two that state one attribute at one time the later to
@@ -51,28 +51,24 @@ struct Overlaid {
 /// When there was no such product at that time, since attributes alone are none; when the entity would have too many
 /// attributes; when Postgres does not answer.
 pub(crate) async fn overlay(store: &Store, overlay: &Overlay) -> Result<()> {
-    loop {
-        let mut transaction = store.pool().begin().await?;
-        take_turn(&mut transaction, &overlay.whose).await?;
-        let base = believed(&mut transaction, overlay).await?;
-        if base.is_none()
-            && let Whose::Product(product_id) = &overlay.whose
-        {
-            let (product_id, moment) = (product_id.clone(), overlay.event_time);
-            return Err(FeatureStoreError::ProductNotFound { product_id, moment });
-        }
-        if let Some(overlaid) = overlay.over(base.as_ref())? {
-            // Whoever does not take turns has written a statement of this name meanwhile, which is to be seen first.
-            if !insert(&mut transaction, overlay, base.as_ref(), &overlaid).await? {
-                continue;
-            }
-            carry_over(&mut *transaction, &overlay.whose, overlay.event_time).await?;
-        }
-        transaction.commit().await?;
-        // What is older and was committed meanwhile shines through this one, too.
-        let before = overlay.event_time - TimeDelta::microseconds(1);
-        return carry_over(store.pool(), &overlay.whose, before).await;
+    let mut transaction = store.pool().begin().await?;
+    // Takes the entity's turn, and lets all that is committed shine through what was pushed before.
+    carry_over(&mut *transaction, &overlay.whose, overlay.event_time).await?;
+    let base = believed(&mut transaction, overlay).await?;
+    if base.is_none()
+        && let Whose::Product(product_id) = &overlay.whose
+    {
+        let (product_id, moment) = (product_id.clone(), overlay.event_time);
+        return Err(FeatureStoreError::ProductNotFound { product_id, moment });
     }
+    if let Some(overlaid) = overlay.over(base.as_ref())? {
+        insert(&mut transaction, overlay, base.as_ref(), &overlaid).await?;
+        let after = overlay.event_time + TimeDelta::microseconds(1);
+        carry_over(&mut *transaction, &overlay.whose, after).await?;
+    }
+    transaction.commit().await?;
+    // Whoever does not take turns has perhaps committed a statement meanwhile, which shines through this one, too.
+    carry_over(store.pool(), &overlay.whose, overlay.event_time).await
 }
 
 impl Overlay {
@@ -88,40 +84,17 @@ impl Overlay {
         }
         let merged = merged.into_iter().map(|(name, value)| (name.to_string(), value.clone()));
         let attributes = Attributes::new(merged)?;
-        let own = self.attributes.keys().map(AttributeName::to_string);
+        // What was pushed at the same time is stated along with it.
         let same_time = base.filter(|base| base.event_time == self.event_time);
-        let stated = match same_time.map(|base| &base.stated) {
-            None => Some(own.collect()),
-            Some(None) => None,
-            Some(Some(stated)) => {
-                let mut all: Vec<String> = stated.iter().cloned().chain(own).collect();
-                all.sort_unstable();
-                all.dedup();
-                Some(all)
-            }
-        };
-        let says_it = same_time.is_some_and(|base| base.attributes.0 == attributes && base.stated == stated);
+        let before = same_time.and_then(|base| base.stated.as_ref());
+        let own = self.attributes.keys().map(AttributeName::to_string);
+        let mut stated: Vec<String> = before.into_iter().flatten().cloned().chain(own).collect();
+        stated.sort_unstable();
+        stated.dedup();
+        let says_it = same_time
+            .is_some_and(|base| base.attributes.0 == attributes && base.stated.as_ref() == Some(&stated));
         Ok((!says_it).then_some(Overlaid { attributes, stated }))
     }
-}
-
-impl Whose {
-    fn id(&self) -> &str {
-        match self {
-            Self::Customer(user_id) => user_id.as_str(),
-            Self::Product(product_id) => product_id.as_str(),
-        }
-    }
-}
-
-/// Waits until no other overlay of the entity is being written.
-async fn take_turn(transaction: &mut Transaction<'static, Postgres>, whose: &Whose) -> Result<()> {
-    let entity = match whose {
-        Whose::Customer(_) => "customer",
-        Whose::Product(_) => "product",
-    };
-    sqlx::query!("select take_turn($1, $2)", entity, whose.id()).execute(&mut **transaction).await?;
-    Ok(())
 }
 
 /// What is believed of the entity at the overlay's time.
@@ -139,7 +112,8 @@ async fn believed(
                      and not exists (
                          select from customer_statements higher
                          where higher.user_id = base.user_id and higher.event_time = base.event_time
-                           and higher.revision > base.revision and higher.revision > 0
+                           and (higher.pushed, higher.revision) > (base.pushed, base.revision)
+                           and (higher.pushed > 0 or higher.revision > 0)
                      )
                    order by event_time desc
                    limit 1"#,
@@ -158,7 +132,8 @@ async fn believed(
                      and not exists (
                          select from product_statements higher
                          where higher.product_id = base.product_id and higher.event_time = base.event_time
-                           and higher.revision > base.revision and higher.revision > 0
+                           and (higher.pushed, higher.revision) > (base.pushed, base.revision)
+                           and (higher.pushed > 0 or higher.revision > 0)
                      )
                    order by event_time desc
                    limit 1"#,
@@ -172,26 +147,24 @@ async fn believed(
     Ok(found?)
 }
 
-/// States it, under a higher revision than what was stated at that time before; of a product with everything else
-/// that its base says. False if another statement has taken that revision.
+/// States it over what was pushed at that time before; of a product with everything else that its base says.
 async fn insert(
     transaction: &mut Transaction<'static, Postgres>,
     overlay: &Overlay,
     base: Option<&Believed>,
     overlaid: &Overlaid,
-) -> Result<bool> {
+) -> Result<()> {
     let Overlaid { attributes, stated } = overlaid;
     let inserted = match &overlay.whose {
         Whose::Customer(user_id) => {
             sqlx::query!(
-                "insert into customer_statements (user_id, event_time, attributes, stated, revision)
-                 select $1, $2, $3, $4, coalesce(max(revision) + 1, 0)
-                 from customer_statements where user_id = $1 and event_time = $2
-                 on conflict (user_id, event_time, revision) do nothing",
+                "insert into customer_statements (user_id, event_time, attributes, stated, pushed)
+                 select $1, $2, $3, $4, coalesce(max(pushed), 0) + 1
+                 from customer_statements where user_id = $1 and event_time = $2",
                 user_id.as_str(),
                 overlay.event_time,
                 Json(attributes) as _,
-                stated.as_deref(),
+                stated.as_slice(),
             )
             .execute(&mut **transaction)
             .await
@@ -199,31 +172,31 @@ async fn insert(
         Whose::Product(product_id) => {
             sqlx::query!(
                 "insert into product_statements
-                     (product_id, event_time, attributes, stated, revision, product_class, name, description, issuer,
+                     (product_id, event_time, attributes, stated, pushed, product_class, name, description, issuer,
                       risk_grade, status)
                  select $1, $2, $3, $4,
-                        (select coalesce(max(revision) + 1, 0) from product_statements
+                        (select coalesce(max(pushed), 0) + 1 from product_statements
                          where product_id = $1 and event_time = $2),
                         product_class, name, description, issuer, risk_grade, status
                  from product_statements
                  where product_id = $1 and event_time = $5
-                 order by revision desc
-                 limit 1
-                 on conflict (product_id, event_time, revision) do nothing",
+                 order by pushed desc, revision desc
+                 limit 1",
                 product_id.as_str(),
                 overlay.event_time,
                 Json(attributes) as _,
-                stated.as_deref(),
+                stated.as_slice(),
                 base.map(|base| base.event_time),
             )
             .execute(&mut **transaction)
             .await
         }
     };
-    Ok(inserted?.rows_affected() > 0)
+    inserted?;
+    Ok(())
 }
 
-/// Lets what is believed at a moment shine through the overlays after it.
+/// Takes the entity's turn, and lets what was stated whole shine through what was pushed from a moment on.
 async fn carry_over<'e>(
     executor: impl sqlx::Executor<'e, Database = Postgres>,
     whose: &Whose,

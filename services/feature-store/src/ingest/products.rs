@@ -53,7 +53,7 @@ impl Ingested for Product {
                         attributes, event_time, revision, retracted
                  from incoming
                  order by product_id collate "C", event_time, revision, place
-                 on conflict (product_id, event_time, revision) do nothing
+                 on conflict (product_id, event_time, pushed, revision) do nothing
                  returning product_id, event_time, revision
              )
              select min(place) as "place!" from written join incoming using (product_id, event_time, revision)

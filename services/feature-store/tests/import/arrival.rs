@@ -108,21 +108,11 @@ fn the_first_of_two_events_with_one_id_counts() {
 #[test]
 fn files_that_came_late_shine_through_what_was_pushed_meanwhile() {
     let place = Place::new();
-    place.texts(
-        "insert into customer_statements (user_id, attributes, event_time, stated)
-         values ('u', '{\"savings\": 2}', '2026-01-02', '{savings}')
-         returning user_id",
-    );
-    place.texts(
-        "insert into product_statements
-             (product_id, product_class, name, description, issuer, status, attributes, event_time, stated)
-         values ('p', 'loan', 'Car loan', '', '', 'active', '{\"rate\": 2}', '2026-01-02', '{rate}')
-         returning product_id",
-    );
+    pushed(&place);
     let late_customer = place.file("customers.csv", "user_id,event_time,income,savings\nu,2026-01-01,10,1\n");
     let late_product = place.file(
         "products.csv",
-        "product_id,event_time,product_class,name,fee,rate\np,2026-01-01,loan,Loan,10,1\n",
+        "product_id,event_time,product_class,name,status,fee,rate\np,2026-01-01,loan,Loan,withdrawn,10,1\n",
     );
 
     place.import(&customers(&late_customer)).unwrap();
@@ -131,5 +121,49 @@ fn files_that_came_late_shine_through_what_was_pushed_meanwhile() {
     let believed = |table: &str| place.texts(&format!("select attributes::text from {table}"));
     assert_eq!(believed("customers"), [r#"{"income": 10.0, "savings": 2}"#]);
     assert_eq!(believed("products"), [r#"{"fee": 10.0, "rate": 2}"#]);
-    assert_eq!(place.texts("select name from products"), ["Car loan"]);
+    assert_eq!(place.texts("select name || ' ' || status from products"), ["Loan withdrawn"]);
+}
+
+#[test]
+fn files_of_the_very_time_of_what_was_pushed_and_their_corrections_are_no_duplicates() {
+    let place = Place::new();
+    pushed(&place);
+    let header = "user_id,event_time,revision,retracted,income,savings";
+    let customer = |rows: &str| place.file("customers.csv", format!("{header}\n{rows}"));
+    let header = "product_id,event_time,revision,retracted,product_class,name,fee,rate";
+    let product = |rows: &str| place.file("products.csv", format!("{header}\n{rows}"));
+    let believed = || {
+        let customers = place.texts("select attributes::text from customers");
+        [customers, place.texts("select name || ' ' || attributes::text from products")].concat()
+    };
+    let import = |customer_rows: &str, product_rows: &str| {
+        let customers = place.import(&customers(&customer(customer_rows))).unwrap().customers;
+        let products = place.import(&products(&product(product_rows))).unwrap().products;
+        (customers.accepted, products.accepted)
+    };
+
+    let first = import("u,2026-01-02,0,,10,1\n", "p,2026-01-02,0,,loan,Loan,10,1\n");
+    assert_eq!(first, (1, 1));
+    assert_eq!(believed(), [r#"{"income": 10.0, "savings": 2}"#, r#"Loan {"fee": 10.0, "rate": 2}"#]);
+    let corrected = import("u,2026-01-02,1,,20,1\n", "p,2026-01-02,1,,loan,Credit,20,1\n");
+    assert_eq!(corrected, (1, 1));
+    assert_eq!(believed(), [r#"{"income": 20.0, "savings": 2}"#, r#"Credit {"fee": 20.0, "rate": 2}"#]);
+    let taken_back = import("u,2026-01-02,2,true,20,1\n", "p,2026-01-02,2,true,loan,Credit,20,1\n");
+    assert_eq!(taken_back, (1, 1));
+    assert_eq!(believed(), [r#"{"savings": 2}"#], "attributes alone are no product");
+}
+
+/// A customer's savings and a product's rate, pushed.
+fn pushed(place: &Place) {
+    place.texts(
+        "insert into customer_statements (user_id, attributes, event_time, stated, pushed)
+         values ('u', '{\"savings\": 2}', '2026-01-02', '{savings}', 1)
+         returning user_id",
+    );
+    place.texts(
+        "insert into product_statements
+             (product_id, product_class, name, description, issuer, status, attributes, event_time, stated, pushed)
+         values ('p', 'loan', 'Car loan', '', '', 'active', '{\"rate\": 2}', '2026-01-02', '{rate}', 1)
+         returning product_id",
+    );
 }

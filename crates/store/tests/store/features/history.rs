@@ -14,8 +14,8 @@ use super::{nothing, present};
 /// All that was ever stated. Times are seconds since 1970.
 #[derive(Clone, Debug)]
 pub(super) struct History {
-    /// By customer, event time and revision.
-    customers: BTreeMap<(u8, i64, i32), CustomerStatement>,
+    /// By customer, event time, number among what was pushed, and revision.
+    customers: BTreeMap<(u8, i64, i32, i32), CustomerStatement>,
     /// By customer, event and revision.
     events: BTreeMap<(u8, u8, i32), EventStatement>,
 }
@@ -57,7 +57,7 @@ pub(super) fn histories() -> impl Strategy<Value = History> {
             quantity,
             euros,
         });
-    let customers = btree_map((0..2_u8, 0..5_i64, 0..3_i32), customer, 0..10);
+    let customers = btree_map((0..2_u8, 0..5_i64, 0..2_i32, 0..3_i32), customer, 0..10);
     let events = btree_map((0..2_u8, 0..6_u8, 0..3_i32), event, 0..16);
     (customers, events).prop_map(|(mut customers, mut events)| {
         for (&(.., revision), statement) in &mut customers {
@@ -72,13 +72,14 @@ pub(super) fn histories() -> impl Strategy<Value = History> {
 
 impl History {
     pub(super) async fn write(&self, store: &Store) {
-        for (&(user, event_time, revision), statement) in &self.customers {
+        for (&(user, event_time, pushed, revision), statement) in &self.customers {
             let attributes = statement
                 .income
                 .map_or_else(|| "{}".to_owned(), |income| format!(r#"{{"income": {income}}}"#));
             sqlx::query(
-                "insert into customer_statements (user_id, event_time, revision, retracted, known_at, attributes)
-                 values ($1, $2, $3, $4, $5, $6::jsonb)",
+                "insert into customer_statements
+                     (user_id, event_time, revision, retracted, known_at, attributes, pushed, stated)
+                 values ($1, $2, $3, $4, $5, $6::jsonb, $7, case when $7 > 0 then '{income}'::text[] end)",
             )
             .bind(format!("u{user}"))
             .bind(at(event_time))
@@ -86,6 +87,7 @@ impl History {
             .bind(statement.retracted)
             .bind(at(statement.known_at))
             .bind(attributes)
+            .bind(pushed)
             .execute(store.pool())
             .await
             .unwrap();
@@ -160,12 +162,12 @@ impl History {
     /// Of the latest standing statement; flagged when older than 3 seconds.
     fn income(&self, asked: &Asked) -> FeatureValue {
         let mut standing: BTreeMap<i64, &CustomerStatement> = BTreeMap::new();
-        for (&(user, event_time, _), statement) in &self.customers {
+        for (&(user, event_time, ..), statement) in &self.customers {
             let counts = format!("u{user}") == asked.id
                 && at(event_time) <= asked.as_of
                 && at(statement.known_at) < asked.known_at;
             if counts {
-                // In the order of revisions, so that the highest is what stays.
+                // In the order in which they count, so that the highest is what stays.
                 standing.insert(event_time, statement);
             }
         }
