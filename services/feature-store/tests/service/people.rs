@@ -2,17 +2,21 @@
 
 use finrank_contracts::{
     common::v1::{Customer, EventKind},
+    feast::server::{PushRequest, grpc_feature_server_client::GrpcFeatureServerClient},
     feature::v1::{
         EmbeddingResult, EmbeddingStatus, EntityKind, EraseCustomerRequest, EraseCustomerResponse,
-        ExportCustomerRequest, RefreshState, export_customer_response::Item,
+        ExportCustomerRequest, RefreshState, WriteCustomersRequest, export_customer_response::Item,
     },
 };
-use tonic::{Code, Status};
+use futures::stream;
+use sqlx::{Postgres, Transaction};
+use tokio::task::JoinHandle;
+use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 
 use crate::support::{
     FeatureStore,
-    samples::{customer_message, event_message, user},
+    samples::{at, customer_message, event_message, income, user},
 };
 
 async fn export(store: &mut FeatureStore, user_id: &str) -> Result<Vec<Item>, Status> {
@@ -112,6 +116,115 @@ async fn erases_a_customer_from_every_table_and_tells_how_much() {
         assert_eq!(refusal.code(), Code::NotFound);
         assert_eq!(refusal.get_details_error_info().unwrap().reason, "USER_NOT_FOUND");
     }
+}
+
+#[tokio::test]
+async fn what_was_believed_of_an_erased_customer_does_not_come_back_with_a_push_under_way() {
+    let mut store = FeatureStore::start().await;
+    store.write_customers(vec![income("u0099", 10.0, at(100), 0)]).await;
+    let gate = close_gate_for_pushes(&store).await;
+    let pushing = tokio::spawn(SaidOf { user_id: "u0099", seconds: 200 }.push(store.channel.clone()));
+    until_someone_waits_at_the_gate_for_pushes(&store).await;
+
+    erase_while(&store, "u0099", gate, pushing).await;
+
+    assert_eq!(tables_that_name(&store, "u0099").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_was_pushed_of_an_erased_customer_does_not_come_back_with_what_shines_through_it() {
+    let mut store = FeatureStore::start().await;
+    SaidOf { user_id: "u0099", seconds: 200 }.push(store.channel.clone()).await;
+    let gate = close_gate_for_pushes(&store).await;
+    let late = WriteCustomersRequest { customers: vec![income("u0099", 10.0, at(100), 0)] };
+    let mut client = store.client.clone();
+    let writing = tokio::spawn(async move {
+        client.write_customers(stream::iter([late])).await.unwrap();
+    });
+    until_someone_waits_at_the_gate_for_pushes(&store).await;
+
+    erase_while(&store, "u0099", gate, writing).await;
+
+    assert_eq!(tables_that_name(&store, "u0099").await, Vec::<String>::new());
+}
+
+/// A push of somebody's savings.
+struct SaidOf {
+    user_id: &'static str,
+    seconds: i64,
+}
+
+impl SaidOf {
+    async fn push(self, channel: Channel) {
+        let features = [
+            ("user_id", self.user_id.to_owned()),
+            ("event_timestamp", chrono::DateTime::from_timestamp(self.seconds, 0).unwrap().to_rfc3339()),
+            ("savings", "1".to_owned()),
+        ];
+        let row = PushRequest {
+            features: features.map(|(name, text)| (name.to_owned(), text)).into(),
+            stream_feature_view: "customer_profile".to_owned(),
+            to: "online".to_owned(),
+            ..PushRequest::default()
+        };
+        GrpcFeatureServerClient::new(channel).push(row).await.unwrap();
+    }
+}
+
+/// Keeps pushed statements of customers from being inserted, though their writers have read what they rest on, until it
+/// is dropped.
+async fn close_gate_for_pushes(store: &FeatureStore) -> Transaction<'static, Postgres> {
+    store
+        .execute(
+            "create function wait_at_the_gate() returns trigger language plpgsql as
+             $$ begin perform pg_advisory_xact_lock_shared(42); return new; end $$;
+             create trigger gate before insert on customer_statements for each row
+             when (new.stated is not null) execute function wait_at_the_gate()",
+        )
+        .await;
+    let mut gate = store.database.store.pool().begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(42)").execute(&mut *gate).await.unwrap();
+    gate
+}
+
+async fn until_someone_waits_at_the_gate_for_pushes(store: &FeatureStore) {
+    until_someone_waits_for(store, "classid = 0 and objid = 42").await;
+}
+
+/// Waits until someone waits for an advisory lock of this database.
+async fn until_someone_waits_for(store: &FeatureStore, lock: &str) {
+    let waits = format!(
+        "select count(*) from pg_locks
+         where locktype = 'advisory' and not granted and {lock}
+           and database = (select oid from pg_database where datname = current_database())"
+    );
+    while store.count(&waits).await == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Erases a customer while someone waits at the gate, which opens once the erasure is over or waits itself.
+async fn erase_while(
+    store: &FeatureStore,
+    user_id: &'static str,
+    gate: Transaction<'static, Postgres>,
+    waiting: JoinHandle<()>,
+) {
+    let mut client = store.client.clone();
+    let mut erasing = tokio::spawn(async move {
+        client.erase_customer(EraseCustomerRequest { user_id: user_id.to_owned() }).await
+    });
+    let erased = tokio::select! {
+        erased = &mut erasing => Some(erased),
+        // The lock of whoever erases.
+        () = until_someone_waits_for(store, "classid = 1718185586 and objid = 1701994867") => None,
+    };
+    gate.commit().await.unwrap();
+    waiting.await.unwrap();
+    match erased {
+        Some(erased) => erased.unwrap().unwrap(),
+        None => erasing.await.unwrap().unwrap(),
+    };
 }
 
 #[tokio::test]
