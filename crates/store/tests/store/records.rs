@@ -53,8 +53,8 @@ fn histories() -> impl Strategy<Value = History> {
 }
 
 impl History {
-    /// Who holds what, by going through the events one by one: a later time counts, and of equal times what was
-    /// stored later.
+    /// Who holds what, by going through the events one by one: a later time counts, and what is acquired and closed at
+    /// one time is closed.
     fn records(&self) -> Vec<UserRecord> {
         let mut latest: BTreeMap<(&str, &str), &Happened> = BTreeMap::new();
         for event in &self.events {
@@ -62,7 +62,8 @@ impl History {
                 continue;
             }
             let known = latest.entry((event.user, event.product)).or_insert(event);
-            if event.minute >= known.minute {
+            let closes = |event: &Happened| event.kind == EventKind::Closed;
+            if (event.minute, closes(event)) > (known.minute, closes(known)) {
                 *known = event;
             }
         }

@@ -8,7 +8,11 @@ use finrank_contracts::{
     feature::v1::{WriteCustomersRequest, WriteEventsRequest},
 };
 use futures::stream;
-use proptest::{collection::btree_set, prelude::*, test_runner::TestRunner};
+use proptest::{
+    collection::{btree_map, btree_set},
+    prelude::*,
+    test_runner::TestRunner,
+};
 use tokio::runtime::Runtime;
 
 use crate::support::{
@@ -93,6 +97,53 @@ fn an_event_is_what_its_highest_revision_says_in_whatever_order_they_came() {
         .unwrap();
 }
 
+/// Acquired and closed events of one customer and product: id, when (s), revision, whether it is taken back, whether
+/// it closes.
+type Dealt = (u8, i64, u32, bool, bool);
+
+/// Few moments, so that many share theirs, and an order in which they arrive.
+fn dealings() -> impl Strategy<Value = (Vec<Dealt>, Vec<Dealt>)> {
+    let name = (0..4_u8, 0..3_u32);
+    btree_map(name, (0..3_i64, any::<bool>(), any::<bool>()), 1..9).prop_flat_map(|dealt| {
+        let dealt: Vec<Dealt> = dealt
+            .into_iter()
+            .map(|((id, revision), (when, retracted, closes))| {
+                (id, when, revision, retracted && revision > 0, closes)
+            })
+            .collect();
+        (Just(dealt.clone()), Just(dealt).prop_shuffle())
+    })
+}
+
+#[test]
+fn what_is_held_follows_from_times_and_kinds_in_whatever_order_they_came() {
+    let runtime = Runtime::new().unwrap();
+    let store = runtime.block_on(FeatureStore::start());
+    runner()
+        .run(&dealings(), |(dealt, arriving)| {
+            let held = runtime.block_on(async {
+                store.execute("truncate event_statements").await;
+                for dealt in &arriving {
+                    let message = WriteEventsRequest { events: vec![dealing(dealt)] };
+                    store.client.clone().write_events(stream::iter([message])).await.unwrap();
+                }
+                store.count("select count(*) from holdings").await
+            });
+
+            let mut standing: BTreeMap<u8, &Dealt> = BTreeMap::new();
+            for dealt in &dealt {
+                // In the order of revisions, so that the highest is what stays.
+                standing.insert(dealt.0, dealt);
+            }
+            let stands = standing.into_values().filter(|(.., retracted, _)| !retracted);
+            // What is acquired and closed at one time is closed.
+            let latest = stands.map(|(_, when, _, _, closes)| (when, closes)).max();
+            prop_assert_eq!(held, i64::from(latest.is_some_and(|(_, closes)| !closes)));
+            Ok(())
+        })
+        .unwrap();
+}
+
 /// Writes into an empty table; returns what is believed of each customer then, and how many rows were new.
 async fn write_customers(
     store: &FeatureStore,
@@ -138,6 +189,11 @@ fn customer(&(who, when, revision, retracted): &Said) -> Customer {
         revision,
         retracted,
     }
+}
+
+fn dealing(&(id, when, revision, retracted, closes): &Dealt) -> Event {
+    let kind = if closes { EventKind::Closed } else { EventKind::Acquired };
+    Event { revision, retracted, ..event_message(&id.to_string(), "u", "p", kind, when) }
 }
 
 fn event(&(who, when, revision, retracted): &Said) -> Event {
