@@ -38,7 +38,8 @@ pub(super) enum Changed {
 pub(crate) struct Marks {
     /// The whole runs.
     generations: Vec<i64>,
-    /// Up to when live embeddings are computed, of each model version.
+    /// Model versions of which live embeddings are computed, and up to when, of each.
+    live_versions: Vec<String>,
     live: Vec<DateTime<Utc>>,
 }
 
@@ -57,18 +58,21 @@ impl Changed {
 impl News {
     /// Reads what became known from one moment on and before another, which must both be horizons; without either
     /// nothing can have become known. What a live embedding is computed from became known before it, and so whoever has
-    /// one since is told of apart.
+    /// one since is told of apart, by each model version's own watermark: one that is stuck does not count.
     pub(super) async fn read(
         store: &Store,
         from: Option<DateTime<Utc>>,
         to: Option<DateTime<Utc>>,
         before: Marks,
     ) -> Result<Self> {
-        let live = before.live.as_slice();
+        let (live_versions, live) = (before.live_versions.as_slice(), before.live.as_slice());
         let found = store.ask(|pool| async move {
             sqlx::query!(
-                r#"with live as (
-                       select array(select known_at from live_watermarks order by model_version) as moments
+                r#"with moved as (
+                       select marked.known_at as since, live_watermarks.known_at as until
+                       from unnest($4::text[], $5::timestamptz[]) as marked (model_version, known_at)
+                       join live_watermarks using (model_version)
+                       where live_watermarks.known_at > marked.known_at
                    )
                    select
                        array(
@@ -96,22 +100,25 @@ impl News {
                              and correction.known_at >= $1 and correction.known_at < $2
                            limit $3
                        ) as "products!",
-                       case when live.moments = $4 then '{}' else array(
-                           select id from changes
-                           where entity = 'user'
-                             and known_at >= (select min(moment) from unnest($4::timestamptz[]) as moment)
-                             and known_at < (select max(moment) from unnest(live.moments) as moment)
-                           group by id
+                       array(
+                           select changed.id
+                           from moved
+                           cross join lateral (
+                               select id from changes
+                               where entity = 'user' and known_at >= moved.since and known_at < moved.until
+                           ) as changed
+                           group by changed.id
                            limit $3
-                       ) end as "recomputed!",
+                       ) as "recomputed!",
                        exists (select from erasures where erased_at >= $1 and erased_at < $2) as "erased!",
                        array(select run_id from refresh_runs where state = 'complete' order by run_id)
                            as "generations!",
-                       live.moments as "live!"
-                   from live"#,
+                       array(select model_version from live_watermarks order by model_version) as "live_versions!",
+                       array(select known_at from live_watermarks order by model_version) as "live!""#,
                 from,
                 to,
                 MAX_CHANGED as i64 + 1,
+                live_versions,
                 live,
             )
             .fetch_one(&pool)
@@ -124,7 +131,11 @@ impl News {
             recomputed: Changed::new(found.recomputed),
             somebody_was_erased: found.erased,
             other_generations: found.generations != before.generations,
-            marks: Marks { generations: found.generations, live: found.live },
+            marks: Marks {
+                generations: found.generations,
+                live_versions: found.live_versions,
+                live: found.live,
+            },
         })
     }
 }

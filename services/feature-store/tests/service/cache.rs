@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use finrank_contracts::{
     common::v1::{AttributeValue, Customer, Event, EventKind, attribute_value::Kind},
     feature::v1::{
@@ -220,6 +220,50 @@ async fn a_correction_that_names_another_product_changes_both() {
     let rows = online(&mut store.client, OF_PRODUCTS, &["p0", "p1"]).await.rows;
     let statuses: Vec<_> = rows.iter().map(|row| row.values[1].status()).collect();
     assert_eq!(statuses, [FeatureStatus::NotFound, FeatureStatus::Present]);
+}
+
+#[tokio::test]
+async fn a_model_version_that_is_stuck_does_not_have_others_forgotten() {
+    let mut store = FeatureStore::start_configured(|config| {
+        config.live.enabled = true;
+        config.live.interval = Duration::from_millis(20);
+        config.cache.max_silence = Duration::from_secs(3600);
+    })
+    .await;
+    store.fill(4, 5).await;
+    for (seed, model) in (1..).zip(["moves", "stuck"]) {
+        store.register_model(model, seed).await;
+        store.refresh(model).await;
+    }
+    // Its bundle is not the registered one any more.
+    store.replace_bundle("stuck", 3);
+    change(&mut store, "u0001").await;
+    // A reading is kept unless the horizon moves just then.
+    for _ in 0..5 {
+        store.embeddings(EntityKind::User, &["u0001"], "moves").await.unwrap();
+    }
+    let kept = store.embeddings(EntityKind::User, &["u0001"], "moves").await.unwrap();
+
+    change(&mut store, "u0002").await;
+
+    let mut nobody_reads = store.database.store.pool().begin().await.unwrap();
+    sqlx::query("lock table live_user_embeddings").execute(&mut *nobody_reads).await.unwrap();
+    assert_eq!(store.embeddings(EntityKind::User, &["u0001"], "moves").await.unwrap(), kept);
+}
+
+/// Writes something about a customer, and waits until their embedding is computed and the server has heard of it.
+async fn change(store: &mut FeatureStore, user_id: &str) {
+    store.write_customers(vec![income(user_id, 1.0, from_now(-1))]).await;
+    store.until_live("moves").await;
+    let now: DateTime<Utc> =
+        sqlx::query_scalar("select clock_timestamp()").fetch_one(store.database.store.pool()).await.unwrap();
+    let heard = |answer: GetOnlineFeaturesResponse| {
+        let known_at = answer.header.unwrap().known_at.unwrap();
+        (known_at.seconds, known_at.nanos) > (now.timestamp(), now.timestamp_subsec_nanos() as i32)
+    };
+    while !heard(online(&mut store.client, &["customer_profile:owns_home"], &[user_id]).await) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
