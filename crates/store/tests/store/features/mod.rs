@@ -286,7 +286,7 @@ async fn an_attribute_of_another_type_than_declared_is_as_good_as_none() {
 #[tokio::test]
 async fn a_number_comes_back_bit_for_bit() {
     let database = ScratchDatabase::create().await;
-    let numbers = [0.1 + 0.2, f64::MIN_POSITIVE, f64::MAX, -0.0, 1e23, 123_456_789.123_456_78];
+    let numbers = [0.1 + 0.2, f64::MIN_POSITIVE, f64::MAX, 1e23, 123_456_789.123_456_78, -0.0];
     for (place, number) in numbers.iter().enumerate() {
         let attributes = serde_json::json!({ "income": number }).to_string();
         income(&database.store, &format!("u{place}"), 1, &attributes).await;
@@ -297,7 +297,9 @@ async fn a_number_comes_back_bit_for_bit() {
 
     for (row, number) in rows.iter().zip(numbers) {
         let Some(Value::Number(read)) = row[0].value else { panic!("{row:?}") };
-        assert!(read == number, "{read} {number}");
+        // Postgres's numbers have one zero, and it has no sign.
+        let kept = if number == 0.0 { 0.0 } else { number };
+        assert_eq!(read.to_bits(), kept.to_bits(), "{read} {number}");
     }
 }
 
