@@ -104,17 +104,8 @@ impl Server {
 
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_service_status("", ServingStatus::NotServing).await;
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(finrank_contracts::DESCRIPTORS)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
         let mut routes = Routes::builder();
-        // Older grpcurl knows v1alpha only.
-        routes
-            .add_service(health)
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
+        routes.add_service(health);
         Ok(Self { config, listener, address, routes, reporter, names: Vec::new() })
     }
 
@@ -152,7 +143,9 @@ impl Server {
     /// # Errors
     /// When the transport fails.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<()> {
-        let Self { config, listener, address, routes, reporter, names } = self;
+        let Self { config, listener, address, mut routes, reporter, names } = self;
+        // Older grpcurl knows v1alpha only.
+        routes.add_service(reflection(&names).build_v1()?).add_service(reflection(&names).build_v1alpha()?);
         let health = Health { reporter, names };
         let services = health.names.join(", ");
         info!(%address, services, "listening");
@@ -209,6 +202,19 @@ impl Health {
             self.reporter.set_service_status(name, status).await;
         }
     }
+}
+
+/// Tells of the services that this server has, and not of all that there are contracts for; and what the details of its
+/// refusals mean.
+fn reflection(names: &[&'static str]) -> tonic_reflection::server::Builder<'static> {
+    let others = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+    names.iter().copied().chain(others).fold(
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(finrank_contracts::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET),
+        |builder, name| builder.with_service_name(name),
+    )
 }
 
 /// Resolves when the server is to stop, after saying so.

@@ -42,6 +42,9 @@ pub(crate) struct Import {
     /// Where rejected rows go; by default beside each file.
     #[arg(long, value_name = "DIR")]
     rejects: Option<PathBuf>,
+    /// Fail if a row was rejected; the others are imported all the same.
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -82,7 +85,11 @@ impl Import {
             },
         };
         bar.bar.finish_and_clear();
-        self.format.print(&report, table)
+        self.format.print(&report, text)?;
+        if self.strict && report.rejected() > 0 {
+            bail!("{} rows were rejected", report.rejected());
+        }
+        Ok(())
     }
 }
 
@@ -97,6 +104,16 @@ pub(crate) fn caravan(settings: &Settings, file: &Path) -> anyhow::Result<Import
 /// The database's URL, once its schema is up to date.
 fn prepare(settings: &Settings) -> anyhow::Result<String> {
     block_on(async { Ok(settings.store().await?.url().to_owned()) })
+}
+
+/// What became of the rows, and where the rejected ones are.
+fn text(report: &ImportReport) -> String {
+    let rejects: String = report
+        .rejects
+        .iter()
+        .map(|file| format!("\nrejected rows, each with its line and the reason, are in {}", file.display()))
+        .collect();
+    format!("{}{rejects}", table(report))
 }
 
 /// What became of the rows, as a table.

@@ -204,9 +204,9 @@ impl Start {
         let report = Report::from(block_on(follow(&url, request, format))?);
         format.print(&report, |report| {
             let Report { run_id, model_version, rows, partitions, seconds, .. } = report;
-            let added = report.base_run_id.map_or_else(String::new, |base| format!(" changed since {base} and after"));
+            let added = report.base_run_id.map_or_else(String::new, |base| format!(" that changed since generation {base}"));
             let breaches: String = report.breaches.iter().map(|breach| format!("\n! {breach}")).collect();
-            format!("generation {run_id}: {rows} embeddings{added} of {model_version} in {partitions} partitions, {seconds:.1} s{breaches}")
+            format!("generation {run_id} of {model_version}: {rows} embeddings{added}, in {partitions} partitions, {seconds:.1} s{breaches}")
         })
     }
 }

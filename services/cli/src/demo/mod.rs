@@ -129,14 +129,19 @@ fn step(what: &str) {
 /// Ends the servers in the reverse order of their start.
 fn stop_servers(settings: &Settings) -> anyhow::Result<()> {
     for server in servers::both(settings).into_iter().rev() {
-        server.stop()?;
+        if server.stop()? {
+            println!("stopped the {} server", server.name);
+        }
     }
     Ok(())
 }
 
 /// Ends the private Postgres; one that is not ours is left alone.
 fn stop_postgres(settings: &Settings) -> anyhow::Result<()> {
-    cluster::stop(&settings.cluster().data_dir)?;
+    let data_dir = settings.cluster().data_dir;
+    if cluster::stop(&data_dir)? {
+        println!("stopped Postgres in {}", data_dir.display());
+    }
     Ok(())
 }
 

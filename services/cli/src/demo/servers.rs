@@ -26,7 +26,7 @@ pub(super) const POLL: Duration = Duration::from_millis(100);
 
 /// Where one server's log and pid are.
 pub(super) struct Server {
-    name: &'static str,
+    pub(super) name: &'static str,
     log: PathBuf,
     pid_file: PathBuf,
 }

@@ -48,11 +48,14 @@ impl Rejects {
         writer.write_record([&line.to_string(), &invalid.field, &invalid.reason, &*row]).map_err(failed)
     }
 
-    /// Writes out what is buffered.
-    pub(super) fn finish(self) -> Result<()> {
+    /// Writes out what is buffered. Returns the file, if a row was kept.
+    pub(super) fn finish(self) -> Result<Option<PathBuf>> {
         let Some(mut writer) = self.writer else {
-            return Ok(());
+            return Ok(None);
         };
-        writer.flush().map_err(|source| ImportError::File { path: self.path, source })
+        match writer.flush() {
+            Ok(()) => Ok(Some(self.path)),
+            Err(source) => Err(ImportError::File { path: self.path, source }),
+        }
     }
 }

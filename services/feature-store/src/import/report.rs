@@ -1,6 +1,6 @@
 //! What an import did, and how it tells on the way.
 
-use std::ops::AddAssign;
+use std::{ops::AddAssign, path::PathBuf};
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 pub struct Counts {
     /// Rows that changed the store.
     pub accepted: u64,
-    /// Rows that were already known, or older than what is known.
+    /// Rows that were already known.
     pub duplicate: u64,
     /// Rows that are not valid; the rejects file says why.
     pub rejected: u64,
@@ -24,7 +24,7 @@ impl AddAssign for Counts {
 }
 
 /// What became of all rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
     /// Customers.
     pub customers: Counts,
@@ -32,9 +32,17 @@ pub struct ImportReport {
     pub products: Counts,
     /// Events.
     pub events: Counts,
+    /// The files that keep the rejected rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejects: Vec<PathBuf>,
 }
 
 impl ImportReport {
+    /// Rows that are not valid.
+    pub fn rejected(&self) -> u64 {
+        self.customers.rejected + self.products.rejected + self.events.rejected
+    }
+
     /// Whether the store has changed.
     pub fn is_news(&self) -> bool {
         self.customers.accepted + self.products.accepted + self.events.accepted > 0

@@ -133,7 +133,7 @@ async fn what_was_believed_of_an_erased_customer_does_not_come_back_with_a_push_
 
 #[tokio::test]
 async fn what_was_pushed_of_an_erased_customer_does_not_come_back_with_what_shines_through_it() {
-    let mut store = FeatureStore::start().await;
+    let store = FeatureStore::start().await;
     SaidOf { user_id: "u0099", seconds: 200 }.push(store.channel.clone()).await;
     let gate = close_gate_for_pushes(&store).await;
     let late = WriteCustomersRequest { customers: vec![income("u0099", 10.0, at(100), 0)] };

@@ -20,7 +20,7 @@ use crate::{client, output::Format, progress, settings::Settings};
 /// of them is not, bit for bit, what history says of its moment.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank features verify\n  finrank features verify --since 2026-11-01 --json\n  finrank features verify --limit 10000"
+    after_help = "Examples:\n  finrank features verify\n  finrank features verify --since 2026-11-01 --json\n  finrank features verify --limit 10000 --at-least 100"
 )]
 pub(super) struct Verify {
     /// Only what was served at this moment or later: RFC 3339 or a date.
@@ -29,6 +29,9 @@ pub(super) struct Verify {
     /// At most so many rows, the newest; by default all that are kept.
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Fail if fewer rows were kept, as when samples are not taken any more.
+    #[arg(long, value_name = "ROWS", default_value_t = 0)]
+    at_least: u64,
     /// The feature store; by default the one that the settings name.
     #[arg(long, value_name = "URL")]
     feature_store: Option<String>,
@@ -71,11 +74,14 @@ struct Value {
 impl Verify {
     pub(super) fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let url = self.feature_store.clone().unwrap_or_else(|| settings.feature_store_url());
-        let format = self.format;
+        let (format, at_least) = (self.format, self.at_least);
         let report = super::super::block_on(self.verify(&url))?;
         format.print(&report, Report::to_text)?;
         if report.different > 0 {
             bail!("{} of {} rows are not what was served", report.different, report.checked);
+        }
+        if report.checked < at_least {
+            bail!("{} rows were kept, fewer than --at-least {at_least}", report.checked);
         }
         Ok(())
     }
@@ -145,7 +151,9 @@ impl Report {
         let differences: String = self.differences.iter().map(Difference::to_text).collect();
         let Self { checked, equal, different, .. } = self;
         match checked {
-            0 => "nothing is kept of what was served (see feature_store.features.sample)".to_owned(),
+            0 => "nothing is kept of what was served: one row in feature_store.features.sample.one_in is (1000 by default; \
+                  1 keeps all), as of the server's start"
+                .to_owned(),
             _ => format!("{differences}{checked} rows checked: {equal} as they were served, {different} not"),
         }
     }

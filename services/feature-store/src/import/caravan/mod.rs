@@ -60,6 +60,7 @@ pub fn import_caravan(
         products: loader.products(&products)?,
         customers: loader.customers(&customers)?,
         events: loader.events(&events)?,
+        rejects: Vec::new(),
     };
     observer.reached((customers.len() + events.len()) as u64);
     Ok(report)

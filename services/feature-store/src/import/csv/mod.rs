@@ -92,13 +92,13 @@ fn import(
     let mut loader = Loader::connect(database_url)?;
     let mut report = ImportReport::default();
     if let Some(file) = products {
-        report.products = file.load(&mut loader, observer, Loader::products)?;
+        report.products = file.load(&mut loader, observer, &mut report.rejects, Loader::products)?;
     }
     if let Some(file) = customers {
-        report.customers = file.load(&mut loader, observer, Loader::customers)?;
+        report.customers = file.load(&mut loader, observer, &mut report.rejects, Loader::customers)?;
     }
     if let Some(file) = events {
-        report.events = file.load(&mut loader, observer, Loader::events)?;
+        report.events = file.load(&mut loader, observer, &mut report.rejects, Loader::events)?;
     }
     Ok(report)
 }
@@ -142,6 +142,7 @@ impl CsvFile {
         mut self,
         loader: &mut Loader,
         observer: &mut dyn ImportObserver,
+        rejects_of_all: &mut Vec<PathBuf>,
         load: impl Fn(&mut Loader, &[Statement<R>]) -> Result<Counts>,
     ) -> Result<Counts> {
         observer.begin(&self.path.display().to_string(), self.bytes);
@@ -166,7 +167,7 @@ impl CsvFile {
             }
         }
         counts += load(loader, &batch)?;
-        rejects.finish()?;
+        rejects_of_all.extend(rejects.finish()?);
         observer.reached(self.bytes);
         Ok(counts)
     }

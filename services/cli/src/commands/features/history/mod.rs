@@ -16,8 +16,9 @@ use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use finrank_contracts::feature::v1::{
-    FeatureHeader, FeatureSelection, GetHistoricalFeaturesResponse, HistoricalStart,
-    feature_store_service_client::FeatureStoreServiceClient, get_historical_features_response::Step as Tells,
+    FeatureHeader, FeatureRow, FeatureSelection, FeatureStatus, GetHistoricalFeaturesResponse,
+    HistoricalStart, feature_store_service_client::FeatureStoreServiceClient,
+    get_historical_features_response::Step as Tells,
 };
 use finrank_model::parse_moment;
 use finrank_serving::wire;
@@ -74,6 +75,8 @@ pub(super) struct History {
 #[derive(Serialize)]
 struct Report {
     rows: u64,
+    /// Rows of whose entity nothing was known at their moment.
+    unknown: u64,
     features: usize,
     known_at: Option<String>,
     definitions_sha256: String,
@@ -83,6 +86,11 @@ struct Report {
 impl History {
     pub(super) fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let url = self.feature_store.clone().unwrap_or_else(|| settings.feature_store_url());
+        if self.out == Path::new("-") {
+            bail!(
+                "--out is a file, which gets its name once the set is whole; to read it elsewhere, name a file and read that"
+            );
+        }
         let source = Rows::open(&self.rows)?;
         let directory = match self.out.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -102,8 +110,14 @@ impl History {
                 .known_at
                 .as_ref()
                 .map_or_else(String::new, |moment| format!(", all known at {moment}"));
+            let unknown = match report.unknown {
+                0 => String::new(),
+                unknown => format!(
+                    "\nof {unknown} rows nothing was known at their moment; what was imported later is seen with --known-at"
+                ),
+            };
             format!(
-                "{} rows with {} features{pinned} in {} (definitions {})",
+                "{} rows with {} features{pinned} in {} (definitions {}){unknown}",
                 report.rows,
                 report.features,
                 report.out.display(),
@@ -126,7 +140,7 @@ impl History {
         let header = header(&mut answers).await?;
         let known_at = self.known_at.and(header.known_at.as_ref().map(moment));
         set.begin(&header, known_at.as_deref())?;
-        let mut rows = 0;
+        let (mut rows, mut unknown) = (0, 0);
         while let Some(step) = next(&mut answers).await? {
             let Tells::Rows(joined) = step else { bail!("the server sent a second header") };
             let Some(Carried { records, reached }) = carrying.recv().await else {
@@ -136,6 +150,7 @@ impl History {
                 bail!("the server answered {} rows by {}", records.len(), joined.rows.len());
             }
             rows += records.len() as u64;
+            unknown += joined.rows.iter().filter(|row| is_unknown(row)).count() as u64;
             set.write(&records, &joined.rows)?;
             bar.set_position(reached);
         }
@@ -145,12 +160,17 @@ impl History {
         set.finish()?;
         Ok(Report {
             rows,
+            unknown,
             features: header.features.len(),
             known_at,
             definitions_sha256: header.definitions_sha256,
             out: PathBuf::new(),
         })
     }
+}
+
+fn is_unknown(row: &FeatureRow) -> bool {
+    !row.values.is_empty() && row.values.iter().all(|value| value.status() == FeatureStatus::NotFound)
 }
 
 async fn header(answers: &mut Streaming<GetHistoricalFeaturesResponse>) -> anyhow::Result<FeatureHeader> {
