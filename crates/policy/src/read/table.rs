@@ -1,0 +1,265 @@
+//! One table of a file, key by key. What is missing, of another type or unknown is noted under its path, and reading
+//! goes on, so that a person learns of everything at once.
+
+use std::{fmt, time::Duration};
+
+use finrank_model::AttributeName;
+use humantime_serde::re::humantime;
+use toml::Value;
+
+use super::{Named, Problems, attribute};
+use crate::FactId;
+
+/// A table, and where it stands.
+pub(crate) struct Table<'p> {
+    left: toml::Table,
+    path: String,
+    problems: &'p mut Problems,
+}
+
+impl<'p> Table<'p> {
+    pub(crate) fn new(left: toml::Table, path: &str, problems: &'p mut Problems) -> Self {
+        Self { left, path: path.to_owned(), problems }
+    }
+
+    /// Notes what is wrong with a key.
+    pub(crate) fn note(&mut self, key: &str, reason: impl Into<String>) {
+        let path = self.path_of(key);
+        self.problems.note(path, reason);
+    }
+
+    /// Notes every key that nobody asked for.
+    pub(crate) fn finish(self) {
+        let Self { left, path, problems } = self;
+        for key in left.keys() {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            problems.note(path, "is not a key that is known here");
+        }
+    }
+
+    /// Gives up on what has not been asked for.
+    pub(crate) fn leave_the_rest(&mut self) {
+        self.left.clear();
+    }
+
+    pub(crate) fn text(&mut self, key: &str) -> Option<String> {
+        match self.optional(key, "a text", as_text)? {
+            Some(text) => Some(text),
+            None => self.missing(key),
+        }
+    }
+
+    pub(crate) fn optional_text(&mut self, key: &str) -> Option<String> {
+        self.optional(key, "a text", as_text).flatten()
+    }
+
+    /// A text that says something.
+    pub(crate) fn filled(&mut self, key: &str) -> Option<String> {
+        self.parsed(
+            key,
+            |raw| if raw.trim().is_empty() { Err("is empty".to_owned()) } else { Ok(raw.to_owned()) },
+        )
+    }
+
+    /// `[a-z][a-z0-9_]{0,62}`.
+    pub(crate) fn name(&mut self, key: &str) -> Option<String> {
+        self.parsed(key, |raw| match AttributeName::parse(raw) {
+            Ok(_) => Ok(raw.to_owned()),
+            Err(_) => Err(format!("is {raw:?}, not [a-z][a-z0-9_]{{0,62}}")),
+        })
+    }
+
+    pub(crate) fn parsed<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let raw = self.text(key)?;
+        self.accept(key, parse(&raw))
+    }
+
+    pub(crate) fn attribute(&mut self, key: &str) -> Option<AttributeName> {
+        self.parsed(key, attribute)
+    }
+
+    /// `Some(None)` where the key is left out, `None` where it is wrong; so is it with all that is optional.
+    pub(crate) fn optional_attribute(&mut self, key: &str) -> Option<Option<AttributeName>> {
+        match self.optional(key, "a text", as_text)? {
+            None => Some(None),
+            Some(raw) => self.accept(key, attribute(&raw)).map(Some),
+        }
+    }
+
+    pub(crate) fn whole(&mut self, key: &str) -> Option<i64> {
+        match self.optional_whole(key)? {
+            Some(whole) => Some(whole),
+            None => self.missing(key),
+        }
+    }
+
+    pub(crate) fn optional_whole(&mut self, key: &str) -> Option<Option<i64>> {
+        self.optional(key, "a whole number", |value| value.as_integer())
+    }
+
+    pub(crate) fn optional_number(&mut self, key: &str) -> Option<Option<f64>> {
+        let as_number = |value: &Value| match value {
+            Value::Integer(whole) => Some(*whole as f64),
+            Value::Float(number) if number.is_finite() => Some(*number),
+            _ => None,
+        };
+        self.optional(key, "a finite number", as_number)
+    }
+
+    pub(crate) fn optional_texts(&mut self, key: &str) -> Option<Option<Vec<String>>> {
+        let as_texts = |value: &Value| value.as_array()?.iter().map(as_text).collect();
+        self.optional(key, "a list of texts", as_texts)
+    }
+
+    pub(crate) fn duration(&mut self, key: &str) -> Option<Option<Duration>> {
+        match self.optional(key, "a text", as_text)? {
+            None => Some(None),
+            Some(raw) => {
+                let parsed = humantime::parse_duration(&raw);
+                self.accept(key, parsed.map_err(|_| format!("is {raw:?}, no duration such as \"365days\"")))
+                    .map(Some)
+            }
+        }
+    }
+
+    /// One of some names, or what it is if it is left out.
+    pub(crate) fn choice<T: Copy>(&mut self, key: &str, otherwise: T, choices: &[(&str, T)]) -> Option<T> {
+        let Some(raw) = self.optional(key, "a text", as_text)? else {
+            return Some(otherwise);
+        };
+        let chosen = choices.iter().find(|(name, _)| *name == raw).map(|(_, choice)| *choice);
+        let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" or ");
+        self.accept(key, chosen.ok_or_else(|| format!("is {raw:?}, not {}", names())))
+    }
+
+    /// A fact by its name, of one of some types.
+    pub(crate) fn fact(&mut self, key: &str, named: &Named, types: &[&str]) -> Option<FactId> {
+        let name = self.text(key)?;
+        self.fact_named(key, &name, named, types)
+    }
+
+    pub(crate) fn optional_fact(
+        &mut self,
+        key: &str,
+        named: &Named,
+        types: &[&str],
+    ) -> Option<Option<FactId>> {
+        match self.optional(key, "a text", as_text)? {
+            None => Some(None),
+            Some(name) => self.fact_named(key, &name, named, types).map(Some),
+        }
+    }
+
+    pub(crate) fn fact_named(
+        &mut self,
+        key: &str,
+        name: &str,
+        named: &Named,
+        types: &[&str],
+    ) -> Option<FactId> {
+        let Some((id, fact_type)) = named.get(name) else {
+            self.note(key, format!("names {name:?}, which is no fact"));
+            return None;
+        };
+        match fact_type {
+            Some(fact_type) if !types.contains(&fact_type.as_str()) => {
+                let (found, expected) = (fact_type.as_str(), types.join(" or "));
+                self.note(key, format!("names {name:?}, whose type is {found}, not {expected}"));
+                None
+            }
+            _ => Some(*id),
+        }
+    }
+
+    /// A table within this one.
+    pub(crate) fn table<T>(&mut self, key: &str, read: impl FnOnce(Table<'_>) -> Option<T>) -> Option<T> {
+        match self.optional_table(key, read)? {
+            Some(read) => Some(read),
+            None => self.missing(key),
+        }
+    }
+
+    pub(crate) fn optional_table<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(Table<'_>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let Some(inner) = self.optional(key, "a table", |value| value.as_table().cloned())? else {
+            return Some(None);
+        };
+        let path = self.path_of(key);
+        read(Table::new(inner, &path, self.problems)).map(Some)
+    }
+
+    /// The tables of an array of tables; none if there are none.
+    pub(crate) fn tables(&mut self, key: &str) -> Vec<toml::Table> {
+        let as_tables =
+            |value: &Value| value.as_array()?.iter().map(|value| value.as_table().cloned()).collect();
+        self.optional(key, "a list of tables", as_tables).flatten().unwrap_or_default()
+    }
+
+    /// Reads one of them; in paths it is named by the text under `name_key`, or by its place.
+    pub(crate) fn element<T>(
+        &mut self,
+        key: &str,
+        place: usize,
+        name_key: &str,
+        table: toml::Table,
+        read: impl FnOnce(Table<'_>) -> T,
+    ) -> T {
+        let name = table.get(name_key).and_then(Value::as_str).filter(|name| !name.is_empty());
+        let path = match name {
+            Some(name) => self.path_of(&format!("{key}[{name}]")),
+            None => self.path_of(&format!("{key}[{place}]")),
+        };
+        read(Table::new(table, &path, self.problems))
+    }
+
+    /// Every key with its value, for a table whose keys are free.
+    pub(crate) fn values<T>(
+        mut self,
+        read: impl Fn(&Value) -> Result<T, String>,
+    ) -> Option<Vec<(String, T)>> {
+        let entries: Vec<(String, Value)> = std::mem::take(&mut self.left).into_iter().collect();
+        // All are read before one that is wrong ends it.
+        let read: Vec<Option<(String, T)>> = entries
+            .into_iter()
+            .map(|(key, value)| self.accept(&key, read(&value)).map(|value| (key, value)))
+            .collect();
+        read.into_iter().collect()
+    }
+
+    fn optional<T>(
+        &mut self,
+        key: &str,
+        kind: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let Some(value) = self.left.remove(key) else {
+            return Some(None);
+        };
+        let read = read(&value).ok_or_else(|| format!("is not {kind}"));
+        self.accept(key, read).map(Some)
+    }
+
+    fn accept<T>(&mut self, key: &str, read: Result<T, impl fmt::Display>) -> Option<T> {
+        read.map_err(|reason| self.note(key, reason.to_string())).ok()
+    }
+
+    fn missing<T>(&mut self, key: &str) -> Option<T> {
+        self.note(key, "is missing");
+        None
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+}
+
+pub(super) fn as_text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
