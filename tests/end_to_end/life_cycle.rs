@@ -69,8 +69,9 @@ async fn customers_and_products_written_after_the_refresh_are_served_without_ano
     let customer = Customer { user_id: "zz-late".into(), event_time, ..Default::default() };
     let product = Product {
         product_id: "zz-new".into(),
-        product_class: ProductClass::Loan.into(),
-        name: "A new loan".into(),
+        // Which the policy lets anybody be offered: nothing is known of the customer.
+        product_class: ProductClass::Insurance.into(),
+        name: "A new cover".into(),
         event_time,
         ..Default::default()
     };

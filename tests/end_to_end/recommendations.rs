@@ -6,8 +6,8 @@ use finrank_contracts::{
     common::v1::ProductClass,
     feature::v1::{BatchGetEmbeddingsRequest, BatchGetHoldingsRequest, EntityKind},
     ranking::v1::{
-        QueryVector, RecommendRequest, RetrieveRequest, Scenario, ScoreRequest, SimilarProductsRequest,
-        retrieve_request::Query,
+        EligibilityVerdict, ExplainEligibilityRequest, ProductEligibility, QueryVector, RecommendRequest,
+        RetrieveRequest, Scenario, ScoreRequest, SimilarProductsRequest, retrieve_request::Query,
     },
 };
 
@@ -44,7 +44,7 @@ async fn offers_k_products_best_first_with_names_and_versions() {
 }
 
 #[tokio::test]
-async fn never_offers_what_the_customer_holds_and_offers_everything_else() {
+async fn never_offers_what_the_customer_holds_and_offers_everything_else_that_is_eligible() {
     let world = World::shared().await;
     let users = &world.user_ids[..50];
     let held = held(world, users).await;
@@ -55,8 +55,22 @@ async fn never_offers_what_the_customer_holds_and_offers_everything_else() {
         let answer = ranking.recommend(for_user(user_id, 500)).await.unwrap().into_inner();
 
         let offered: HashSet<String> = answer.items.iter().map(|item| item.product_id.clone()).collect();
+        let request = ExplainEligibilityRequest { user_id: user_id.clone(), ..Default::default() };
+        let explained = ranking.explain_eligibility(request).await.unwrap().into_inner().products;
+        let is_held = |product: &ProductEligibility| {
+            product.against.iter().any(|finding| finding.rule == "ALREADY_HELD")
+        };
+        let against_holding: HashSet<String> = explained
+            .iter()
+            .filter(|product| is_held(product))
+            .map(|product| product.product_id.clone())
+            .collect();
+        let eligible = explained.iter().filter(|product| product.verdict() == EligibilityVerdict::Eligible);
+
+        assert_eq!(explained.len(), PRODUCTS);
+        assert_eq!(against_holding, held[user_id]);
         assert!(offered.is_disjoint(&held[user_id]));
-        assert_eq!(offered.len(), PRODUCTS - held[user_id].len());
+        assert_eq!(offered, eligible.map(|product| product.product_id.clone()).collect());
         assert_eq!(answer.eligible_count as usize, offered.len());
     }
 }
@@ -66,13 +80,24 @@ async fn a_scenario_offers_its_product_classes_only() {
     let world = World::shared().await;
     let mut ranking = world.ranking().await;
 
+    // Somebody of whom enough is known for every class: a tenth of each attribute is missing.
+    let mut user_id = String::new();
+    for candidate in &world.user_ids {
+        let answer = ranking.recommend(for_user(candidate, 500)).await.unwrap().into_inner();
+        let classes: HashSet<ProductClass> = answer.items.iter().map(|item| item.product_class()).collect();
+        if classes.len() == 4 {
+            user_id.clone_from(candidate);
+            break;
+        }
+    }
+
     let mut offered = 0;
     for (scenario, classes) in [
         (Scenario::Credit, &[ProductClass::CreditCard, ProductClass::Loan][..]),
         (Scenario::Wealth, &[ProductClass::Wealth]),
         (Scenario::Insurance, &[ProductClass::Insurance]),
     ] {
-        let request = RecommendRequest { scenario: scenario.into(), ..for_user(&world.user_ids[1], 500) };
+        let request = RecommendRequest { scenario: scenario.into(), ..for_user(&user_id, 500) };
         let answer = ranking.recommend(request).await.unwrap().into_inner();
 
         assert!(!answer.items.is_empty(), "{scenario:?}");
@@ -80,7 +105,7 @@ async fn a_scenario_offers_its_product_classes_only() {
         offered += answer.items.len();
     }
 
-    let all = ranking.recommend(for_user(&world.user_ids[1], 500)).await.unwrap().into_inner();
+    let all = ranking.recommend(for_user(&user_id, 500)).await.unwrap().into_inner();
     assert_eq!(all.items.len(), offered);
 }
 

@@ -18,6 +18,11 @@ impl Sha256Digest {
         Self(Sha256::digest(content).into())
     }
 
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Reads 64 hexadecimal digits.
     ///
     /// # Errors

@@ -1,14 +1,18 @@
 //! How the ranking service is set up; every default works on one machine.
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
     time::Duration,
 };
 
+use finrank_policy::{BUILT_IN_POLICY, Policy};
 use finrank_serving::ServerConfig;
 use serde::{Deserialize, Serialize};
+
+use crate::PolicyError;
 
 /// Where ranking listens unless told otherwise.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50052);
@@ -27,6 +31,34 @@ pub struct RankingConfig {
     pub retrieval: RetrievalConfig,
     /// How the catalogue is followed.
     pub subscription: SubscriptionConfig,
+    /// Who may be offered what.
+    pub policy: PolicyConfig,
+}
+
+/// Who may be offered what.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// The policy's file; without one, [`finrank_policy::BUILT_IN_POLICY`].
+    pub file: Option<PathBuf>,
+}
+
+impl PolicyConfig {
+    /// Reads the policy.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or with everything that is wrong with it.
+    pub fn load(&self) -> Result<Policy, PolicyError> {
+        let (name, text) = match &self.file {
+            Some(path) => {
+                let text = fs::read_to_string(path)
+                    .map_err(|source| PolicyError::Unreadable { path: path.clone(), source })?;
+                (path.display().to_string(), text)
+            }
+            None => ("the built-in policy".to_owned(), BUILT_IN_POLICY.to_owned()),
+        };
+        Policy::parse(&text).map_err(|source| PolicyError::Invalid { name, source })
+    }
 }
 
 impl Default for RankingConfig {
@@ -37,6 +69,7 @@ impl Default for RankingConfig {
             models_dir: PathBuf::from(".finrank/models"),
             retrieval: RetrievalConfig::default(),
             subscription: SubscriptionConfig::default(),
+            policy: PolicyConfig::default(),
         }
     }
 }

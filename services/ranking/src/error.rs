@@ -1,8 +1,9 @@
 //! What can go wrong in ranking, and the one place that words it for gRPC.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use finrank_model::{InvalidField, ModelVersion, ProductId, UserId};
+use finrank_policy::InvalidPolicy;
 use finrank_serving::{ServingError, status};
 use thiserror::Error;
 use tonic::{Code, Status};
@@ -58,6 +59,22 @@ pub enum RankingError {
     /// The feature store answered something that breaks the contract.
     #[error("the feature store answered with {0}")]
     BadAnswer(String),
+    /// The feature store does not declare what the policy asks it for.
+    #[error(
+        "the policy asks for feature service {service} for the purpose {purpose}, which the feature store refuses: \
+         {refusal}"
+    )]
+    FactsNotDeclared {
+        /// The feature service.
+        service: String,
+        /// The purpose.
+        purpose: String,
+        /// What the feature store says.
+        refusal: String,
+    },
+    /// The policy's file is of no use.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The feature store's URL is none.
     #[error("feature_store = {0:?} is not a URL such as http://127.0.0.1:50051")]
     FeatureStoreUrl(String),
@@ -67,6 +84,28 @@ pub enum RankingError {
     /// A thread died.
     #[error("a worker thread failed: {0}")]
     Thread(#[from] tokio::task::JoinError),
+}
+
+/// Why there is no policy in a file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It does not hold together.
+    #[error("{name} does not hold together:\n{source}")]
+    Invalid {
+        /// The file.
+        name: String,
+        /// Everything that is wrong with it.
+        source: InvalidPolicy,
+    },
 }
 
 impl From<InvalidField> for RankingError {
@@ -93,6 +132,18 @@ impl From<RankingError> for Status {
             }
             RankingError::Index(IndexError::OtherSpace { .. }) => {
                 status::failed_precondition("EMBEDDING_SPACE_MISMATCH", message)
+            }
+            RankingError::FactsNotDeclared { .. } => {
+                status::failed_precondition("ELIGIBILITY_FACTS_NOT_DECLARED", message)
+            }
+            RankingError::Policy(PolicyError::Invalid {
+                source: InvalidPolicy::Problems(problems), ..
+            }) => status::invalid_fields(problems),
+            RankingError::Policy(PolicyError::Invalid { .. }) => {
+                status::invalid_field(&InvalidField::new("policy", message))
+            }
+            RankingError::Policy(PolicyError::Unreadable { .. }) => {
+                status::failed_precondition("POLICY_UNUSABLE", message)
             }
             RankingError::FeatureStore(answer) => feature_store_failed(&error, answer),
             RankingError::Index(_)

@@ -1,4 +1,4 @@
-//! What ranking asks the feature store: a customer's embedding and holdings, and the stream of product
+//! What ranking asks the feature store: a customer's embedding, holdings and facts, and the stream of product
 //! embeddings. Nothing else in this crate knows that there is a network behind it.
 
 use std::time::Duration;
@@ -7,17 +7,25 @@ use finrank_contracts::{
     common,
     feature::v1::{
         BatchGetEmbeddingsRequest, BatchGetHoldingsRequest, EmbeddingResult, EmbeddingStatus, EntityKind,
+        ExpiredPolicy, FeatureSelection, FeatureValue, GetOnlineFeaturesRequest, GetOnlineFeaturesResponse,
         WatchProductEmbeddingsRequest, WatchProductEmbeddingsResponse,
-        feature_store_service_client::FeatureStoreServiceClient,
+        feature_store_service_client::FeatureStoreServiceClient, feature_value::Value,
     },
 };
 use finrank_model::{Embedding, EmbeddingSpace, ProductId, UserId};
+use finrank_policy::{FactSource, Profiling};
 use tonic::{
     Code, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 
-use crate::{Generation, RankingError, Result, deadline::Deadline, index::SpacedEmbedding};
+use crate::{
+    Generation, RankingError, Result, catalogue::Catalogue, deadline::Deadline, facts::GivenFacts,
+    index::SpacedEmbedding, popularity::Popularity,
+};
+
+/// The most entities whose features one request may ask for.
+const ENTITIES: usize = 1000;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -92,6 +100,64 @@ impl FeatureStore {
         Ok(UserEmbedding { embedding: user_embedding(user_id, catalogue, result)?, run_id })
     }
 
+    /// What the policy asks to know of a user.
+    pub(crate) async fn facts(
+        &self,
+        user_id: &UserId,
+        source: &FactSource,
+        deadline: Deadline,
+    ) -> Result<GivenFacts> {
+        let FactSource { service, purpose } = source;
+        let selection = FeatureSelection {
+            feature_service: service.clone(),
+            purpose: purpose.clone(),
+            // Whatever the views' own policies: what is too old is said to be, and does not end the request.
+            expired: ExpiredPolicy::Flag.into(),
+            ..FeatureSelection::default()
+        };
+        let request =
+            GetOnlineFeaturesRequest { selection: Some(selection), entity_ids: vec![user_id.to_string()] };
+        let response = self.client.clone().get_online_features(deadline.within(request)).await;
+        let response = response.map_err(|status| match status.code() {
+            Code::InvalidArgument => RankingError::FactsNotDeclared {
+                service: service.clone(),
+                purpose: purpose.clone(),
+                refusal: status.message().to_owned(),
+            },
+            _ => RankingError::FeatureStore(status),
+        })?;
+        let GetOnlineFeaturesResponse { header, rows } = response.into_inner();
+        let row = single(rows, "rows of features")?;
+        GivenFacts::new(header.unwrap_or_default().features, row.values)
+    }
+
+    /// How popular a catalogue's products are.
+    pub(crate) async fn popularity(
+        &self,
+        catalogue: &Catalogue,
+        profiling: &Profiling,
+    ) -> Result<Popularity> {
+        let mut by_row = Vec::with_capacity(catalogue.len());
+        for products in catalogue.products().chunks(ENTITIES) {
+            let request = GetOnlineFeaturesRequest {
+                selection: Some(FeatureSelection {
+                    features: vec![profiling.popularity.to_string()],
+                    purpose: profiling.purpose.clone(),
+                    ..FeatureSelection::default()
+                }),
+                entity_ids: products.iter().map(|product| product.product_id.to_string()).collect(),
+            };
+            let response = self.client.clone().get_online_features(request).await;
+            let rows = response.map_err(RankingError::FeatureStore)?.into_inner().rows;
+            if rows.len() != products.len() {
+                let told = format!("{} rows of features for {} products", rows.len(), products.len());
+                return Err(RankingError::BadAnswer(told));
+            }
+            by_row.extend(rows.iter().map(|row| row.values.first().map_or(0.0, popularity)));
+        }
+        Ok(Popularity::new(by_row))
+    }
+
     /// What a user holds.
     pub(crate) async fn holdings(&self, user_id: &UserId, deadline: Deadline) -> Result<Vec<ProductId>> {
         let request = BatchGetHoldingsRequest { user_ids: vec![user_id.to_string()] };
@@ -104,6 +170,15 @@ impl FeatureStore {
                 ProductId::parse(product_id).map_err(|invalid| RankingError::BadAnswer(invalid.to_string()))
             })
             .collect()
+    }
+}
+
+/// A number of any kind; whatever is none counts as 0.
+fn popularity(value: &FeatureValue) -> f64 {
+    match value.value {
+        Some(Value::Number(number)) => number,
+        Some(Value::Count(count)) => count as f64,
+        _ => 0.0,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Catalogues for the tests: products in a plane, a bundle with random weights, real Faiss, the real scorer.
 
 use finrank_model::{
-    Bundle, Dense, Embedding, EmbeddingSpace, MlpScorer, ModelVersion, ProductClass, ProductEncoder,
-    ProductId, ProductStatus, ProductTransform, Provenance, Tower, TransformConfig, UserEncoder,
-    UserTransform,
+    Attributes, Bundle, Dense, Embedding, EmbeddingSpace, MlpScorer, ModelVersion, ProductClass,
+    ProductEncoder, ProductId, ProductStatus, ProductTransform, Provenance, Tower, TransformConfig,
+    UserEncoder, UserTransform,
 };
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
@@ -108,6 +108,8 @@ pub(crate) fn products(samples: &[Sample]) -> Vec<(CatalogueProduct, Embedding)>
             name: format!("Product {index}"),
             product_class: sample.class,
             status: sample.status,
+            risk_grade: None,
+            attributes: Attributes::default(),
         };
         (product, Embedding::new(sample.vector, DIMENSION).unwrap())
     };

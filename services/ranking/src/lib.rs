@@ -9,16 +9,20 @@
 //! | `feed` | what is held of the catalogue: a snapshot, and the changes after it |
 //! | `subscription` | from that stream to the catalogue in service |
 //! | `feature_store` | what is asked of the feature store |
+//! | `facts` | what it says of a customer, in the words of the policy |
+//! | `policies` | the policy in force, and what is compiled of it |
+//! | [`Popularity`] | what is offered first to who objects to profiling |
 //! | `service` | the contract, rpc by rpc |
 //! | [`serve`] | the server around it |
 //!
-//! It knows Faiss, bundles and the contracts. It never touches Postgres: embeddings, holdings and products
-//! reach it over gRPC.
+//! It knows Faiss, bundles and the contracts. It never touches Postgres: embeddings, holdings,
+//! facts and products reach it over gRPC.
 
 pub mod catalogue;
 mod config;
 mod deadline;
 mod error;
+mod facts;
 mod feature_store;
 mod feed;
 #[cfg(test)]
@@ -26,13 +30,16 @@ mod fixtures;
 mod generation;
 pub mod index;
 pub mod pipeline;
+mod policies;
+mod popularity;
 mod server;
 mod service;
 mod snapshot;
 mod subscription;
 
-pub use config::{RankingConfig, RetrievalConfig, SubscriptionConfig};
-pub use error::{RankingError, Result};
+pub use config::{PolicyConfig, RankingConfig, RetrievalConfig, SubscriptionConfig};
+pub use error::{PolicyError, RankingError, Result};
 pub use generation::Generation;
+pub use popularity::Popularity;
 pub use server::serve;
 pub use snapshot::{Snapshot, SnapshotError};

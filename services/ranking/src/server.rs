@@ -9,14 +9,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RankingConfig, Result, catalogue::CurrentCatalogue, feature_store::FeatureStore, pipeline::Pipeline,
-    service::RankingService, subscription::Subscription,
+    policies::Policies, popularity::KnownPopularity, service::RankingService, subscription::Subscription,
 };
 
 /// Serves until `shutdown` is cancelled and calls in flight have ended. The address listened on goes to `bound`
 /// as soon as there is one; health says SERVING as soon as there is a catalogue.
 ///
 /// # Errors
-/// When the address is taken, the feature store's URL is malformed, or the transport fails. A feature store
+/// When the policy does not hold together, the address is taken, the feature store's URL is malformed, or the transport
+/// fails. A feature store
 /// that is not there is no error: it is waited for.
 pub async fn serve(
     config: RankingConfig,
@@ -25,9 +26,12 @@ pub async fn serve(
 ) -> Result<()> {
     let current = Arc::new(CurrentCatalogue::default());
     let feature_store = FeatureStore::at(&config.feature_store)?;
+    let policies = Arc::new(Policies::load(&config.policy)?);
     let max_message_bytes = config.server.max_message_bytes;
     let service = RankingServiceServer::new(RankingService {
         current: Arc::clone(&current),
+        policies: Arc::clone(&policies),
+        popularity: KnownPopularity::default(),
         feature_store: feature_store.clone(),
         pseudonyms: Pseudonyms::load(config.server.pseudonym_key.as_deref())?,
         pipeline: Arc::new(Pipeline::new(config.retrieval.candidates.get())),
@@ -42,15 +46,20 @@ pub async fn serve(
         feature_store,
         models_dir: config.models_dir,
         config: config.subscription,
-        current,
+        current: Arc::clone(&current),
+        policies: Arc::clone(&policies),
         health: server.health(),
     };
     let stop = shutdown.child_token();
+    let hangups =
+        stop.clone().run_until_cancelled_owned(async move { policies.reload_on_hangup(&current).await });
+    let listening = tokio::spawn(hangups);
     let following = tokio::spawn(follow(subscription, stop.clone()));
     let stop_following = stop.clone().drop_guard();
     let served = server.serve(stop).await;
     drop(stop_following);
     following.await?;
+    listening.await?;
     Ok(served?)
 }
 

@@ -25,6 +25,7 @@ use crate::{
     catalogue::{Catalogue, CatalogueError, CurrentCatalogue},
     feature_store::FeatureStore,
     feed::{Feed, News},
+    policies::Policies,
     snapshot::{Snapshot, SnapshotError},
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct Subscription {
     pub(crate) models_dir: PathBuf,
     pub(crate) config: SubscriptionConfig,
     pub(crate) current: Arc<CurrentCatalogue>,
+    /// Compiled for each catalogue before it is in service.
+    pub(crate) policies: Arc<Policies>,
     /// Says SERVING once a catalogue is in service.
     pub(crate) health: Health,
 }
@@ -134,7 +137,14 @@ impl Subscription {
         };
         let models_dir = self.models_dir.clone();
         let known = following.bundle.clone();
-        let (catalogue, bundle) = spawn_blocking(move || build(&models_dir, snapshot, known)).await??;
+        let policies = Arc::clone(&self.policies);
+        let (catalogue, bundle) = spawn_blocking(move || {
+            let (catalogue, bundle) = build(&models_dir, snapshot, known)?;
+            let catalogue = Arc::new(catalogue);
+            policies.compiled(&policies.in_force(), &catalogue);
+            Ok::<_, CatalogueError>((catalogue, bundle))
+        })
+        .await??;
         let generation = catalogue.generation();
         info!(
             generation = generation.run_id,

@@ -12,8 +12,8 @@ pub struct CurrentCatalogue(ArcSwapOption<Catalogue>);
 
 impl CurrentCatalogue {
     /// Puts a catalogue in service. Memory of the one before goes when its last request ends.
-    pub fn publish(&self, catalogue: Catalogue) {
-        self.0.store(Some(Arc::new(catalogue)));
+    pub fn publish(&self, catalogue: impl Into<Arc<Catalogue>>) {
+        self.0.store(Some(catalogue.into()));
     }
 
     /// The catalogue in service, for one request to keep until it is answered.

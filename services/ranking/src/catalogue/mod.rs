@@ -83,6 +83,11 @@ impl Catalogue {
         &self.products[row.0]
     }
 
+    /// All products, in the order of their rows.
+    pub fn products(&self) -> &[CatalogueProduct] {
+        &self.products
+    }
+
     /// The row of a product, if it is in this catalogue.
     pub fn row(&self, product_id: &ProductId) -> Option<Row> {
         self.rows.get(product_id).copied()

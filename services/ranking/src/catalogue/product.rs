@@ -1,9 +1,10 @@
-//! What ranking needs to know of a product: enough to leave it out and to name it, not its features.
+//! What ranking needs to know of a product: enough to name it, and to tell whom it may be offered to.
 
-use finrank_model::{Product, ProductClass, ProductId, ProductStatus};
+use finrank_model::{Attributes, Product, ProductClass, ProductId, ProductStatus, RiskGrade};
+use finrank_policy::Offered;
 
 /// A product in a catalogue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CatalogueProduct {
     /// Names it.
     pub product_id: ProductId,
@@ -13,6 +14,23 @@ pub struct CatalogueProduct {
     pub product_class: ProductClass,
     /// Whether it may be sold.
     pub status: ProductStatus,
+    /// How risky it is, when graded.
+    pub risk_grade: Option<RiskGrade>,
+    /// What else it declares: rules read amounts, bounds and windows there.
+    pub attributes: Attributes,
+}
+
+impl CatalogueProduct {
+    /// The product as rules see it.
+    pub fn offered(&self) -> Offered<'_> {
+        Offered {
+            product_id: &self.product_id,
+            product_class: self.product_class,
+            status: self.status,
+            risk_grade: self.risk_grade,
+            attributes: &self.attributes,
+        }
+    }
 }
 
 impl From<Product> for CatalogueProduct {
@@ -22,6 +40,8 @@ impl From<Product> for CatalogueProduct {
             name: product.name,
             product_class: product.product_class,
             status: product.status,
+            risk_grade: product.risk_grade,
+            attributes: product.attributes,
         }
     }
 }

@@ -32,6 +32,21 @@ impl RowSet {
         set
     }
 
+    /// Rows as bits, in the layout of this type; bits past the last row count for nothing.
+    ///
+    /// # Panics
+    /// When there are not as many bytes as `rows` need.
+    pub fn from_bits(rows: usize, bits: impl Iterator<Item = u8>) -> Self {
+        let mut bits: Vec<u8> = bits.collect();
+        assert_eq!(bits.len(), rows.div_ceil(8), "a bit for each row");
+        if let Some(last) = bits.last_mut()
+            && !rows.is_multiple_of(8)
+        {
+            *last &= (1 << (rows % 8)) - 1;
+        }
+        Self { bits, rows }
+    }
+
     /// Adds a row.
     ///
     /// # Panics
@@ -142,6 +157,13 @@ mod tests {
                 prop_assert_eq!(both.contains(Row(row)), members.contains(&row) && row % every == 0);
             }
         }
+    }
+
+    #[test]
+    fn is_made_of_bits_and_takes_none_past_the_last_row() {
+        let set = RowSet::from_bits(10, [0b1000_0001, 0b1111_1110].into_iter());
+
+        assert_eq!(set, RowSet::of(10, [0, 7, 9].map(Row)));
     }
 
     #[test]

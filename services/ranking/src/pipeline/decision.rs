@@ -1,13 +1,16 @@
 //! A decision: what is offered, from what, by which versions.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use finrank_policy::Policy;
 use finrank_serving::Pseudonym;
 use uuid::Uuid;
 
 use super::{
-    Ask,
-    candidate::ScoredCandidate,
+    Ask, Basis,
     eligibility::{Eligible, Scenario},
+    recheck::OfferedItem,
 };
 use crate::{Generation, catalogue::Catalogue};
 
@@ -16,45 +19,73 @@ use crate::{Generation, catalogue::Catalogue};
 pub struct Decision {
     /// Names it; version 7, so that ids sort by time.
     pub decision_id: Uuid,
-    /// When it was made.
+    /// The moment for which it was made.
     pub decided_at: DateTime<Utc>,
     /// How logs name whom it is for.
-    pub customer: Pseudonym,
+    pub pseudonym: Pseudonym,
     /// The embeddings and the model that made it.
     pub generation: Generation,
-    /// The refresh run that the user's embedding comes from.
-    pub user_generation: i64,
+    /// By what the items are ranked.
+    pub ranked_by: RankedBy,
+    /// The policy that decided.
+    pub policy: Arc<Policy>,
     /// Where the products will be shown.
     pub scenario: Scenario,
     /// How many were asked for.
     pub k: usize,
-    /// How many could have been offered.
-    pub eligible: usize,
+    /// What could have been offered.
+    pub eligible: Eligible,
     /// How many were scored.
     pub candidates: usize,
     /// What is offered, best first.
-    pub items: Vec<ScoredCandidate>,
+    pub items: Vec<OfferedItem>,
+}
+
+/// By what items were ranked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RankedBy {
+    /// By the model, from the embedding of this refresh run.
+    Profile(i64),
+    /// By popularity.
+    Popularity,
+    /// By nothing.
+    Nothing,
 }
 
 impl Decision {
     pub(super) fn new(
+        decision_id: Uuid,
         catalogue: &Catalogue,
         ask: &Ask,
-        eligible: &Eligible,
+        eligible: Eligible,
         candidates: usize,
-        items: Vec<ScoredCandidate>,
+        items: Vec<OfferedItem>,
     ) -> Self {
+        let ranked_by = match &ask.basis {
+            Basis::Profile { generation, .. } => RankedBy::Profile(*generation),
+            Basis::Popularity(Some(_)) => RankedBy::Popularity,
+            Basis::Popularity(None) => RankedBy::Nothing,
+        };
         Self {
-            decision_id: Uuid::now_v7(),
-            decided_at: Utc::now(),
-            customer: ask.customer.clone(),
+            decision_id,
+            decided_at: ask.customer.moment,
+            pseudonym: ask.pseudonym.clone(),
             generation: catalogue.generation().clone(),
-            user_generation: ask.user_generation,
+            ranked_by,
+            policy: Arc::clone(ask.customer.policy.policy()),
             scenario: ask.terms.scenario,
             k: ask.k,
-            eligible: eligible.count(),
+            eligible,
             candidates,
             items,
+        }
+    }
+
+    /// The refresh run that the user's embedding comes from; 0 when none was used.
+    pub fn user_generation(&self) -> i64 {
+        match self.ranked_by {
+            RankedBy::Profile(generation) => generation,
+            RankedBy::Popularity | RankedBy::Nothing => 0,
         }
     }
 }

@@ -1,12 +1,17 @@
 //! Eligibility: what may be offered, decided before retrieval, so that what may not be takes no places.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
-use finrank_model::{ProductClass, ProductId};
+use chrono::{DateTime, Utc};
+use finrank_model::{ProductClass, ProductId, UserId};
+use finrank_policy::{Case, CompiledPolicy, Facts, Holding, ProductSet};
 use tracing::{debug, debug_span};
 
-use super::filters::{ExcludedFilter, HeldFilter, ScenarioFilter, WithdrawnFilter};
-use crate::{catalogue::Catalogue, index::RowSet};
+use super::filters::{ExcludedFilter, ScenarioFilter, WithdrawnFilter};
+use crate::{
+    catalogue::Catalogue,
+    index::{Row, RowSet},
+};
 
 /// Where products will be shown, which decides their classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,18 +39,53 @@ impl Scenario {
     }
 }
 
-/// What the rules look at beside the catalogue.
+/// What a request asks for, whoever the customer is.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
     /// Where the products will be shown.
     pub scenario: Scenario,
-    /// What the customer holds.
-    pub held: Vec<ProductId>,
     /// What is not to be offered this time, whatever the reason.
     pub excluded: Vec<ProductId>,
 }
 
-/// One rule about what may be offered.
+/// Whom something may be offered to, and by which policy that is decided.
+#[derive(Clone, Debug)]
+pub struct Customer {
+    /// Who it is.
+    pub user_id: UserId,
+    /// What is known.
+    pub facts: Facts,
+    /// What is held.
+    pub held: Vec<ProductId>,
+    /// By which policy, compiled for the catalogue.
+    pub policy: Arc<CompiledPolicy>,
+    /// For which moment.
+    pub moment: DateTime<Utc>,
+}
+
+impl Customer {
+    /// What is held, as rules see it.
+    pub fn holdings<'a>(&'a self, catalogue: &'a Catalogue) -> Vec<Holding<'a>> {
+        let holding = |product_id| {
+            let row = catalogue.row(product_id);
+            Holding { product_id, product: row.map(|row| (row.0, catalogue.product(row).offered())) }
+        };
+        self.held.iter().map(holding).collect()
+    }
+
+    /// The customer and one product, for the plain reading.
+    pub fn case<'a>(&'a self, catalogue: &'a Catalogue, holdings: &'a [Holding<'a>], row: Row) -> Case<'a> {
+        Case {
+            policy: self.policy.policy(),
+            facts: &self.facts,
+            holdings,
+            product: catalogue.product(row).offered(),
+            moment: self.moment,
+        }
+    }
+}
+
+/// One thing that leaves products out, whoever the customer is.
 pub trait Filter: Debug + Send + Sync {
     /// Its name in the log.
     fn rule(&self) -> &'static str;
@@ -54,42 +94,61 @@ pub trait Filter: Debug + Send + Sync {
     fn apply(&self, catalogue: &Catalogue, terms: &Terms, rows: &mut RowSet);
 }
 
-/// All rules together.
+/// What is left out whoever the customer is, and then what the policy says.
 #[derive(Debug)]
 pub struct Eligibility(Vec<Box<dyn Filter>>);
 
 impl Default for Eligibility {
     fn default() -> Self {
-        Self(vec![
-            Box::new(WithdrawnFilter),
-            Box::new(ScenarioFilter),
-            Box::new(HeldFilter),
-            Box::new(ExcludedFilter),
-        ])
+        Self(vec![Box::new(WithdrawnFilter), Box::new(ScenarioFilter), Box::new(ExcludedFilter)])
     }
 }
 
 impl Eligibility {
-    /// What of a catalogue may be offered on some terms.
+    /// What of a catalogue may be offered on some terms, whoever the customer is.
     pub fn of(&self, catalogue: &Catalogue, terms: &Terms) -> Eligible {
         let _stage = debug_span!("eligibility", products = catalogue.len()).entered();
         let mut rows = RowSet::full(catalogue.len());
         let mut count = rows.len();
+        let mut exclusions = Vec::with_capacity(self.0.len());
         for filter in &self.0 {
             filter.apply(catalogue, terms, &mut rows);
             let left = rows.len();
             debug!(rule = filter.rule(), removed = count - left, left, "filtered");
+            exclusions.push((filter.rule().to_owned(), count - left));
             count = left;
         }
-        Eligible { rows, count }
+        Eligible { rows, count, human_review: 0, exclusions }
+    }
+
+    /// What of a catalogue a customer may be offered on some terms.
+    pub fn of_customer(&self, catalogue: &Catalogue, terms: &Terms, customer: &Customer) -> Eligible {
+        let mut eligible = self.of(catalogue, terms);
+        let holdings = customer.holdings(catalogue);
+        let admission = customer.policy.admit(&customer.facts, &holdings, customer.moment);
+        let mut review = row_set(&admission.human_review);
+        review.keep(&eligible.rows);
+        eligible.rows.keep(&row_set(&admission.eligible));
+        eligible.human_review = review.len();
+        eligible.count = eligible.rows.len();
+        let codes = customer.policy.policy().rules().iter().map(|rule| rule.code.to_string());
+        eligible.exclusions.extend(codes.zip(admission.against));
+        debug!(left = eligible.count, human_review = eligible.human_review, "policy applied");
+        eligible
     }
 }
 
-/// The products that passed every rule. Only [`Eligibility::of`] makes one, and retrieval asks for one.
+fn row_set(set: &ProductSet) -> RowSet {
+    RowSet::from_bits(set.universe(), set.bytes())
+}
+
+/// The products that nothing stands against. Only [`Eligibility`] makes one, and retrieval asks for one.
 #[derive(Clone, Debug)]
 pub struct Eligible {
     rows: RowSet,
     count: usize,
+    human_review: usize,
+    exclusions: Vec<(String, usize)>,
 }
 
 impl Eligible {
@@ -101,5 +160,16 @@ impl Eligible {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// How many others only a person may decide on.
+    pub fn human_review(&self) -> usize {
+        self.human_review
+    }
+
+    /// What stands against how many products: of the terms, in the order in which they leave products out, how many
+    /// more each does; of the policy's rules, each by itself, over the whole catalogue.
+    pub fn exclusions(&self) -> &[(String, usize)] {
+        &self.exclusions
     }
 }

@@ -1,6 +1,4 @@
-//! The rules about what may be offered, one type each.
-
-use finrank_model::ProductId;
+//! What is left out whoever the customer is, one type each.
 
 use super::eligibility::{Filter, Terms};
 use crate::{catalogue::Catalogue, index::RowSet};
@@ -11,7 +9,7 @@ pub(super) struct WithdrawnFilter;
 
 impl Filter for WithdrawnFilter {
     fn rule(&self) -> &'static str {
-        "withdrawn"
+        "WITHDRAWN"
     }
 
     fn apply(&self, catalogue: &Catalogue, _terms: &Terms, rows: &mut RowSet) {
@@ -25,7 +23,7 @@ pub(super) struct ScenarioFilter;
 
 impl Filter for ScenarioFilter {
     fn rule(&self) -> &'static str {
-        "scenario"
+        "SCENARIO"
     }
 
     fn apply(&self, catalogue: &Catalogue, terms: &Terms, rows: &mut RowSet) {
@@ -37,36 +35,18 @@ impl Filter for ScenarioFilter {
     }
 }
 
-/// What a customer holds is not offered again.
-#[derive(Debug)]
-pub(super) struct HeldFilter;
-
-impl Filter for HeldFilter {
-    fn rule(&self) -> &'static str {
-        "held"
-    }
-
-    fn apply(&self, catalogue: &Catalogue, terms: &Terms, rows: &mut RowSet) {
-        remove(&terms.held, catalogue, rows);
-    }
-}
-
 /// What a request excludes is not offered; an id that is not in the catalogue excludes nothing.
 #[derive(Debug)]
 pub(super) struct ExcludedFilter;
 
 impl Filter for ExcludedFilter {
     fn rule(&self) -> &'static str {
-        "excluded"
+        "REQUEST"
     }
 
     fn apply(&self, catalogue: &Catalogue, terms: &Terms, rows: &mut RowSet) {
-        remove(&terms.excluded, catalogue, rows);
-    }
-}
-
-fn remove(product_ids: &[ProductId], catalogue: &Catalogue, rows: &mut RowSet) {
-    for row in product_ids.iter().filter_map(|product_id| catalogue.row(product_id)) {
-        rows.remove(row);
+        for row in terms.excluded.iter().filter_map(|product_id| catalogue.row(product_id)) {
+            rows.remove(row);
+        }
     }
 }

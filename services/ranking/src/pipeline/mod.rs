@@ -5,39 +5,62 @@ mod candidate;
 mod decision;
 mod eligibility;
 mod filters;
+mod recheck;
 mod recorder;
 mod retriever;
 mod scorer;
 mod selector;
+mod unprofiled;
 
+use std::sync::Arc;
+
+use finrank_serving::Pseudonym;
+use uuid::Uuid;
+
+use self::{recheck::recheck, unprofiled::most_popular};
 pub use candidate::{RetrievedCandidate, ScoredCandidate};
-pub use decision::Decision;
-pub use eligibility::{Eligibility, Eligible, Filter, Scenario, Terms};
+pub use decision::{Decision, RankedBy};
+pub use eligibility::{Customer, Eligibility, Eligible, Filter, Scenario, Terms};
+pub use recheck::OfferedItem;
 pub use recorder::{LogRecorder, Recorder};
 pub use retriever::{CosineRetriever, InnerProductRetriever, Retriever};
 pub use scorer::{MlpCandidateScorer, Scorer};
 pub use selector::{Selector, TopSelector};
 
-use finrank_serving::Pseudonym;
-
 use crate::{
     catalogue::Catalogue,
     index::{IndexError, Row, SpacedEmbedding},
+    popularity::Popularity,
 };
 
 /// Whom to offer how much, on what terms.
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// How logs name the customer.
-    pub customer: Pseudonym,
-    /// The user's embedding.
-    pub user: SpacedEmbedding,
-    /// The refresh run that the user's embedding comes from.
-    pub user_generation: i64,
-    /// What may not be offered.
+    pub pseudonym: Pseudonym,
+    /// The customer, and the policy by which it is decided what may be offered.
+    pub customer: Customer,
+    /// By what to rank.
+    pub basis: Basis,
+    /// What is asked for, whoever the customer is.
     pub terms: Terms,
     /// How many products, at least one.
     pub k: usize,
+}
+
+/// By what products are ranked.
+#[derive(Clone, Debug)]
+pub enum Basis {
+    /// By the model, for this customer.
+    Profile {
+        /// The user's embedding.
+        user: SpacedEmbedding,
+        /// The refresh run that it comes from.
+        generation: i64,
+    },
+    /// The same for everyone, since the customer objects to profiling: by popularity, or by product id if nobody
+    /// knows that.
+    Popularity(Option<Arc<Popularity>>),
 }
 
 /// The stages, in order.
@@ -70,13 +93,23 @@ impl Pipeline {
     /// # Errors
     /// When the user's embedding and the catalogue's are not of one space and dimension.
     pub fn recommend(&self, catalogue: &Catalogue, ask: &Ask) -> Result<Decision, IndexError> {
-        let eligible = self.eligibility.of(catalogue, &ask.terms);
-        let retrieved =
-            self.retriever.retrieve(catalogue, &ask.user, &eligible, ask.k.max(self.candidates))?;
-        let scored = self.scorer.score(catalogue, &ask.user, retrieved)?;
-        let candidates = scored.len();
-        let items = self.selector.select(scored, ask.k);
-        let decision = Decision::new(catalogue, ask, &eligible, candidates, items);
+        let decision_id = Uuid::now_v7();
+        let eligible = self.eligibility.of_customer(catalogue, &ask.terms, &ask.customer);
+        let (candidates, items) = match &ask.basis {
+            Basis::Profile { user, .. } => {
+                let count = ask.k.max(self.candidates);
+                let retrieved = self.retriever.retrieve(catalogue, user, &eligible, count)?;
+                let scored = self.scorer.score(catalogue, user, retrieved)?;
+                (scored.len(), self.selector.select(scored, ask.k))
+            }
+            // Not for the selector, which goes by scores: there are none.
+            Basis::Popularity(popularity) => {
+                let items = most_popular(&eligible, popularity.as_deref(), ask.k);
+                (items.len(), items)
+            }
+        };
+        let items = recheck(catalogue, ask, decision_id, items);
+        let decision = Decision::new(decision_id, catalogue, ask, eligible, candidates, items);
         self.recorder.record(&decision);
         Ok(decision)
     }

@@ -21,14 +21,16 @@ impl Recorder for LogRecorder {
         let generation = &decision.generation;
         info!(
             decision_id = %decision.decision_id,
-            customer = %decision.customer,
+            customer = %decision.pseudonym,
             model_version = %generation.model_version,
             embedding_space = %generation.embedding_space,
             index_generation = generation.run_id,
-            user_generation = decision.user_generation,
+            ranked_by = ?decision.ranked_by,
+            policy = %decision.policy.digest(),
             scenario = ?decision.scenario,
             k = decision.k,
-            eligible = decision.eligible,
+            eligible = decision.eligible.count(),
+            human_review = decision.eligible.human_review(),
             candidates = decision.candidates,
             offered = decision.items.len(),
             "decided"

@@ -2,6 +2,8 @@
 //! work on one catalogue, and words the answer.
 
 mod compute;
+mod eligibility;
+mod explanation;
 mod request;
 mod response;
 
@@ -9,6 +11,7 @@ use std::sync::Arc;
 
 use finrank_contracts::ranking::v1::{self, ranking_service_server::RankingService as RankingRpcs};
 use finrank_model::{ProductId, UserId};
+use finrank_policy::Policy;
 use finrank_serving::Pseudonyms;
 use tonic::{Request, Response, Status};
 
@@ -18,15 +21,19 @@ use crate::{
     deadline::Deadline,
     feature_store::{FeatureStore, UserEmbedding},
     index::Row,
-    pipeline::{Ask, Pipeline, Terms},
+    pipeline::{Ask, Basis, Pipeline, Terms},
+    policies::Policies,
+    popularity::KnownPopularity,
 };
 use compute::compute;
-use request::{Recommend, Retrieve, RetrieveBy, Score, Similar};
+use request::{Explain, Recommend, Retrieve, RetrieveBy, Score, Similar};
 
 /// Implements `finrank.ranking.v1.RankingService`.
 #[derive(Debug)]
 pub(crate) struct RankingService {
     pub(crate) current: Arc<CurrentCatalogue>,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) popularity: KnownPopularity,
     pub(crate) feature_store: FeatureStore,
     pub(crate) pseudonyms: Pseudonyms,
     pub(crate) pipeline: Arc<Pipeline>,
@@ -65,28 +72,70 @@ impl RankingRpcs for RankingService {
         let request = Similar::parse(&request.into_inner())?;
         Ok(Response::new(self.compare(request).await?))
     }
+
+    async fn explain_eligibility(
+        &self,
+        request: Request<v1::ExplainEligibilityRequest>,
+    ) -> Result<Response<v1::ExplainEligibilityResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let request = Explain::parse(&request.into_inner())?;
+        Ok(Response::new(self.explain(request, deadline).await?))
+    }
+
+    async fn reload_policy(
+        &self,
+        _request: Request<v1::ReloadPolicyRequest>,
+    ) -> Result<Response<v1::ReloadPolicyResponse>, Status> {
+        let reloaded = self.policies.reload(&self.current).await?;
+        Ok(Response::new(v1::ReloadPolicyResponse {
+            policy: Some(response::policy_version(&reloaded.in_force)),
+            previous: Some(response::policy_version(&reloaded.before)),
+        }))
+    }
 }
 
 impl RankingService {
     async fn decide(&self, request: Recommend, deadline: Deadline) -> Result<v1::RecommendResponse> {
         let Recommend { user_id, k, scenario, excluded } = request;
-        let ((catalogue, user), held) = tokio::try_join!(
-            self.user(&user_id, deadline),
-            self.feature_store.holdings(&user_id, deadline),
-        )?;
-        let ask = Ask {
-            customer: self.pseudonyms.of(&user_id),
-            user: user.embedding,
-            user_generation: user.run_id,
-            terms: Terms { scenario, held, excluded },
-            k,
+        // Without a catalogue nothing can be offered, whoever it is: nobody needs to be asked.
+        self.catalogue()?;
+        let policy = self.policies.in_force();
+        let (user, known) =
+            tokio::join!(self.user(&user_id, deadline), self.known(&user_id, &policy, deadline));
+        let known = known?;
+        let (catalogue, basis) = if policy.may_profile(&known.facts) {
+            let (catalogue, user) = user?;
+            (catalogue, Basis::Profile { user: user.embedding, generation: user.run_id })
+        } else {
+            self.without_profile(user, &policy).await?
         };
-        let pipeline = Arc::clone(&self.pipeline);
+        let terms = Terms { scenario, excluded };
+        let (pipeline, policies) = (Arc::clone(&self.pipeline), Arc::clone(&self.policies));
+        let (shared, pseudonym) = (Arc::clone(&catalogue), self.pseudonyms.of(&user_id));
         compute(catalogue, move |catalogue| {
-            let decision = pipeline.recommend(catalogue, &ask)?;
+            let customer = known.customer(policies.compiled(&policy, &shared));
+            let decision = pipeline.recommend(catalogue, &Ask { pseudonym, customer, basis, terms, k })?;
             Ok(response::recommend(&user_id, catalogue, &decision))
         })
         .await
+    }
+
+    /// What to rank by for who objects to profiling. The embedding is not used; that it is there tells only that there is
+    /// such a customer.
+    async fn without_profile(
+        &self,
+        user: Result<(Arc<Catalogue>, UserEmbedding)>,
+        policy: &Policy,
+    ) -> Result<(Arc<Catalogue>, Basis)> {
+        if let Err(error @ RankingError::UserNotFound(_)) = user {
+            return Err(error);
+        }
+        let catalogue = self.catalogue()?;
+        let popularity = match policy.profiling() {
+            Some(profiling) => self.popularity.of(&catalogue, profiling, &self.feature_store).await,
+            None => None,
+        };
+        Ok((catalogue, Basis::Popularity(popularity)))
     }
 
     async fn find(&self, request: Retrieve, deadline: Deadline) -> Result<v1::RetrieveResponse> {

@@ -17,6 +17,9 @@ const MAX_EXCLUDED: usize = 1000;
 /// The most products that one request may have scored.
 const MAX_SCORED: usize = 1000;
 
+/// The most products that one request may have explained.
+const MAX_EXPLAINED: usize = 1000;
+
 type Field<T> = std::result::Result<T, InvalidField>;
 
 /// Recommend.
@@ -141,6 +144,50 @@ impl Similar {
             (product_id, k) => Err(faults([product_id.err(), k.err()])),
         }
     }
+}
+
+/// ExplainEligibility.
+#[derive(Debug)]
+pub(super) struct Explain {
+    pub(super) user_id: UserId,
+    /// Empty for all of the catalogue.
+    pub(super) product_ids: Vec<ProductId>,
+    pub(super) page_size: usize,
+    /// The last product of the page before.
+    pub(super) after: Option<ProductId>,
+}
+
+impl Explain {
+    pub(super) fn parse(request: &v1::ExplainEligibilityRequest) -> Result<Self> {
+        let user_id = UserId::parse(&request.user_id);
+        let product_ids = product_ids("product_ids", &request.product_ids, 0..=MAX_EXPLAINED);
+        let page_size = page_size(request.page_size);
+        let after = page_token(&request.page_token);
+        match (user_id, product_ids, page_size, after) {
+            (Ok(user_id), Ok(product_ids), Ok(page_size), Ok(after)) => {
+                Ok(Self { user_id, product_ids, page_size, after })
+            }
+            (user_id, product_ids, page_size, after) => {
+                Err(faults([user_id.err(), product_ids.err(), page_size.err(), after.err()]))
+            }
+        }
+    }
+}
+
+fn page_size(raw: u32) -> Field<usize> {
+    match raw as usize {
+        0 => Ok(MAX_EXPLAINED),
+        size @ 1..=MAX_EXPLAINED => Ok(size),
+        size => Err(InvalidField::new("page_size", format!("is {size}, not 0 to {MAX_EXPLAINED}"))),
+    }
+}
+
+fn page_token(raw: &str) -> Field<Option<ProductId>> {
+    if raw.is_empty() {
+        return Ok(None);
+    }
+    let parsed = ProductId::parse(raw).map(Some);
+    parsed.map_err(|_| InvalidField::new("page_token", "is none that a page was answered with"))
 }
 
 fn faults<const N: usize>(faults: [Option<InvalidField>; N]) -> RankingError {

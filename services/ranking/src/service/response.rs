@@ -1,13 +1,14 @@
 //! Answers in the contract's words. Each is made from the catalogue that the request worked on.
 
 use finrank_contracts::ranking::v1;
-use finrank_model::UserId;
+use finrank_model::{Sha256Digest, UserId};
+use finrank_policy::{Outcome, Policy, Proof, ProofInput};
 use finrank_serving::wire;
 
 use crate::{
     Generation,
     catalogue::Catalogue,
-    pipeline::{Decision, RetrievedCandidate, ScoredCandidate},
+    pipeline::{Decision, OfferedItem, RankedBy, RetrievedCandidate, ScoredCandidate},
 };
 
 pub(super) fn recommend(
@@ -15,19 +16,82 @@ pub(super) fn recommend(
     catalogue: &Catalogue,
     decision: &Decision,
 ) -> v1::RecommendResponse {
-    let items =
-        (1..).zip(&decision.items).map(|(rank, item)| recommendation(catalogue, rank, item)).collect();
+    let items = (1..)
+        .zip(&decision.items)
+        .map(|(rank, item)| recommendation(catalogue, decision, rank, item))
+        .collect();
     v1::RecommendResponse {
         user_id: user_id.to_string(),
         items,
         decision_id: decision.decision_id.to_string(),
-        versions: Some(versions(&decision.generation, decision.user_generation)),
-        eligible_count: u32::try_from(decision.eligible).unwrap_or(u32::MAX),
+        versions: Some(versions(&decision.generation, decision.user_generation())),
+        eligible_count: count(decision.eligible.count()),
         decided_at: Some(wire::timestamp(decision.decided_at)),
+        policy: Some(policy_version(&decision.policy)),
+        exclusions: exclusions(decision),
+        human_review_count: count(decision.eligible.human_review()),
+        ranking_basis: match decision.ranked_by {
+            RankedBy::Profile(_) => v1::RankingBasis::Profile,
+            RankedBy::Popularity => v1::RankingBasis::Popularity,
+            RankedBy::Nothing => v1::RankingBasis::Unranked,
+        }
+        .into(),
     }
 }
 
-fn recommendation(catalogue: &Catalogue, rank: u32, item: &ScoredCandidate) -> v1::Recommendation {
+/// Which policy.
+pub(super) fn policy_version(policy: &Policy) -> v1::PolicyVersion {
+    v1::PolicyVersion { version: policy.version().to_string(), sha256: policy.digest().to_string() }
+}
+
+/// An outcome in the contract's words.
+pub(super) fn verdict(outcome: Outcome) -> v1::EligibilityVerdict {
+    match outcome {
+        Outcome::Eligible => v1::EligibilityVerdict::Eligible,
+        Outcome::HumanReview => v1::EligibilityVerdict::HumanReview,
+        Outcome::Excluded => v1::EligibilityVerdict::Excluded,
+    }
+}
+
+/// Why there are fewer than were asked for.
+fn exclusions(decision: &Decision) -> Vec<v1::RuleCount> {
+    if decision.eligible.count() >= decision.k {
+        return Vec::new();
+    }
+    let against = decision.eligible.exclusions().iter().filter(|(_, products)| *products > 0);
+    against.map(|(rule, products)| v1::RuleCount { rule: rule.clone(), products: count(*products) }).collect()
+}
+
+fn proof(policy: &Policy, proof: &Proof) -> v1::EligibilityProof {
+    let input = |input: &ProofInput| v1::ProofInput {
+        name: input.name.clone(),
+        dated: input.dated.map(wire::timestamp),
+        sha256: bytes(input.sha256),
+    };
+    v1::EligibilityProof {
+        policy: Some(policy_version(policy)),
+        verdict: verdict(Outcome::Eligible).into(),
+        rules: proof.rules.clone(),
+        inputs: proof.inputs.iter().map(input).collect(),
+        sha256: bytes(proof.sha256),
+    }
+}
+
+fn bytes(digest: Sha256Digest) -> Vec<u8> {
+    digest.as_bytes().to_vec()
+}
+
+fn count(products: usize) -> u32 {
+    u32::try_from(products).unwrap_or(u32::MAX)
+}
+
+fn recommendation(
+    catalogue: &Catalogue,
+    decision: &Decision,
+    rank: u32,
+    item: &OfferedItem,
+) -> v1::Recommendation {
+    let OfferedItem { candidate: item, proof: proven } = item;
     let product = catalogue.product(item.row);
     v1::Recommendation {
         rank,
@@ -36,6 +100,7 @@ fn recommendation(catalogue: &Catalogue, rank: u32, item: &ScoredCandidate) -> v
         product_class: wire::product_class_to_wire(product.product_class).into(),
         score: item.score.get().into(),
         retrieval_score: item.retrieval_score.into(),
+        proof: Some(proof(&decision.policy, proven)),
     }
 }
 

@@ -19,12 +19,17 @@ use tonic::{
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::fixtures::{DIMENSION, Sample, catalogue, generation};
+use crate::{
+    PolicyConfig,
+    fixtures::{DIMENSION, Sample, catalogue, generation},
+};
 
 /// The service on a free port, with nobody where the feature store should be.
 async fn served(current: Arc<CurrentCatalogue>) -> RankingServiceClient<Channel> {
     let service = RankingService {
         current,
+        policies: Arc::new(Policies::load(&PolicyConfig::default()).unwrap()),
+        popularity: KnownPopularity::default(),
         feature_store: FeatureStore::at("http://127.0.0.1:1").unwrap(),
         pseudonyms: Pseudonyms::load(None).unwrap(),
         pipeline: Arc::new(Pipeline::new(500)),

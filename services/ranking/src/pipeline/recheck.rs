@@ -1,0 +1,55 @@
+//! The last look: every item is judged once more just before it leaves, product by product and rule by rule, and not by
+//! the bitmaps that let it in. Nothing leaves without its proof, and only who passes here gets one.
+
+use finrank_policy::{Outcome, Proof};
+use tracing::{debug_span, error};
+use uuid::Uuid;
+
+use super::{Ask, candidate::ScoredCandidate};
+use crate::catalogue::Catalogue;
+
+/// A product that is offered, and what it is offered on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OfferedItem {
+    /// The product and its scores.
+    pub candidate: ScoredCandidate,
+    /// That it may be offered.
+    pub proof: Proof,
+}
+
+/// Proves each item, and blocks the one that the plain reading does not let pass. That must not happen: the two readings
+/// differ then, which is counted and logged as an error.
+pub(super) fn recheck(
+    catalogue: &Catalogue,
+    ask: &Ask,
+    decision_id: Uuid,
+    items: Vec<ScoredCandidate>,
+) -> Vec<OfferedItem> {
+    let _stage = debug_span!("recheck", items = items.len()).entered();
+    let customer = &ask.customer;
+    let holdings = customer.holdings(catalogue);
+    let (user_id, decision_id) = (customer.user_id.as_str(), decision_id.to_string());
+    let prove = |candidate: ScoredCandidate| {
+        let case = customer.case(catalogue, &holdings, candidate.row);
+        let verdict = case.policy.judge(&case);
+        let asked_for = ask.terms.scenario.classes().contains(&case.product.product_class)
+            && !ask.terms.excluded.contains(case.product.product_id);
+        if verdict.outcome == Outcome::Eligible && asked_for {
+            let proof = Proof::of(&case, &verdict, user_id, &decision_id);
+            return Some(OfferedItem { candidate, proof });
+        }
+        metrics::counter!("finrank_eligibility_disagreements_total").increment(1);
+        let against: Vec<&str> =
+            verdict.against().map(|finding| case.policy.rules()[finding.rule].code.as_str()).collect();
+        error!(
+            decision_id,
+            product_id = %case.product.product_id,
+            policy = %case.policy.digest(),
+            ?against,
+            asked_for,
+            "an item was blocked: the compiled policy let it pass, and the plain reading does not"
+        );
+        None
+    };
+    items.into_iter().filter_map(prove).collect()
+}

@@ -1,0 +1,129 @@
+//! The policy in force. It is one pointer: a request takes it once and is decided by it to the end, and reading the file
+//! anew swaps it.
+//!
+//! What is compiled of a policy and a catalogue is kept for the pair that was asked for last. Whoever puts a catalogue or
+//! a policy in service has it compiled before, so that no request waits for it; a request that still holds the one
+//! before compiles that again, and is right all the same.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use finrank_policy::{CompiledPolicy, Offered, Policy};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::spawn_blocking,
+};
+use tracing::{info, warn};
+
+use crate::{
+    PolicyConfig, RankingError, Result,
+    catalogue::{Catalogue, CatalogueProduct, CurrentCatalogue},
+};
+
+/// Holds the policy in force.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    file: PolicyConfig,
+    in_force: ArcSwap<Policy>,
+    compiled: ArcSwapOption<Compiled>,
+    /// One reading of the file at a time, so that the later one stays.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    catalogue: Arc<Catalogue>,
+    policy: Arc<CompiledPolicy>,
+}
+
+/// What came of reading the file anew.
+pub(crate) struct Reloaded {
+    pub(crate) in_force: Arc<Policy>,
+    pub(crate) before: Arc<Policy>,
+}
+
+impl Policies {
+    /// Reads the configured file.
+    ///
+    /// # Errors
+    /// Names the file, and everything that is wrong with it.
+    pub(crate) fn load(config: &PolicyConfig) -> Result<Self> {
+        let policy = config.load()?;
+        info!(version = %policy.version(), sha256 = %policy.digest(), "policy in force");
+        Ok(Self {
+            file: config.clone(),
+            in_force: ArcSwap::from_pointee(policy),
+            compiled: ArcSwapOption::empty(),
+            reloading: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The policy, for one request to keep until it is answered.
+    pub(crate) fn in_force(&self) -> Arc<Policy> {
+        self.in_force.load_full()
+    }
+
+    /// A policy over a catalogue. Compiles it, which takes some ten milliseconds for 100,000 products, unless it was the
+    /// last to be.
+    pub(crate) fn compiled(&self, policy: &Arc<Policy>, catalogue: &Arc<Catalogue>) -> Arc<CompiledPolicy> {
+        if let Some(last) = self.compiled.load_full()
+            && Arc::ptr_eq(&last.catalogue, catalogue)
+            && Arc::ptr_eq(last.policy.policy(), policy)
+        {
+            return Arc::clone(&last.policy);
+        }
+        let products: Vec<Offered<'_>> = catalogue.products().iter().map(CatalogueProduct::offered).collect();
+        let compiled = Arc::new(CompiledPolicy::new(Arc::clone(policy), &products));
+        let pair = Compiled { catalogue: Arc::clone(catalogue), policy: Arc::clone(&compiled) };
+        self.compiled.store(Some(Arc::new(pair)));
+        compiled
+    }
+
+    /// Reads the file anew and puts what it says into force, if it says something else.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file; the policy in force stays.
+    pub(crate) async fn reload(self: &Arc<Self>, current: &CurrentCatalogue) -> Result<Reloaded> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let (this, catalogue) = (Arc::clone(self), current.get());
+        let before = self.in_force();
+        let in_force = spawn_blocking(move || {
+            let before = this.in_force();
+            let read = this.file.load()?;
+            if read.digest() == before.digest() {
+                return Ok(before);
+            }
+            let read = Arc::new(read);
+            if let Some(catalogue) = catalogue {
+                this.compiled(&read, &catalogue);
+            }
+            Ok::<_, RankingError>(read)
+        })
+        .await??;
+        if !Arc::ptr_eq(&in_force, &before) {
+            self.in_force.store(Arc::clone(&in_force));
+            info!(version = %in_force.version(), sha256 = %in_force.digest(), "another policy is in force");
+        }
+        Ok(Reloaded { in_force, before })
+    }
+
+    /// Reads the file anew at every SIGHUP, for ever.
+    pub(crate) async fn reload_on_hangup(self: &Arc<Self>, current: &CurrentCatalogue) {
+        let mut hangups = match signal(SignalKind::hangup()) {
+            Ok(hangups) => hangups,
+            Err(error) => {
+                warn!(%error, "SIGHUP is not listened for");
+                return std::future::pending().await;
+            }
+        };
+        while hangups.recv().await.is_some() {
+            match self.reload(current).await {
+                Ok(Reloaded { in_force, before }) if Arc::ptr_eq(&in_force, &before) => {
+                    info!("SIGHUP: the policy is what it was");
+                }
+                Ok(_) => info!("SIGHUP: the policy was read anew"),
+                Err(error) => warn!(%error, "SIGHUP: the policy stays as it is"),
+            }
+        }
+    }
+}

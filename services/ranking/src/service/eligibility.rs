@@ -1,0 +1,52 @@
+//! What is known of a customer, asked for once and then held against a policy.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use finrank_model::{ProductId, UserId};
+use finrank_policy::{CompiledPolicy, FactState, Facts, Policy, Unknown};
+
+use super::RankingService;
+use crate::{Result, deadline::Deadline, pipeline::Customer};
+
+/// A customer, as known at a moment.
+#[derive(Debug)]
+pub(super) struct KnownCustomer {
+    user_id: UserId,
+    pub(super) facts: Facts,
+    held: Vec<ProductId>,
+    moment: DateTime<Utc>,
+}
+
+impl RankingService {
+    /// Facts and holdings, asked for side by side. Without either there is no verdict, and so the request fails: whatever
+    /// may degrade elsewhere, this may not.
+    pub(super) async fn known(
+        &self,
+        user_id: &UserId,
+        policy: &Policy,
+        deadline: Deadline,
+    ) -> Result<KnownCustomer> {
+        let (held, given) = tokio::try_join!(
+            self.feature_store.holdings(user_id, deadline),
+            self.feature_store.facts(user_id, policy.source(), deadline),
+        )?;
+        let moment = Utc::now();
+        let facts = Facts::at(policy, moment, |feature| given.get(feature));
+        Ok(KnownCustomer { user_id: user_id.clone(), facts, held, moment })
+    }
+}
+
+impl KnownCustomer {
+    /// Whether nothing at all is known: there is no such customer.
+    pub(super) fn is_of_nobody(&self) -> bool {
+        let nobody = |state: &FactState| matches!(state.value, Err(Unknown::NotFound));
+        self.held.is_empty() && self.facts.iter().next().is_some() && self.facts.iter().all(nobody)
+    }
+
+    /// The customer, to be judged by the policy that the facts were read by.
+    pub(super) fn customer(self, policy: Arc<CompiledPolicy>) -> Customer {
+        let Self { user_id, facts, held, moment } = self;
+        Customer { user_id, facts, held, policy, moment }
+    }
+}
