@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod eligibility;
 mod feast;
 mod features;
 mod grpcurl;

@@ -181,6 +181,13 @@ impl Server {
         server
     }
 
+    /// The server's own process, which is the first child of its guard.
+    pub(crate) fn process_id(&self) -> i32 {
+        let guard = self.guard.id();
+        let children = std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap();
+        children.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Waits until the process says where its next server listens.
     pub(crate) fn next_url(&mut self) -> String {
         let mut line = String::new();

@@ -42,6 +42,7 @@ enum Command {
     Serve(commands::serve::Serve),
     Recommend(commands::recommend::Recommend),
     Features(commands::features::Features),
+    Policy(commands::policy::PolicyCommand),
     Customer(commands::customer::Customer),
     Postgres(commands::postgres::Postgres),
 }
@@ -85,6 +86,7 @@ fn run() -> anyhow::Result<()> {
         Command::Serve(serve) => serve.run(settings),
         Command::Recommend(recommend) => recommend.run(&settings),
         Command::Features(features) => features.run(&settings),
+        Command::Policy(policy) => policy.run(&settings),
         Command::Customer(customer) => customer.run(&settings),
         Command::Postgres(postgres) => postgres.run(settings),
     }

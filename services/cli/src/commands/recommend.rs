@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 use finrank_contracts::{
     common::v1::ProductClass,
     ranking::v1::{
-        RecommendRequest, RecommendResponse, Scenario, ranking_service_client::RankingServiceClient,
+        RankingBasis, RecommendRequest, RecommendResponse, Scenario,
+        ranking_service_client::RankingServiceClient,
     },
 };
 use serde::Serialize;
@@ -99,8 +100,21 @@ pub(crate) struct Answer {
     decision_id: String,
     model_version: String,
     index_generation: i64,
+    policy_version: String,
+    policy_sha256: String,
+    /// `profile`, or what else for who objects to profiling.
+    ranking_basis: String,
     eligible_count: u32,
+    human_review_count: u32,
+    /// Why fewer are eligible than were asked for.
+    exclusions: Vec<Exclusion>,
     items: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Exclusion {
+    rule: String,
+    products: u32,
 }
 
 #[derive(Serialize)]
@@ -115,7 +129,13 @@ struct Item {
 
 impl From<RecommendResponse> for Answer {
     fn from(response: RecommendResponse) -> Self {
+        let ranking_basis = basis_name(response.ranking_basis());
         let versions = response.versions.unwrap_or_default();
+        let policy = response.policy.unwrap_or_default();
+        let exclusions = response
+            .exclusions
+            .into_iter()
+            .map(|count| Exclusion { rule: count.rule, products: count.products });
         let items = response.items.into_iter().map(|item| Item {
             rank: item.rank,
             product_class: class_name(item.product_class()),
@@ -129,7 +149,12 @@ impl From<RecommendResponse> for Answer {
             decision_id: response.decision_id,
             model_version: versions.model_version,
             index_generation: versions.index_generation,
+            policy_version: policy.version,
+            policy_sha256: policy.sha256,
+            ranking_basis,
             eligible_count: response.eligible_count,
+            human_review_count: response.human_review_count,
+            exclusions: exclusions.collect(),
             items: items.collect(),
         }
     }
@@ -141,10 +166,18 @@ fn class_name(class: ProductClass) -> String {
     name.trim_start_matches("PRODUCT_CLASS_").to_lowercase().replace('_', " ")
 }
 
+/// `RANKING_BASIS_PROFILE` as "profile".
+fn basis_name(basis: RankingBasis) -> String {
+    basis.as_str_name().trim_start_matches("RANKING_BASIS_").to_lowercase()
+}
+
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.items.is_empty() {
-            return write!(f, "{} · nothing to offer: no product is eligible", self.user_id);
+            let against: Vec<String> =
+                self.exclusions.iter().map(|count| format!("{} {}", count.rule, count.products)).collect();
+            let against = against.join(", ");
+            return write!(f, "{} · nothing to offer: no product is eligible ({against})", self.user_id);
         }
         let rows = self.items.iter().map(|item| {
             [
@@ -161,8 +194,8 @@ impl std::fmt::Display for Answer {
         writeln!(f, "{}", table(heads, 4, rows))?;
         write!(
             f,
-            "model {} · index generation {} · decision {}",
-            self.model_version, self.index_generation, self.decision_id
+            "model {} · index generation {} · policy {} · decision {}",
+            self.model_version, self.index_generation, self.policy_version, self.decision_id
         )
     }
 }
