@@ -3,6 +3,8 @@
 //! Learning and refresh read them here, by the same queries, so that they cannot see different things. What a
 //! customer *holds* is defined by the view `holdings`.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use finrank_model::{
     Attributes, InvalidField, Product, ProductClass, ProductDraft, ProductId, ProductStatus, RiskGrade,
@@ -23,11 +25,25 @@ pub async fn user_records(
     below: Option<&UserId>,
     limit: usize,
 ) -> Result<Vec<UserRecord>> {
+    let dated = dated_user_records(store, from, below, limit).await?;
+    Ok(dated.into_iter().map(|(record, _)| record).collect())
+}
+
+/// Customers as [`user_records`] reads them, each with the time since when its attributes are true.
+///
+/// # Errors
+/// As [`user_records`].
+pub async fn dated_user_records(
+    store: &Store,
+    from: Option<&UserId>,
+    below: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<(UserRecord, DateTime<Utc>)>> {
     let rows = sqlx::query_as!(
         UserRow,
         // Holdings in one pass over the page's range: asked for one customer after the other they take twice as long.
         r#"with page as materialized (
-               select user_id, attributes
+               select user_id, attributes, event_time
                from customers
                where ($1::text is null or user_id >= $1) and ($2::text is null or user_id < $2)
                order by user_id
@@ -40,7 +56,7 @@ pub async fn user_records(
                group by user_id
            )
            select user_id as "user_id!", attributes as "attributes!: Json<Attributes>",
-                  coalesce(held, '{}') as "held!"
+                  coalesce(held, '{}') as "held!", event_time as "event_time!"
            from page left join holding using (user_id)
            order by user_id"#,
         from.map(UserId::as_str),
@@ -49,7 +65,31 @@ pub async fn user_records(
     )
     .fetch_all(store.pool())
     .await?;
-    rows.into_iter().map(UserRow::parse).collect()
+    let dated = |row: UserRow| {
+        let event_time = row.event_time;
+        Ok((row.parse()?, event_time))
+    };
+    rows.into_iter().map(dated).collect()
+}
+
+/// The customers between two ids of whom something was learned at a moment or later.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub(crate) async fn learned_of_since(
+    store: &Store,
+    moment: DateTime<Utc>,
+    [first, last]: [&str; 2],
+) -> Result<HashSet<String>> {
+    let ids = sqlx::query_scalar!(
+        "select distinct user_id from customer_statements where user_id between $1 and $2 and known_at >= $3",
+        first,
+        last,
+        moment,
+    )
+    .fetch_all(store.pool())
+    .await?;
+    Ok(ids.into_iter().collect())
 }
 
 /// The customers with these ids, as far as they are known, in the order of their ids; read by the pool, or within a
@@ -67,7 +107,8 @@ pub async fn user_records_of(view: impl PgExecutor<'_>, ids: &[UserId]) -> Resul
                       from holdings
                       where holdings.user_id = customers.user_id
                       order by product_id
-                  ) as "held!"
+                  ) as "held!",
+                  event_time as "event_time!"
            from customers
            where user_id = any($1)
            order by user_id"#,
@@ -82,6 +123,7 @@ struct UserRow {
     user_id: String,
     attributes: Json<Attributes>,
     held: Vec<String>,
+    event_time: DateTime<Utc>,
 }
 
 impl UserRow {

@@ -8,8 +8,10 @@
 //! those, corrections and retractions decide as everywhere (see the migration that makes them).
 
 mod plan;
+mod range;
 mod read;
 mod sql;
 
 pub use plan::{Denial, FeaturePlan, PlanKey};
+pub use range::{Believed, InRange};
 pub use read::{Asked, FeatureStatus, FeatureValue, LastingRow, Value};

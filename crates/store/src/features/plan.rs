@@ -61,6 +61,11 @@ impl Column {
         let reference = FeatureRef::new(&*view.name, &*feature.name);
         Self { reference, value_type: feature.value_type.clone(), ttl: view.ttl, expired, place }
     }
+
+    /// Whether its values are those of the events' recipe of this place.
+    pub(super) fn is_over_events_at(&self, index: usize) -> bool {
+        self.place.is_some_and(|place| place.source == Source::Events && place.index == index)
+    }
 }
 
 impl FeaturePlan {

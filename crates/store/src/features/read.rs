@@ -1,16 +1,16 @@
 //! Asking the compiled statement, and what its values mean.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use finrank_model::features::{ExpiredPolicy, FeatureRef, Source, ValueType};
+use finrank_model::{
+    AttributeName, AttributeValue, Attributes,
+    features::{ExpiredPolicy, FeatureRef, Source, ValueType},
+};
 use serde_json::Value as Json;
 use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 
-use super::{
-    plan::{Column, FeaturePlan},
-    sql,
-};
+use super::plan::{Column, FeaturePlan};
 use crate::{Result, Store, StoreError};
 
 /// The column that says how long a row's values last.
@@ -133,35 +133,6 @@ impl FeaturePlan {
         Ok(rows.await?)
     }
 
-    /// Reads values of many entities at one moment, as [`FeaturePlan::read`] does: in one pass over all that lies
-    /// between the first id and the last, which is several times as fast if that is little more than what is asked.
-    /// The ids are in ascending order.
-    ///
-    /// # Errors
-    /// As [`FeaturePlan::read`].
-    pub async fn read_range(
-        &self,
-        store: &Store,
-        ids: &[&str],
-        as_of: DateTime<Utc>,
-        known_at: DateTime<Utc>,
-    ) -> Result<Vec<Vec<FeatureValue>>> {
-        let [first, last] = match ids {
-            [only] => [*only, *only],
-            [first, .., last] => [*first, *last],
-            [] => return Ok(Vec::new()),
-        };
-        let rows = sqlx::query(AssertSqlSafe(sql::range_statement(self.entity(), &self.recipes)))
-            .bind(ids)
-            .bind(as_of)
-            .bind(known_at)
-            .bind(first)
-            .bind(last)
-            .fetch_all(store.pool())
-            .await?;
-        rows.iter().zip(ids).map(|(row, id)| self.values(row, id, as_of)).collect()
-    }
-
     fn values(&self, row: &PgRow, id: &str, as_of: DateTime<Utc>) -> Result<Vec<FeatureValue>> {
         let sources = [SourceRow::of(row, 0)?, SourceRow::of(row, 2)?];
         self.columns.iter().map(|column| column.value(&sources, id, as_of)).collect()
@@ -169,20 +140,58 @@ impl FeaturePlan {
 }
 
 /// What one source has of one entity.
-struct SourceRow {
-    event_time: Option<DateTime<Utc>>,
-    values: Vec<Json>,
+pub(super) struct SourceRow<'a> {
+    /// Absent if it has no statement of it.
+    pub(super) event_time: Option<DateTime<Utc>>,
+    pub(super) values: Values<'a>,
 }
 
-impl SourceRow {
+/// A source's values in the order of their recipes, as they were read.
+pub(super) enum Values<'a> {
+    Json(Vec<Json>),
+    /// Of a statement, those with these names.
+    Stated(&'a Attributes, &'a [AttributeName]),
+    /// Of events.
+    Whole(Vec<Option<i64>>),
+}
+
+impl SourceRow<'_> {
+    /// Of a source that is not asked, or knows nothing.
+    pub(super) fn empty() -> Self {
+        Self { event_time: None, values: Values::Whole(Vec::new()) }
+    }
+
     fn of(row: &PgRow, column: usize) -> Result<Self> {
         let values: Option<sqlx::types::Json<Vec<Json>>> = row.try_get(column + 1)?;
-        Ok(Self { event_time: row.try_get(column)?, values: values.map(|json| json.0).unwrap_or_default() })
+        let values = Values::Json(values.map(|json| json.0).unwrap_or_default());
+        Ok(Self { event_time: row.try_get(column)?, values })
+    }
+}
+
+impl Values<'_> {
+    fn get(&self, index: usize) -> Option<Cow<'_, Json>> {
+        match self {
+            Self::Json(values) => values.get(index).map(Cow::Borrowed),
+            Self::Whole(values) => values.get(index)?.map(|whole| Cow::Owned(Json::from(whole))),
+            Self::Stated(attributes, names) => {
+                let json = match attributes.get(names.get(index)?.as_str())? {
+                    AttributeValue::Number(number) => Json::from(*number),
+                    AttributeValue::Flag(flag) => Json::from(*flag),
+                    AttributeValue::Text(text) => Json::from(text.as_str()),
+                };
+                Some(Cow::Owned(json))
+            }
+        }
     }
 }
 
 impl Column {
-    fn value(&self, sources: &[SourceRow; 2], id: &str, as_of: DateTime<Utc>) -> Result<FeatureValue> {
+    pub(super) fn value(
+        &self,
+        sources: &[SourceRow<'_>; 2],
+        id: &str,
+        as_of: DateTime<Utc>,
+    ) -> Result<FeatureValue> {
         let nothing = |status| FeatureValue { status, event_time: None, value: None };
         let Some(place) = self.place else {
             return Ok(nothing(FeatureStatus::Denied));
@@ -195,8 +204,9 @@ impl Column {
             return Ok(nothing(FeatureStatus::NotFound));
         };
         let value = match source.values.get(place.index) {
-            None | Some(Json::Null) => None,
-            Some(json) => typed(json, &self.value_type, &self.reference)?,
+            None => None,
+            Some(json) if json.is_null() => None,
+            Some(json) => typed(&json, &self.value_type, &self.reference)?,
         };
         let age = as_of - event_time;
         let too_old = self.ttl.is_some_and(|ttl| age.to_std().is_ok_and(|age| age > ttl));

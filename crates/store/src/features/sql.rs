@@ -1,12 +1,12 @@
 //! Recipes as SQL: one subquery per source, each giving when its newest statement was true and a JSON array of values;
-//! lateral ones where each entity has moments of its own, and one pass over a range of ids where all have the same. What
-//! goes into the text is checked by the types that it comes from: attribute names are `[a-z][a-z0-9_]*`, currencies
-//! three letters, kinds and windows our own.
+//! lateral ones where each entity has moments of its own, and one pass over the events of a range of ids where all have
+//! the same. What goes into the text is checked by the types that it comes from: attribute names are `[a-z][a-z0-9_]*`,
+//! currencies three letters, kinds and windows our own.
 
 use std::{fmt::Write as _, time::Duration};
 
 use finrank_model::{
-    EventKind,
+    AttributeName, EventKind,
     features::{Aggregate, Entity, Feature, Recipe, Source, ValueType},
 };
 
@@ -18,7 +18,7 @@ const ARRAY_ARGUMENTS: usize = 100;
 /// What the values so far are made of, by source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recipes {
-    attributes: Vec<String>,
+    pub(super) attributes: Vec<AttributeName>,
     events: Vec<Event>,
 }
 
@@ -36,7 +36,7 @@ impl Recipes {
     pub(super) fn add(&mut self, feature: &Feature) -> Place {
         match &feature.recipe {
             Recipe::Attribute(name) => {
-                self.attributes.push(format!("stated.attributes -> '{name}'"));
+                self.attributes.push(name.clone());
                 Place { source: Source::Attributes, index: self.attributes.len() - 1 }
             }
             Recipe::Events { aggregate, kinds, window } => {
@@ -53,6 +53,16 @@ impl Recipes {
                 Place { source: Source::Events, index: self.events.len() - 1 }
             }
         }
+    }
+
+    /// Whether a value is over events.
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// How each value over events is made, in the order in which they were added.
+    pub(super) fn aggregates(&self) -> impl ExactSizeIterator<Item = Aggregate> {
+        self.events.iter().map(|event| event.aggregate)
     }
 
     /// How far back events matter; absent if one of the values is over all time.
@@ -118,19 +128,25 @@ fn statements(entity: Entity) -> (&'static str, &'static str) {
     }
 }
 
-/// The statement for many entities at one moment, which reads what lies between the first id and the last in one pass:
-/// $1 are ids, $2 is the moment, $3 the end of what was known, $4 the first id and $5 the last. It returns what
-/// [`statement`] does, but not how long the values last.
+/// The statement for events of many entities at one moment, which reads all between two ids in one pass: $1 is the moment,
+/// $2 the end of what was known, $3 the first id and $4 the last. It returns a row per id that has events, in the order
+/// of ids: the id, when its newest event was, and a column for each value. They are whole numbers; sums of amounts, which
+/// may be larger than 64 bits, come as text.
 pub(super) fn range_statement(entity: Entity, recipes: &Recipes) -> String {
     let reading =
-        Reading { entity, whose: Whose::Range, as_of: "$2::timestamptz", known_at: "$3::timestamptz" };
-    let (attributes, events) = (attributes(reading, recipes), events(reading, recipes));
+        Reading { entity, whose: Whose::Range, as_of: "$1::timestamptz", known_at: "$2::timestamptz" };
+    let (key, counterpart) = keys(entity);
+    let mut columns = String::new();
+    for event in &recipes.events {
+        let cast = if event.aggregate == Aggregate::Amount { "::text" } else { "" };
+        let _ = write!(columns, ", {}{cast}", aggregate(event, counterpart, reading));
+    }
+    let which = happened(reading, key);
     format!(
-        "select attributes.event_time, attributes.feature_values, events.event_time, events.feature_values
-         from unnest($1::text[]) with ordinality as asked (id, place)
-         left join ({attributes}) as attributes using (id)
-         left join ({events}) as events using (id)
-         order by asked.place"
+        "select happened.{key}, max(happened.event_time){columns}
+         {which}
+         group by happened.{key}
+         order by happened.{key}"
     )
 }
 
@@ -139,11 +155,12 @@ fn attributes(reading: Reading, recipes: &Recipes) -> String {
         return reading.nothing();
     }
     let (statements, key) = statements(reading.entity);
-    let values = array(recipes.attributes.iter().cloned());
+    let values = array(recipes.attributes.iter().map(|name| format!("stated.attributes -> '{name}'")));
     let Reading { as_of, known_at, .. } = reading;
     let whose = reading.whose(&format!("stated.{key}"));
-    let which = format!(
-        "from {statements} stated
+    format!(
+        "select stated.event_time, {values} as feature_values
+         from {statements} stated
          where {whose} and stated.event_time <= {as_of}
            and stated.known_at < {known_at} and not stated.retracted
            and not exists (
@@ -152,53 +169,42 @@ fn attributes(reading: Reading, recipes: &Recipes) -> String {
                  and (higher.pushed, higher.revision) > (stated.pushed, stated.revision)
                  and (higher.pushed > 0 or higher.revision > 0)
                  and higher.known_at < {known_at}
-           )"
-    );
-    match reading.whose {
-        Whose::Asked => format!(
-            "select stated.event_time, {values} as feature_values
-             {which}
-             order by stated.event_time desc
-             limit 1"
-        ),
-        Whose::Range => format!(
-            "select distinct on (stated.{key}) stated.{key} as id, stated.event_time, {values} as feature_values
-             {which}
-             order by stated.{key}, stated.event_time desc"
-        ),
-    }
+           )
+         order by stated.event_time desc
+         limit 1"
+    )
 }
 
 fn events(reading: Reading, recipes: &Recipes) -> String {
     if recipes.events.is_empty() {
         return reading.nothing();
     }
-    let (key, counterpart) = match reading.entity {
-        Entity::Customer => ("user_id", "product_id"),
-        Entity::Product => ("product_id", "user_id"),
-    };
+    let (key, counterpart) = keys(reading.entity);
     let values = array(recipes.events.iter().map(|event| aggregate(event, counterpart, reading)));
     let leaves_at = leaves_at(&recipes.events, reading);
     let which = happened(reading, key);
-    match (reading.whose, recipes.longest_window()) {
+    match recipes.longest_window() {
         // What lies before the longest window is not read but for the newest of it: there may be years of it.
-        (Whose::Asked, Some(window)) => format!(
+        Some(window) => format!(
             "select (select happened.event_time {which} order by happened.event_time desc limit 1) as event_time,
                     {values} as feature_values, {leaves_at} as leaves_at
              {which} and {}",
             reading.within(window)
         ),
-        (Whose::Asked, None) => {
+        None => {
             format!(
                 "select max(happened.event_time) as event_time, {values} as feature_values, {leaves_at} as leaves_at
                  {which}"
             )
         }
-        (Whose::Range, _) => format!(
-            "select happened.{key} as id, max(happened.event_time) as event_time, {values} as feature_values
-             {which}
-             group by happened.{key}"
-        ),
+    }
+}
+
+/// Whose events are taken together, and who is on their other side.
+fn keys(entity: Entity) -> (&'static str, &'static str) {
+    match entity {
+        Entity::Customer => ("user_id", "product_id"),
+        Entity::Product => ("product_id", "user_id"),
     }
 }
 
@@ -263,21 +269,23 @@ impl Reading {
     fn whose(self, key: &str) -> String {
         match self.whose {
             Whose::Asked => format!("{key} = asked.id"),
-            Whose::Range => format!("{key} between $4 and $5"),
+            Whose::Range => format!("{key} between $3 and $4"),
         }
     }
 
-    /// The condition that an event is not older than a window.
+    /// The condition that an event is not older than a window. Of a range, all have one moment, and the subquery is
+    /// evaluated once: subtracted for every event and value, the window took a third of the time of reading them.
     fn within(self, window: Duration) -> String {
-        format!("happened.event_time > {} - {}", self.as_of, interval(window))
+        let (as_of, interval) = (self.as_of, interval(window));
+        match self.whose {
+            Whose::Asked => format!("happened.event_time > {as_of} - {interval}"),
+            Whose::Range => format!("happened.event_time > (select {as_of} - {interval})"),
+        }
     }
 
     fn nothing(self) -> String {
-        let (id, leaves_at) = match self.whose {
-            Whose::Asked => ("", ", null::timestamptz as leaves_at"),
-            Whose::Range => ("null::text as id, ", ""),
-        };
-        format!("select {id}null::timestamptz as event_time, null::jsonb as feature_values{leaves_at}")
+        "select null::timestamptz as event_time, null::jsonb as feature_values, null::timestamptz as leaves_at"
+            .to_owned()
     }
 }
 

@@ -22,8 +22,8 @@ const FIELDS: i16 = 4;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// What one row of a partition is written as.
-pub(super) struct EmbeddingRow {
-    pub(super) id: String,
+pub(super) struct EmbeddingRow<'a> {
+    pub(super) id: &'a str,
     pub(super) embedding: Embedding,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn copy(
     transaction: &mut Transaction<'_>,
     run_id: RunId,
     entity: Entity,
-    rows: &[EmbeddingRow],
+    rows: &[EmbeddingRow<'_>],
 ) -> Result<()> {
     let statement = match entity {
         Entity::User => "copy user_embeddings (user_id, run_id, vector, computed_at) from stdin binary",
@@ -49,7 +49,7 @@ pub(super) fn copy(
     Ok(())
 }
 
-fn write_rows(writer: &mut CopyInWriter<'_>, run_id: RunId, rows: &[EmbeddingRow]) -> io::Result<()> {
+fn write_rows(writer: &mut CopyInWriter<'_>, run_id: RunId, rows: &[EmbeddingRow<'_>]) -> io::Result<()> {
     let computed_at = Utc::now().timestamp_micros() - EPOCH_MICROS;
     let mut block = Vec::with_capacity(2 * BLOCK_BYTES);
     block.extend_from_slice(HEADER);
@@ -103,24 +103,27 @@ mod tests {
     #[tokio::test]
     async fn rows_of_many_blocks_come_back_bit_for_bit() {
         let database = ScratchDatabase::create().await;
-        let row = |index: u16| EmbeddingRow {
-            id: format!("客户 {index:05}"),
-            embedding: Embedding::new(vec![f32::from(index) / 3.0, -0.0, f32::MIN_POSITIVE], 3).unwrap(),
+        let row = |index: u16| {
+            let vector = vec![f32::from(index) / 3.0, -0.0, f32::MIN_POSITIVE];
+            (format!("客户 {index:05}"), Embedding::new(vector, 3).unwrap())
         };
-        let rows: Vec<EmbeddingRow> = (0..5000).map(row).collect();
+        let computed: Vec<(String, Embedding)> = (0..5000).map(row).collect();
         let url = database.store.url().to_owned();
 
         let stored = tokio::task::spawn_blocking(move || {
             let mut client = bulk::connect(&url).unwrap();
             let mut transaction = client.transaction().unwrap();
+            let rows =
+                computed.iter().map(|(id, embedding)| EmbeddingRow { id, embedding: embedding.clone() });
+            let rows: Vec<_> = rows.collect();
             copy(&mut transaction, RunId::from(7), Entity::User, &rows).unwrap();
             let stored = transaction.query("select * from user_embeddings order by user_id", &[]).unwrap();
-            (rows, stored)
+            (computed, stored)
         });
 
-        let (rows, stored) = stored.await.unwrap();
-        assert_eq!(stored.len(), rows.len());
-        for (EmbeddingRow { id, embedding }, stored) in rows.iter().zip(stored) {
+        let (computed, stored) = stored.await.unwrap();
+        assert_eq!(stored.len(), computed.len());
+        for ((id, embedding), stored) in computed.iter().zip(stored) {
             assert_eq!(stored.get::<_, &str>("user_id"), id);
             assert_eq!(stored.get::<_, i64>("run_id"), 7);
             assert_eq!(stored.get::<_, &[u8]>("vector"), embedding.to_le_bytes());

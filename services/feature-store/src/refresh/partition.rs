@@ -1,6 +1,7 @@
 //! The entities of one partition, read page by page and in the order of their ids, so that one that has grown needs no
 //! more memory than any other.
 
+use chrono::{DateTime, Utc};
 use finrank_model::{Product, ProductId, UserId, UserRecord};
 use finrank_store::{Store, records};
 
@@ -71,16 +72,26 @@ impl<Id: Clone + PartialEq + AsRef<str>> Pages<Id> {
     }
 }
 
+/// A page of customers.
+pub(super) struct Users {
+    pub(super) records: Vec<UserRecord>,
+    /// Since when each one's attributes are true; absent where that was not asked for.
+    pub(super) event_times: Option<Vec<DateTime<Utc>>>,
+}
+
 /// The next customers of a partition, those included that were written since it was planned.
-pub(super) async fn next_users(source: Source<'_>, pages: &mut Pages<UserId>) -> Result<Vec<UserRecord>> {
+pub(super) async fn next_users(source: Source<'_>, pages: &mut Pages<UserId>) -> Result<Users> {
     let Some(run_id) = source.changed_in else {
         let (from, below) = (pages.from.as_ref(), pages.below.as_ref());
-        let page = records::user_records(source.store, from, below, pages.limit).await?;
-        return Ok(pages.turn(page, |user| &user.user_id));
+        let page = records::dated_user_records(source.store, from, below, pages.limit).await?;
+        let page = pages.turn(page, |(user, _)| &user.user_id);
+        let (records, event_times) = page.into_iter().unzip();
+        return Ok(Users { records, event_times: Some(event_times) });
     };
     let ids = pages.changed(source.store, run_id, Entity::User).await?.into_iter().map(UserId::parse);
     let ids = ids.collect::<Result<Vec<_>, _>>().map_err(FeatureStoreError::StoredRow)?;
-    Ok(records::user_records_of(source.store.pool(), &pages.turn(ids, |id| id)).await?)
+    let records = records::user_records_of(source.store.pool(), &pages.turn(ids, |id| id)).await?;
+    Ok(Users { records, event_times: None })
 }
 
 /// The next products of a partition, likewise.

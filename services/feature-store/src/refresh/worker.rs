@@ -4,7 +4,10 @@
 use std::{num::NonZeroU32, sync::Arc, thread, time::Duration};
 
 use finrank_model::{Bundle, Embedding, ProductId, UserId};
-use finrank_store::Store;
+use finrank_store::{
+    Store,
+    features::{Believed, InRange},
+};
 use postgres::Transaction;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +19,7 @@ use super::{
     finish::{self, Completion},
     lease::{self, Lease, Partition},
     lock::WorkerConnection,
-    partition::{self, Pages, Source},
+    partition::{self, Pages, Source, Users},
 };
 use crate::{
     FeatureStoreError, Result,
@@ -150,10 +153,18 @@ impl Task {
         let mut written = 0;
         while !pages.is_over() {
             let users = self.runtime.block_on(partition::next_users(self.source(), &mut pages))?;
-            let embeddings = self.bundle.user.encode(&users).map_err(FeatureStoreError::Encode)?;
-            let rows = rows(users.into_iter().map(|user| user.user_id.into()), embeddings);
+            let Users { records, event_times } = &users;
+            let embeddings = self.bundle.user.encode(records).map_err(FeatureStoreError::Encode)?;
+            let rows = rows(records.iter().map(|user| user.user_id.as_str()), embeddings);
             copy::copy(transaction, self.run_id, Entity::User, &rows)?;
-            self.summarise(Entity::User, &rows, summary)?;
+            let page = records.iter().enumerate().map(|(place, user)| InRange {
+                id: user.user_id.as_str(),
+                believed: event_times.as_ref().map(|event_times| Believed {
+                    attributes: &user.attributes,
+                    event_time: event_times[place],
+                }),
+            });
+            self.summarise(Entity::User, &page.collect::<Vec<_>>(), summary)?;
             written += rows.len();
         }
         Ok(written)
@@ -170,20 +181,20 @@ impl Task {
         while !pages.is_over() {
             let products = self.runtime.block_on(partition::next_products(self.source(), &mut pages))?;
             let embeddings = self.bundle.product.encode(&products).map_err(FeatureStoreError::Encode)?;
-            let rows = rows(products.into_iter().map(|product| product.product_id.into()), embeddings);
+            let rows = rows(products.iter().map(|product| product.product_id.as_str()), embeddings);
             copy::copy(transaction, self.run_id, Entity::Product, &rows)?;
-            self.summarise(Entity::Product, &rows, summary)?;
+            let page = rows.iter().map(|row| InRange { id: row.id, believed: None });
+            self.summarise(Entity::Product, &page.collect::<Vec<_>>(), summary)?;
             written += rows.len();
         }
         Ok(written)
     }
 
-    fn summarise(&self, entity: Entity, rows: &[EmbeddingRow], summary: &mut PartitionSummary) -> Result<()> {
+    fn summarise(&self, entity: Entity, page: &[InRange<'_>], summary: &mut PartitionSummary) -> Result<()> {
         let Some(summariser) = &self.summariser else {
             return Ok(());
         };
-        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        self.runtime.block_on(summariser.add(&self.store, entity.of_features(), &ids, summary))
+        self.runtime.block_on(summariser.add(&self.store, entity.of_features(), page, summary))
     }
 
     fn source(&self) -> Source<'_> {
@@ -198,6 +209,6 @@ fn tell(run_id: RunId, breaches: &[Breach]) {
     }
 }
 
-fn rows(ids: impl Iterator<Item = String>, embeddings: Vec<Embedding>) -> Vec<EmbeddingRow> {
+fn rows<'a>(ids: impl Iterator<Item = &'a str>, embeddings: Vec<Embedding>) -> Vec<EmbeddingRow<'a>> {
     ids.zip(embeddings).map(|(id, embedding)| EmbeddingRow { id, embedding }).collect()
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use finrank_model::features::{Definitions, Entity, FeatureView};
 use finrank_store::{
     Store,
-    features::{Asked, FeaturePlan, FeatureValue},
+    features::{Asked, FeaturePlan, FeatureValue, InRange},
 };
 use postgres::{Transaction, types::Json};
 
@@ -44,7 +44,8 @@ pub(crate) struct Outlier {
 }
 
 impl Summariser {
-    /// Takes a page of entities into a partition's summary; their ids are in ascending order.
+    /// Takes a page of entities into a partition's summary; their ids are in ascending order. What is believed of them
+    /// was read just now.
     ///
     /// # Errors
     /// When Postgres does not answer.
@@ -52,7 +53,7 @@ impl Summariser {
         &self,
         store: &Store,
         entity: Entity,
-        ids: &[&str],
+        page: &[InRange<'_>],
         partition: &mut PartitionSummary,
     ) -> Result<()> {
         let views = || self.definitions.views.values().filter(|view| view.entity == entity);
@@ -64,16 +65,17 @@ impl Summariser {
         // A page of a whole refresh is everyone between two ids. A product has so many events that reading them one
         // product at a time costs nothing, and reads no more than the windows want.
         let rows = if self.whole && entity == Entity::Customer {
-            plan.read_range(store, ids, moment, moment).await?
+            plan.read_range(store, page, moment, moment).await?
         } else {
-            let asked = |id: &&str| Asked { id: (*id).to_owned(), as_of: moment, known_at: moment };
-            plan.read(store, &ids.iter().map(asked).collect::<Vec<_>>()).await?
+            let asked =
+                |entity: &InRange<'_>| Asked { id: entity.id.to_owned(), as_of: moment, known_at: moment };
+            plan.read(store, &page.iter().map(asked).collect::<Vec<_>>()).await?
         };
-        for (id, values) in ids.iter().zip(&rows) {
+        for (entity, values) in page.iter().zip(&rows) {
             let mut values = values.as_slice();
             for view in views() {
                 let (of_view, of_others) = values.split_at(view.features.len());
-                partition.add(view, id, of_view, moment);
+                partition.add(view, entity.id, of_view, moment);
                 values = of_others;
             }
         }

@@ -3,10 +3,14 @@
 mod history;
 
 use chrono::{DateTime, Utc};
-use finrank_model::features::{Definitions, ExpiredPolicy, FeatureRef};
+use finrank_model::{
+    UserRecord,
+    features::{Definitions, ExpiredPolicy, FeatureRef},
+};
 use finrank_store::{
     Store, StoreError,
-    features::{Asked, FeaturePlan, FeatureStatus, FeatureValue, Value},
+    features::{Asked, Believed, FeaturePlan, FeatureStatus, FeatureValue, InRange, Value},
+    records,
     scratch::ScratchDatabase,
 };
 use proptest::test_runner::{Config, TestRunner};
@@ -103,9 +107,12 @@ fn every_value_is_what_a_plain_reading_of_the_history_gives() {
                     proptest::prop_assert_eq!(read, set.expected(&history, asked), "{:?}", asked);
                 }
                 // The same in one pass over a range, moment by moment.
+                let believed =
+                    runtime.block_on(records::dated_user_records(&database.store, None, None, 9)).unwrap();
+                let range = set.ids.map(|id| InRange { id, believed: believed_of(id, &believed) });
                 for asked in asked.chunks(set.ids.len()) {
                     let Asked { as_of, known_at, .. } = asked[0];
-                    let range = set.plan.read_range(&database.store, &set.ids, as_of, known_at);
+                    let range = set.plan.read_range(&database.store, &range, as_of, known_at);
                     let expected: Vec<_> = asked.iter().map(|asked| set.expected(&history, asked)).collect();
 
                     proptest::prop_assert_eq!(runtime.block_on(range).unwrap(), expected, "{:?}", asked);
@@ -174,7 +181,7 @@ struct Set {
     places: &'static [usize],
 }
 
-fn sets() -> [Set; 3] {
+fn sets() -> [Set; 4] {
     let features = [
         "activity:spent",
         "profile:income",
@@ -186,6 +193,12 @@ fn sets() -> [Set; 3] {
     let customers = ["nobody", "u0", "u1"];
     [
         Set { plan: plan(&features, "marketing", None), ids: customers, places: &[0, 1, 2, 3, 4, 5] },
+        // Nothing of attributes, so that nobody is read apart.
+        Set {
+            plan: plan(&[features[0], features[3], features[4], features[5]], "marketing", None),
+            ids: customers,
+            places: &[0, 3, 4, 5],
+        },
         // Nothing over all time, so that older events are not read.
         Set { plan: plan(&[features[2], features[4]], "marketing", None), ids: customers, places: &[2, 4] },
         Set {
@@ -206,6 +219,11 @@ impl Set {
         let all = history.features_of(asked);
         self.places.iter().map(|&place| all[place].clone()).collect()
     }
+}
+
+fn believed_of<'a>(id: &str, known: &'a [(UserRecord, DateTime<Utc>)]) -> Option<Believed<'a>> {
+    let (record, event_time) = known.iter().find(|(record, _)| record.user_id.as_str() == id)?;
+    Some(Believed { attributes: &record.attributes, event_time: *event_time })
 }
 
 /// The history, and nothing else.
