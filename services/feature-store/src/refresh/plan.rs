@@ -16,6 +16,11 @@ use super::{
 };
 use crate::{FeatureStoreError, Result, changes::Learned, people::wait_for_erasures};
 
+/// Below so many rows a partition of changes is not cut smaller: its transaction would cost more than is gained.
+const FEW_ROWS: i64 = 250;
+/// Partitions into which changes are cut, so that workers share even a few.
+const PARTITIONS_OF_CHANGES: i64 = 8;
+
 /// A run that is ready to be worked on.
 pub(super) struct Plan {
     pub(super) run: Run,
@@ -242,13 +247,17 @@ async fn cut_changes(
         "insert into refresh_partitions (run_id, entity, partition, first_id, row_count)
          select $1, entity, partition, case when partition = 0 then '' else min(id) end, count(*)
          from (
-             select entity, id, (row_number() over (partition by entity order by id) - 1) / $2 as partition
+             select entity, id,
+                    (row_number() over (partition by entity order by id) - 1)
+                    / least($2, greatest($3, count(*) over (partition by entity) / $4 + 1)) as partition
              from refresh_changes
              where run_id = $1
          ) as numbered
          group by entity, partition",
         run_id,
         i64::from(partition_rows.get()),
+        FEW_ROWS,
+        PARTITIONS_OF_CHANGES,
     )
     .execute(&mut **transaction)
     .await?;

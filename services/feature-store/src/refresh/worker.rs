@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long to wait for the others' last partitions: one whose worker dies is free again.
-const LEASE_PAUSE: Duration = Duration::from_millis(20);
+const LEASE_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a worker works with. Lives on a blocking thread: Postgres by COPY and the towers both block, and the
 /// lock goes when its connection is dropped.
