@@ -19,6 +19,8 @@ pub(crate) struct Report {
     settings: Value,
     /// Rows per second of each.
     pub(crate) bare_copies: Vec<f64>,
+    /// To copy out all that a refresh reads, by one connection.
+    pub(crate) read_seconds: f64,
     /// Into a store without a generation.
     pub(crate) first: Option<Timed>,
     /// Beside an older generation.
@@ -52,6 +54,7 @@ impl Report {
             users: arguments.users,
             settings,
             bare_copies: Vec::new(),
+            read_seconds: 0.0,
             first: None,
             full: None,
             without_events: None,
@@ -65,8 +68,12 @@ impl Report {
         self.bare_copies.sort_by(f64::total_cmp);
         let bare = *self.bare_copies.get(self.bare_copies.len() / 2).ok_or("no COPY was timed")?;
         let full = self.full.as_ref().ok_or("no refresh was timed")?;
+        let users = f64::from(self.users);
+        let bare_both = users / (self.read_seconds + users / bare);
         println!("{:<44} {:>9} {:>9} {:>9} {:>9}", "", "rows", "seconds", "rows/s", "peak MiB");
         println!("{:<44} {:>9} {:>9} {bare:>9.0}", "bare binary COPY into a keyed table", self.users, "");
+        let both = "bare binary COPY of all that is read, and this";
+        println!("{both:<44} {:>9} {:>9} {bare_both:>9.0}", self.users, "");
         let lines = [
             ("first refresh", &self.first),
             ("refresh", &self.full),
@@ -74,24 +81,25 @@ impl Report {
             ("refresh cut off half-way and gone on with", &self.resumed),
             ("refresh of changes", &self.changes),
         ];
-        let mut json =
-            json!({ "users": self.users, "settings": self.settings, "bare_copy_rows_s": bare.round() });
+        let mut json = json!({ "users": self.users, "settings": self.settings, "bare_copy_rows_s": bare.round(), "bare_both_rows_s": bare_both.round() });
         for (what, timed) in lines {
             let timed = timed.as_ref().ok_or("not everything was timed")?;
             let Timed { rows, seconds, peak_mib, .. } = timed;
             println!("{what:<44} {rows:>9} {seconds:>9.2} {:>9.0} {peak_mib:>9}", timed.rate());
             json[what] = timed.json();
         }
+        json["ratio_to_both"] = rounded(full.rate() / bare_both).into();
         for (name, timed) in [("ratio", &self.full), ("ratio_without_events", &self.without_events)] {
             json[name] = rounded(timed.as_ref().map_or(0.0, Timed::rate) / bare).into();
         }
         let changes = self.changes.as_ref().map_or(0.0, |timed| timed.seconds / full.seconds);
         json["changes_share"] = rounded(changes).into();
         println!(
-            "\na refresh reaches {:.0} % of a bare COPY, {:.0} % without views over events;\n\
+            "\na refresh reaches {:.0} % of a bare COPY, {:.0} % without views over events, and {:.0} % of COPY out and in;\n\
              with one customer in {ONE_IN} changed it takes {:.1} % of its time",
             100.0 * full.rate() / bare,
             100.0 * self.without_events.as_ref().map_or(0.0, Timed::rate) / bare,
+            100.0 * full.rate() / bare_both,
             100.0 * changes,
         );
         println!("{json}");
