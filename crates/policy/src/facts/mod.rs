@@ -94,7 +94,7 @@ impl Facts {
         let dates: Vec<Option<Result<DateTime<Utc>, Unknown>>> =
             policy.facts().iter().map(|fact| fact.dated_by.map(|by| states[by.0].moment())).collect();
         for ((fact, state), date) in policy.facts().iter().zip(&mut states).zip(dates) {
-            state.date(fact, date, moment);
+            state.date(fact, date.as_ref(), moment);
         }
         Self(states)
     }
@@ -167,9 +167,9 @@ impl FactState {
         }
     }
 
-    fn date(&mut self, fact: &Fact, by: Option<Result<DateTime<Utc>, Unknown>>, moment: DateTime<Utc>) {
+    fn date(&mut self, fact: &Fact, by: Option<&Result<DateTime<Utc>, Unknown>>, moment: DateTime<Utc>) {
         match by {
-            Some(Ok(dated)) => self.dated = Some(dated),
+            Some(Ok(dated)) => self.dated = Some(*dated),
             Some(Err(_)) => self.dated = None,
             None => {}
         }

@@ -98,7 +98,7 @@ impl<'p> Table<'p> {
     }
 
     pub(crate) fn optional_whole(&mut self, key: &str) -> Option<Option<i64>> {
-        self.optional(key, "a whole number", |value| value.as_integer())
+        self.optional(key, "a whole number", Value::as_integer)
     }
 
     pub(crate) fn optional_number(&mut self, key: &str) -> Option<Option<f64>> {
