@@ -106,6 +106,20 @@ pub enum ModelError {
         /// As found.
         found: Sha256Digest,
     },
+    /// The parts compute something else here than where the bundle was made.
+    #[error(
+        "the golden vectors are not reproduced: {vector}, is {found}, expected {expected}, a difference of {difference}"
+    )]
+    Golden {
+        /// Which vector, and which of its components.
+        vector: String,
+        /// As the bundle says.
+        expected: f32,
+        /// As computed here.
+        found: f32,
+        /// Between the two.
+        difference: f32,
+    },
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     Io {

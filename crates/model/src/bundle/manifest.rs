@@ -105,7 +105,7 @@ pub struct BundleFile {
 
 impl Manifest {
     pub(super) fn new(provenance: Provenance, architecture: Architecture, payload: &Payload) -> Self {
-        Self {
+        let mut manifest = Self {
             format_version: FORMAT_VERSION,
             model_version: provenance.model_version,
             embedding_space: provenance.embedding_space,
@@ -116,8 +116,15 @@ impl Manifest {
             training_rows: provenance.training_rows,
             metrics: provenance.metrics,
             architecture,
-            files: payload.iter().map(|(name, content)| BundleFile::of(name, content)).collect(),
-        }
+            files: Vec::new(),
+        };
+        manifest.list(payload);
+        manifest
+    }
+
+    /// Lists these files.
+    pub(super) fn list(&mut self, payload: &Payload) {
+        self.files = payload.iter().map(|(name, content)| BundleFile::of(name, content)).collect();
     }
 
     /// The bytes of `manifest.json`.

@@ -1,9 +1,10 @@
 //! A bundle: a directory that holds one model whole, so that what was trained together is served together.
 //!
 //! `manifest.json` says what the model is and lists the SHA-256 of each other file; `transforms.json` holds
-//! the fitted transforms, `towers.safetensors` and `scorer.safetensors` the weights. The same model always
-//! gives the same bytes. A bundle is written whole or not at all, never changed, and checked when read.
+//! the fitted transforms, `towers.safetensors` and `scorer.safetensors` the weights; `golden.json`, which bundles of
+//! earlier versions lack, what they compute of a few records. The same model always gives the same bytes. A bundle is written whole or not at all, never changed, and checked when read.
 
+mod golden;
 mod manifest;
 mod read;
 mod tensors;
@@ -14,15 +15,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use golden::Golden;
 pub use manifest::{Architecture, BundleFile, DataWindow, FORMAT_VERSION, Manifest, Provenance, TowerSizes};
 
-use crate::{MlpScorer, ModelError, ModelVersion, ProductEncoder, Sha256Digest, UserEncoder};
+use crate::{
+    MlpScorer, ModelError, ModelVersion, Product, ProductEncoder, Sha256Digest, UserEncoder, UserRecord,
+};
 
 const MANIFEST_FILE: &str = "manifest.json";
 const TRANSFORMS_FILE: &str = "transforms.json";
 const TOWERS_FILE: &str = "towers.safetensors";
 const SCORER_FILE: &str = "scorer.safetensors";
-/// What the manifest lists, in its order.
+const GOLDEN_FILE: &str = "golden.json";
+/// What the manifest lists, in its order; before it [`GOLDEN_FILE`], if there is one.
 const PAYLOAD_FILES: [&str; 3] = [SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE];
 
 /// One model whole. Made by [`Bundle::new`] and [`Bundle::read`], so that its parts fit together and the
@@ -38,6 +43,8 @@ pub struct Bundle {
     pub product: ProductEncoder,
     /// Scores pairs of their embeddings.
     pub scorer: MlpScorer,
+    /// What they compute of a few records.
+    golden: Option<Golden>,
     /// The SHA-256 of `manifest.json`, and by it of everything else.
     digest: Sha256Digest,
 }
@@ -57,10 +64,22 @@ impl Bundle {
         check_version(&provenance.model_version)?;
         check_metrics(&provenance.metrics)?;
         check_fit(&user, &product, &scorer)?;
-        let files = write::payload(&user, &product, &scorer)?;
+        let files = write::payload(&user, &product, &scorer, None)?;
         let manifest = Manifest::new(provenance, Architecture::of(&user, &product, &scorer), &files);
         let digest = Sha256Digest::of(&manifest.to_json()?);
-        Ok(Self { manifest, user, product, scorer, digest })
+        Ok(Self { manifest, user, product, scorer, golden: None, digest })
+    }
+
+    /// Carries what its parts compute of these records, which should be nobody's.
+    ///
+    /// # Errors
+    /// When an embedding is not finite.
+    pub fn with_golden(mut self, users: &[UserRecord], products: &[Product]) -> Result<Self, ModelError> {
+        let golden = Golden::of(&self, users, products)?;
+        self.manifest.list(&write::payload(&self.user, &self.product, &self.scorer, Some(&golden))?);
+        self.digest = Sha256Digest::of(&self.manifest.to_json()?);
+        self.golden = Some(golden);
+        Ok(self)
     }
 
     /// Writes the bundle to `directory`, which must not exist yet; its parents are created. Nothing is left
@@ -73,7 +92,8 @@ impl Bundle {
         Ok(self.digest)
     }
 
-    /// Reads and checks a bundle: format, file names, lengths, SHA-256, shapes, finite weights.
+    /// Reads and checks a bundle: format, file names, lengths, SHA-256, shapes, finite weights, and that its parts
+    /// compute here what its golden vectors say.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
@@ -92,6 +112,11 @@ impl Bundle {
         } else {
             Err(ModelError::NotTheRegistered { expected: registered, found: bundle.digest })
         }
+    }
+
+    /// What its parts compute of a few records; absent in bundles of earlier versions.
+    pub fn golden(&self) -> Option<&Golden> {
+        self.golden.as_ref()
     }
 
     /// The SHA-256 of `manifest.json`, and by it of everything else: what is registered beside the version.

@@ -11,8 +11,9 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Architecture, Bundle, BundleFile, FORMAT_VERSION, MANIFEST_FILE, Manifest, PAYLOAD_FILES, SCORER_FILE,
-    TOWERS_FILE, TRANSFORMS_FILE, check_fit, check_version, is_plain_file_name, tensors::TensorReader,
+    Architecture, Bundle, BundleFile, FORMAT_VERSION, GOLDEN_FILE, Golden, MANIFEST_FILE, Manifest,
+    PAYLOAD_FILES, SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE, check_fit, check_version, is_plain_file_name,
+    tensors::TensorReader,
 };
 use crate::{
     MlpScorer, ModelError, ProductEncoder, ProductTransform, Sha256Digest, UserEncoder, UserTransform,
@@ -48,7 +49,17 @@ pub(super) fn read(directory: &Path) -> Result<Bundle, ModelError> {
     let product = ProductEncoder::new(transforms.product, product_tower)?;
     check_fit(&user, &product, &scorer)?;
     check_architecture(&manifest, &Architecture::of(&user, &product, &scorer))?;
-    Ok(Bundle { digest: Sha256Digest::of(&json), manifest, user, product, scorer })
+    let golden: Option<Golden> = files
+        .get(GOLDEN_FILE)
+        .map(|content| serde_json::from_slice(content))
+        .transpose()
+        .map_err(|error| ModelError::malformed(GOLDEN_FILE, error))?;
+    let digest = Sha256Digest::of(&json);
+    let bundle = Bundle { digest, manifest, user, product, scorer, golden };
+    if let Some(golden) = &bundle.golden {
+        golden.verify(&bundle)?;
+    }
+    Ok(bundle)
 }
 
 fn read_manifest(path: &Path) -> Result<Vec<u8>, ModelError> {
@@ -83,7 +94,8 @@ fn check_file_names(files: &[BundleFile]) -> Result<(), ModelError> {
         return Err(ModelError::UnsafeFileName { name: file.name.clone() });
     }
     let found: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
-    if found != PAYLOAD_FILES {
+    let required = found.strip_prefix(&[GOLDEN_FILE]).unwrap_or(&found);
+    if required != PAYLOAD_FILES {
         return Err(ModelError::FileList {
             expected: PAYLOAD_FILES.map(str::to_owned).to_vec(),
             found: found.into_iter().map(str::to_owned).collect(),

@@ -10,7 +10,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Bundle, MANIFEST_FILE, SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE, tensors::TensorWriter};
+use super::{
+    Bundle, GOLDEN_FILE, Golden, MANIFEST_FILE, SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE,
+    tensors::TensorWriter,
+};
 use crate::{MlpScorer, ModelError, ProductEncoder, ProductTransform, UserEncoder, UserTransform};
 
 /// Every file but the manifest, by name.
@@ -26,6 +29,7 @@ pub(super) fn payload(
     user: &UserEncoder,
     product: &ProductEncoder,
     scorer: &MlpScorer,
+    golden: Option<&Golden>,
 ) -> Result<Payload, ModelError> {
     let transforms = Transforms { user: &user.transform, product: &product.transform };
     let transforms = serde_json::to_vec_pretty(&transforms)
@@ -37,11 +41,16 @@ pub(super) fn payload(
     let mut layers = TensorWriter::default();
     layers.layers("scorer", scorer.layers());
 
-    Ok(BTreeMap::from([
+    let mut payload = BTreeMap::from([
         (SCORER_FILE, layers.finish(SCORER_FILE)?),
         (TOWERS_FILE, towers.finish(TOWERS_FILE)?),
         (TRANSFORMS_FILE, transforms),
-    ]))
+    ]);
+    if let Some(golden) = golden {
+        let json = serde_json::to_vec_pretty(golden);
+        payload.insert(GOLDEN_FILE, json.map_err(|error| ModelError::malformed(GOLDEN_FILE, error))?);
+    }
+    Ok(payload)
 }
 
 pub(super) fn write(bundle: &Bundle, directory: &Path) -> Result<(), ModelError> {
@@ -54,7 +63,7 @@ pub(super) fn write(bundle: &Bundle, directory: &Path) -> Result<(), ModelError>
         .tempdir_in(parent)
         .map_err(ModelError::io(parent))?;
 
-    for (name, content) in payload(&bundle.user, &bundle.product, &bundle.scorer)? {
+    for (name, content) in payload(&bundle.user, &bundle.product, &bundle.scorer, bundle.golden.as_ref())? {
         write_durably(&aside.path().join(name), &content)?;
     }
     write_durably(&aside.path().join(MANIFEST_FILE), &bundle.manifest.to_json()?)?;

@@ -1,0 +1,169 @@
+//! Golden vectors: a few made-up customers and products, and what the model's parts computed of them when it was trained.
+//!
+//! Whoever reads a bundle computes them again: a program that turns records into features otherwise, or a machine that
+//! multiplies otherwise, is found out before it serves. The customers are made up, so that a bundle holds nobody's data.
+
+use serde::{Deserialize, Serialize};
+
+use super::Bundle;
+use crate::{
+    Attributes, Embedding, ModelError, Product, ProductClass, ProductDraft, ProductId, ProductStatus,
+    RiskGrade, UserId, UserRecord,
+};
+
+/// How far a component or a score may be off, of the larger of 1 and what is expected: what another order of adding
+/// some hundred numbers can bring about.
+const TOLERANCE: f32 = 1e-5;
+
+/// `golden.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Golden {
+    users: Vec<GoldenUser>,
+    products: Vec<GoldenProduct>,
+    /// Of each user, the score of each product.
+    scores: Vec<Vec<f32>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GoldenUser {
+    user_id: UserId,
+    attributes: Attributes,
+    held: Vec<ProductId>,
+    embedding: Vec<f32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GoldenProduct {
+    product_id: ProductId,
+    product_class: ProductClass,
+    name: String,
+    description: String,
+    issuer: String,
+    risk_grade: Option<RiskGrade>,
+    attributes: Attributes,
+    embedding: Vec<f32>,
+}
+
+impl Golden {
+    /// Computes what the bundle's parts make of these records.
+    pub(super) fn of(
+        bundle: &Bundle,
+        users: &[UserRecord],
+        products: &[Product],
+    ) -> Result<Self, ModelError> {
+        let user_embeddings = bundle.user.encode(users)?;
+        let product_embeddings = bundle.product.encode(products)?;
+        let scores = user_embeddings.iter().map(|user| scores(bundle, user, &product_embeddings)).collect();
+        let users = users.iter().zip(&user_embeddings).map(|(user, embedding)| GoldenUser {
+            user_id: user.user_id.clone(),
+            attributes: user.attributes.clone(),
+            held: user.held.clone(),
+            embedding: embedding.as_slice().to_vec(),
+        });
+        let products = products.iter().zip(&product_embeddings).map(|(product, embedding)| GoldenProduct {
+            product_id: product.product_id.clone(),
+            product_class: product.product_class,
+            name: product.name.clone(),
+            description: product.description.clone(),
+            issuer: product.issuer.clone(),
+            risk_grade: product.risk_grade,
+            attributes: product.attributes.clone(),
+            embedding: embedding.as_slice().to_vec(),
+        });
+        Ok(Self { users: users.collect(), products: products.collect(), scores })
+    }
+
+    /// Computes everything again and compares.
+    ///
+    /// # Errors
+    /// [`ModelError::Golden`] names the first vector that comes out otherwise, and by how much.
+    pub(super) fn verify(&self, bundle: &Bundle) -> Result<(), ModelError> {
+        let users: Vec<UserRecord> = self.users.iter().map(GoldenUser::record).collect();
+        let products = self.products.iter().map(GoldenProduct::record).collect::<Result<Vec<_>, _>>()?;
+        let found = Self::of(bundle, &users, &products)?;
+        for (expected, found) in self.users.iter().zip(&found.users) {
+            compare(
+                || format!("the embedding of customer {}", expected.user_id),
+                &expected.embedding,
+                &found.embedding,
+            )?;
+        }
+        for (expected, found) in self.products.iter().zip(&found.products) {
+            compare(
+                || format!("the embedding of product {}", expected.product_id),
+                &expected.embedding,
+                &found.embedding,
+            )?;
+        }
+        if self.scores.len() != found.scores.len() {
+            return Err(ModelError::shape(
+                "golden.json's scores",
+                &[found.scores.len()],
+                &[self.scores.len()],
+            ));
+        }
+        for ((user, expected), found) in self.users.iter().zip(&self.scores).zip(&found.scores) {
+            compare(|| format!("the scores of customer {}", user.user_id), expected, found)?;
+        }
+        Ok(())
+    }
+
+    /// How many customers and products there are.
+    pub fn len(&self) -> usize {
+        self.users.len() + self.products.len()
+    }
+
+    /// Whether there are none, so that nothing is proven.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn scores(bundle: &Bundle, user: &Embedding, products: &[Embedding]) -> Vec<f32> {
+    products.iter().map(|product| bundle.scorer.score(user, product).get()).collect()
+}
+
+fn compare(what: impl Fn() -> String, expected: &[f32], found: &[f32]) -> Result<(), ModelError> {
+    if expected.len() != found.len() {
+        return Err(ModelError::shape(what(), &[expected.len()], &[found.len()]));
+    }
+    for (place, (&expected, &found)) in expected.iter().zip(found).enumerate() {
+        let difference = (expected - found).abs();
+        // A difference that is no number is one.
+        if difference.is_nan() || difference > TOLERANCE * expected.abs().max(1.0) {
+            let vector = format!("{}, component {place}", what());
+            return Err(ModelError::Golden { vector, expected, found, difference });
+        }
+    }
+    Ok(())
+}
+
+impl GoldenUser {
+    fn record(&self) -> UserRecord {
+        UserRecord {
+            user_id: self.user_id.clone(),
+            attributes: self.attributes.clone(),
+            held: self.held.clone(),
+        }
+    }
+}
+
+impl GoldenProduct {
+    fn record(&self) -> Result<Product, ModelError> {
+        let draft = ProductDraft {
+            product_id: self.product_id.clone(),
+            product_class: self.product_class,
+            name: self.name.clone(),
+            description: self.description.clone(),
+            issuer: self.issuer.clone(),
+            risk_grade: self.risk_grade,
+            status: ProductStatus::Active,
+            attributes: self.attributes.clone(),
+            event_time: chrono::DateTime::UNIX_EPOCH,
+        };
+        draft.check().map_err(|invalid| ModelError::malformed(super::GOLDEN_FILE, invalid))
+    }
+}
