@@ -4,7 +4,7 @@
 //! It knows nothing of Postgres, gRPC, candle or Faiss.
 //!
 //! [`UserEncoder`] and [`ProductEncoder`] turn entities into [`Embedding`]s by a fitted transform and a
-//! [`Tower`]; [`features`] declares what may be known of entities; [`MlpScorer`] scores a pair of embeddings, [`SplitScorer`] the same for many candidates; a
+//! [`Tower`]; [`features`] declares what may be known of entities; [`policy`] what a model must show; [`MlpScorer`] scores a pair of embeddings, [`SplitScorer`] the same for many candidates; a
 //! [`Bundle`] carries them all.
 
 pub mod bundle;
@@ -16,6 +16,7 @@ mod entities;
 mod error;
 pub mod features;
 mod ids;
+pub mod policy;
 mod score;
 mod scorer;
 mod split_scorer;
