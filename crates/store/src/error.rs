@@ -69,6 +69,32 @@ pub enum StoreError {
         /// The SHA-256 that was offered.
         offered: String,
     },
+    /// No such model version is registered.
+    #[error("model version {model_version} is not registered")]
+    UnknownModel {
+        /// The one asked for.
+        model_version: String,
+    },
+    /// A model version may not be served, or not yet.
+    #[error("{model_version} is not promoted: {}", reasons.join("; "))]
+    PromotionRefused {
+        /// The version.
+        model_version: String,
+        /// Everything that stands against it.
+        reasons: Vec<String>,
+    },
+    /// There is nothing to go back to, or it cannot be gone back to.
+    #[error("nothing is rolled back: {reason}")]
+    RollbackRefused {
+        /// What stands against it.
+        reason: String,
+    },
+    /// A stored JSON document is not what every writer makes.
+    #[error("a stored document cannot be read: {0}")]
+    Json(#[source] serde_json::Error),
+    /// A name, a reason or a moment of a check, waiver or promotion does not hold what it must.
+    #[error("{0}")]
+    InvalidField(#[from] InvalidField),
     /// Postgres's programs are nowhere to be found.
     #[error(
         "no Postgres programs found in {looked_in}; install Debian's `postgresql` or set postgres.bin_dir"

@@ -1,9 +1,24 @@
-//! The registry of model versions: which bundles there are, and what each must hash to.
+//! The registry of model versions: which bundles there are, what each must hash to, what its gates said, and which one
+//! is served.
+
+mod checks;
+mod holdouts;
+mod promotions;
+mod waivers;
 
 use chrono::{DateTime, Utc};
 use finrank_model::{EmbeddingSpace, ModelVersion};
 use serde_json::Value;
 
+pub use self::{
+    checks::{GateCheck, GateResult, NewCheck, Verdict, checks_of, newest_check, record_check},
+    holdouts::{holdout, record_holdout},
+    promotions::{
+        Action, Promotion, PromotionRequest, newest_promotion_of, promote, promotions, roll_back,
+        rollback_target,
+    },
+    waivers::{NewWaiver, Waiver, grant, waivers_of},
+};
 use crate::{Result, Store, StoreError};
 
 /// A model version as registered.
@@ -84,6 +99,47 @@ pub async fn newest(store: &Store) -> Result<Option<RegisteredModel>> {
     .fetch_optional(store.pool())
     .await?;
     row.map(ModelRow::parse).transpose()
+}
+
+/// Every registered model version, the newest first.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn list(store: &Store) -> Result<Vec<RegisteredModel>> {
+    let rows = sqlx::query_as!(
+        ModelRow,
+        "select model_version, embedding_space, bundle_path, bundle_sha256, manifest, registered_at
+         from model_versions
+         order by registered_at desc, model_version desc",
+    )
+    .fetch_all(store.pool())
+    .await?;
+    rows.into_iter().map(ModelRow::parse).collect()
+}
+
+/// The model version that is served; none before the first promotion, when the newest generation is.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn serving(store: &Store) -> Result<Option<ModelVersion>> {
+    let version = sqlx::query_scalar!("select serving_version()").fetch_one(store.pool()).await?;
+    version.map(parse_version).transpose()
+}
+
+/// The model version that is meant where none is named: the one that is served, and before the first promotion the
+/// newest.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn serving_or_newest(store: &Store) -> Result<Option<RegisteredModel>> {
+    match serving(store).await? {
+        Some(version) => get(store, &version).await,
+        None => newest(store).await,
+    }
+}
+
+fn parse_version(stored: String) -> Result<ModelVersion> {
+    ModelVersion::parse(stored).map_err(|source| StoreError::StoredRow { table: "model_versions", source })
 }
 
 struct ModelRow {

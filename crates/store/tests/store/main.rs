@@ -6,5 +6,6 @@ mod cluster;
 mod connect;
 mod features;
 mod models;
+mod promotions;
 mod records;
 mod schema;
