@@ -19,6 +19,14 @@ pub mod feature {
     }
 }
 
+/// `finrank.model.v1`: the model registry.
+pub mod model {
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+    pub mod v1 {
+        tonic::include_proto!("finrank.model.v1");
+    }
+}
+
 /// `finrank.ranking.v1`: the ranking service.
 pub mod ranking {
     #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

@@ -1,15 +1,19 @@
 //! How the feature store is set up; every default works on one machine.
 
 use std::{
+    fs,
     net::{Ipv4Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
 };
 
+use finrank_model::policy::Policy;
 use finrank_serving::ServerConfig;
 use finrank_store::DatabaseConfig;
 use serde::{Deserialize, Serialize};
+
+use crate::{FeatureStoreError, Result};
 
 /// Where the feature store listens unless told otherwise.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
@@ -40,6 +44,8 @@ pub struct FeatureStoreConfig {
     pub cache: CacheConfig,
     /// How clients that speak Feast are served.
     pub feast: FeastConfig,
+    /// What a model must show before it is served.
+    pub promotion: PromotionConfig,
 }
 
 impl Default for FeatureStoreConfig {
@@ -55,6 +61,7 @@ impl Default for FeatureStoreConfig {
             features: FeaturesConfig::default(),
             cache: CacheConfig::default(),
             feast: FeastConfig::default(),
+            promotion: PromotionConfig::default(),
         }
     }
 }
@@ -112,6 +119,29 @@ pub struct FeastConfig {
     /// What features are for if a request does not say; Feast's contracts have no field for it. Without one such
     /// requests are refused.
     pub purpose: Option<String>,
+}
+
+/// What a model must show before it is served.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PromotionConfig {
+    /// The file of the policy; without one, [`finrank_model::policy::DEFAULT_POLICY`].
+    pub policy: Option<PathBuf>,
+}
+
+impl PromotionConfig {
+    /// Reads the policy.
+    ///
+    /// # Errors
+    /// When the file cannot be read or states none.
+    pub fn load(&self) -> Result<Policy> {
+        let Some(path) = &self.policy else {
+            return Ok(Policy::default());
+        };
+        let unusable = |reason: String| FeatureStoreError::Policy { path: path.clone(), reason };
+        let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+        Policy::parse(&text).map_err(|error| unusable(error.to_string()))
+    }
 }
 
 /// How embeddings are computed.

@@ -135,6 +135,14 @@ pub enum FeatureStoreError {
         /// Everything that is wrong.
         source: InvalidDefinitions,
     },
+    /// The promotion policy cannot be read.
+    #[error("the promotion policy in {} cannot be used: {reason}", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong.
+        reason: String,
+    },
     /// No feature definitions were in force, or none has the digest.
     #[error("{}", match digest {
         Some(digest) => format!("there are no feature definitions with the digest {digest}"),
@@ -225,6 +233,17 @@ impl From<FeatureStoreError> for Status {
             FeatureStoreError::RefreshUnderWay { .. } => {
                 status::failed_precondition("REFRESH_UNDER_WAY", message)
             }
+            FeatureStoreError::Store(StoreError::InvalidField(invalid)) => status::invalid_field(invalid),
+            FeatureStoreError::Store(StoreError::UnknownModel { .. }) => {
+                status::not_found("MODEL_VERSION_NOT_FOUND", message, "model_version")
+            }
+            FeatureStoreError::Store(StoreError::PromotionRefused { .. }) => {
+                status::failed_precondition("PROMOTION_REFUSED", message)
+            }
+            FeatureStoreError::Store(StoreError::RollbackRefused { .. }) => {
+                status::failed_precondition("ROLLBACK_REFUSED", message)
+            }
+            FeatureStoreError::Policy { .. } => status::failed_precondition("POLICY_UNUSABLE", message),
             FeatureStoreError::NotWhole { .. } => {
                 status::failed_precondition("MODEL_VERSION_NOT_WHOLE", message)
             }

@@ -14,7 +14,7 @@
 //! | `features` | which features are served, and up to which moment |
 //! | `served` | a sample of what was served, to be held to history |
 //! | `watch` | the catalogue as a stream |
-//! | `service` | the contract, rpc by rpc |
+//! | `service` | the contracts, rpc by rpc: the feature store's, and the model registry's |
 //! | `feast` | Feast's contracts, put into the words of ours |
 //! | [`serve`] | the server around it |
 //!
@@ -41,8 +41,8 @@ mod statistics;
 mod watch;
 
 pub use config::{
-    CacheConfig, FeastConfig, FeatureStoreConfig, FeaturesConfig, LiveConfig, RefreshConfig, SampleConfig,
-    WatchConfig,
+    CacheConfig, FeastConfig, FeatureStoreConfig, FeaturesConfig, LiveConfig, PromotionConfig, RefreshConfig,
+    SampleConfig, WatchConfig,
 };
 pub use error::{FeatureStoreError, Result};
 pub use features::BUILT_IN_DEFINITIONS;

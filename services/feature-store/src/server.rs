@@ -9,6 +9,7 @@ use finrank_contracts::{
         serving::serving_service_server::ServingServiceServer,
     },
     feature::v1::feature_store_service_server::FeatureStoreServiceServer,
+    model::v1::model_registry_service_server::ModelRegistryServiceServer,
 };
 use finrank_serving::{Health, Pseudonyms, Server};
 use finrank_store::Store;
@@ -27,7 +28,7 @@ use crate::{
     live::LiveEmbeddings,
     refresh::Refresher,
     served::Keeper,
-    service::FeatureStoreService,
+    service::{FeatureStoreService, ModelRegistryService},
     watch::{Watcher, listen},
 };
 
@@ -67,6 +68,14 @@ pub async fn serve(
         stop.clone(),
     );
     let (sampler, keeper) = Keeper::new(store.clone(), config.features.sample);
+    // A policy that cannot be read keeps a server from starting, not a promotion from being decided.
+    config.promotion.load()?;
+    let registry_service = ModelRegistryService {
+        store: store.clone(),
+        horizon: horizon.clone(),
+        models_dir: models_dir.clone(),
+        promotion: config.promotion,
+    };
     let live = LiveEmbeddings::new(store.clone(), horizon.clone(), models_dir, config.live);
     let (heard, announcements) = watch::channel(());
     let service = Arc::new(FeatureStoreService {
@@ -92,8 +101,12 @@ pub async fn serve(
     let feast_writes = GrpcFeatureServerServer::from_arc(feast)
         .max_decoding_message_size(bytes)
         .max_encoding_message_size(bytes);
+    let models = ModelRegistryServiceServer::new(registry_service)
+        .max_decoding_message_size(bytes)
+        .max_encoding_message_size(bytes);
     let server = Server::bind(config.server).await?;
-    let server = server.with(service).await.with(feast_reads).await.with(feast_writes).await;
+    let server =
+        server.with(service).await.with(models).await.with(feast_reads).await.with(feast_writes).await;
     let health = server.health();
     // Whoever asked may not care any more.
     let _ = bound.send(server.address());

@@ -38,6 +38,8 @@ pub(super) enum Changed {
 pub(crate) struct Marks {
     /// The whole runs.
     generations: Vec<i64>,
+    /// The last promotion, which decides whose generation is served where none is named.
+    promotion: Option<i64>,
     /// Model versions of which live embeddings are computed, and up to when, of each.
     live_versions: Vec<String>,
     live: Vec<DateTime<Utc>>,
@@ -113,6 +115,7 @@ impl News {
                        exists (select from erasures where erased_at >= $1 and erased_at < $2) as "erased!",
                        array(select run_id from refresh_runs where state = 'complete' order by run_id)
                            as "generations!",
+                       (select max(promotion_id) from promotions) as promotion,
                        array(select model_version from live_watermarks order by model_version) as "live_versions!",
                        array(select known_at from live_watermarks order by model_version) as "live!""#,
                 from,
@@ -130,9 +133,10 @@ impl News {
             products: Changed::new(found.products),
             recomputed: Changed::new(found.recomputed),
             somebody_was_erased: found.erased,
-            other_generations: found.generations != before.generations,
+            other_generations: found.generations != before.generations || found.promotion != before.promotion,
             marks: Marks {
                 generations: found.generations,
+                promotion: found.promotion,
                 live_versions: found.live_versions,
                 live: found.live,
             },

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use finrank_contracts::{common, feature::v1};
 use finrank_model::{Embedding, EmbeddingSpace, ModelVersion, Sha256Digest};
 use finrank_serving::wire;
-use finrank_store::Store;
+use finrank_store::{Store, models};
 use sqlx::PgConnection;
 
 use crate::{FeatureStoreError, Result, refresh::RunId};
@@ -87,7 +87,8 @@ impl From<&Generation> for v1::Generation {
     }
 }
 
-/// The newest generation, of one model version or overall.
+/// The newest generation of one model version, or of the one that is served: the promoted one, and before the first
+/// promotion whichever has the newest.
 pub(crate) async fn newest_generation(
     view: &mut PgConnection,
     version: Option<&ModelVersion>,
@@ -98,7 +99,7 @@ pub(crate) async fn newest_generation(
                   embedding_space as "embedding_space!", bundle_sha256 as "bundle_sha256!", runs as "runs!",
                   dimension as "dimension!", features_as_of as "features_as_of!", known_at
            from generations
-           where model_version = coalesce($1, model_version)
+           where model_version = coalesce($1, serving_version(), model_version)
            order by run_id desc
            limit 1"#,
         version.map(ModelVersion::as_str),
@@ -110,7 +111,11 @@ pub(crate) async fn newest_generation(
 
 /// Why there is no generation to read.
 pub(super) async fn refusal(store: &Store, version: Option<&ModelVersion>) -> Result<FeatureStoreError> {
-    let Some(version) = version else {
+    let serving = match version {
+        None => models::serving(store).await?,
+        Some(_) => None,
+    };
+    let Some(version) = version.or(serving.as_ref()) else {
         return Ok(FeatureStoreError::NoGeneration);
     };
     let whole = sqlx::query_scalar!(

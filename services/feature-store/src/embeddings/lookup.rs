@@ -64,7 +64,7 @@ macro_rules! lookup_in {
             Row,
             "with generation as (
                  select * from generations
-                 where model_version = coalesce($2, model_version)
+                 where model_version = coalesce($2, serving_version(), model_version)
                  order by run_id desc
                  limit 1
              )

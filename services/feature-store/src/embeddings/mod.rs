@@ -1,7 +1,7 @@
 //! What readers ask: embeddings of the generation that is served, and who holds what.
 //!
-//! The generation that is served is the newest whole one, of one model version or overall. Unfinished ones
-//! do not exist for readers.
+//! The generation that is served is the newest whole one of the promoted model version; before the first promotion it is
+//! the newest of all. Unfinished ones do not exist for readers.
 
 mod generation;
 mod holdings;

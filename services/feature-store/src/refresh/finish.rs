@@ -117,7 +117,8 @@ pub(super) async fn cancel(store: &Store, run_id: RunId) -> Result<Run> {
 }
 
 /// Drops what only generations before the newest `keep` are made of, and the unfinished runs that a generation has
-/// overtaken. A run that a kept generation still stands on is merged into it: it loses the rows that later runs have
+/// overtaken. The newest generation of the version that is served is kept, and so is that of the one that a rollback
+/// would bring back, however many of other versions are newer. A run that a kept generation still stands on is merged into it: it loses the rows that later runs have
 /// written anew, and is no generation of its own any more. Live rows that the newest generation covers go, too.
 pub(super) async fn drop_old_generations(store: &Store, keep: NonZeroU32) -> Result<()> {
     let mut transaction = store.pool().begin().await?;
@@ -128,11 +129,19 @@ pub(super) async fn drop_old_generations(store: &Store, keep: NonZeroU32) -> Res
              order by run_id desc
          ),
          kept as (
-             select base from complete limit $1
+             (select base from complete limit $1)
+             union
+             select (
+                 select coalesce(base_run_id, run_id) from refresh_runs
+                 where state = 'complete' and model_version = wanted.version
+                 order by run_id desc
+                 limit 1
+             )
+             from (values (serving_version()), (rollback_version())) as wanted (version)
          )
          delete from refresh_runs
          where state in ('complete', 'merged')
-               and coalesce(base_run_id, run_id) not in (select base from kept)
+               and coalesce(base_run_id, run_id) not in (select base from kept where base is not null)
             or state in ('failed', 'cancelled', 'withheld') and run_id < (select max(run_id) from complete)",
         i64::from(keep.get()),
     )

@@ -150,7 +150,7 @@ impl Refresher {
     async fn registered(&self, version: Option<ModelVersion>) -> Result<RegisteredModel> {
         let model = match &version {
             Some(version) => models::get(&self.store, version).await?,
-            None => models::newest(&self.store).await?,
+            None => models::serving_or_newest(&self.store).await?,
         };
         model.ok_or(FeatureStoreError::ModelVersionNotFound { version })
     }

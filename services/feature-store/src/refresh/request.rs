@@ -8,7 +8,8 @@ use finrank_model::{ModelVersion, features};
 /// Which embeddings to compute, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshRequest {
-    /// The model whose towers run; absent for the newest registered one.
+    /// The model whose towers run; absent for the one that is served, or before the first
+    /// promotion for the newest registered one.
     pub version: Option<ModelVersion>,
     /// How much is computed.
     pub scope: Scope,

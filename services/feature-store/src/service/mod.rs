@@ -3,6 +3,7 @@
 mod feature_wire;
 mod features;
 mod history;
+mod models;
 mod people;
 mod read;
 mod refresh;
@@ -23,6 +24,7 @@ use finrank_store::Store;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+pub(crate) use self::models::ModelRegistryService;
 use crate::{
     cache::HotCache,
     features::{Horizon, Registry},

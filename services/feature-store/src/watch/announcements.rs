@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::live::LIVE_CHANNEL;
 
-/// The channel on which a finished refresh says its run's number.
+/// The channel on which a finished refresh says its run's number, and a promotion that it happened.
 pub(crate) const GENERATION_CHANNEL: &str = "finrank_generation";
 
 /// How long to wait before connecting again. Streams look for themselves at every heartbeat meanwhile.

@@ -14,6 +14,7 @@ mod live;
 mod live_oracle;
 mod outage;
 mod people;
+mod promotions;
 mod refresh;
 mod reload;
 mod round_trips;
