@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use finrank_model::{DIMENSION, ModelVersion, TransformConfig};
+use finrank_model::{AttributeName, DIMENSION, ModelVersion, TransformConfig, policy::Policy};
 use serde::{Deserialize, Serialize};
 
 /// Which holding of a customer is hidden to be found again.
@@ -31,6 +31,10 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Which holdings are hidden.
     pub split: SplitMethod,
+    /// What a model of the catalogue's products may not know.
+    pub policy: Policy,
+    /// Attributes of customers that the model is to know nothing of.
+    pub leave_out: Vec<AttributeName>,
     /// How features are made.
     pub transform: TransformConfig,
     /// How the weights are learned.
@@ -46,6 +50,8 @@ impl TrainConfig {
             trained_at: None,
             seed: 0,
             split: SplitMethod::default(),
+            policy: Policy::default(),
+            leave_out: Vec::new(),
             transform: TransformConfig::default(),
             learning: LearningConfig::default(),
         }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use finrank_model::{InvalidField, ModelError};
+use finrank_model::{InvalidField, ModelError, policy::Breach};
 use finrank_store::StoreError;
 use thiserror::Error;
 
@@ -37,6 +37,16 @@ pub enum LearningError {
     /// There is nothing to learn from.
     #[error("there is nothing to learn from: {0}")]
     TooLittle(String),
+    /// The data hold what the policy forbids a model of these products to know.
+    #[error(
+        "the policy forbids it: {}; `finrank train --leave-out {}` trains without",
+        breaches.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        breaches.iter().map(|breach| breach.feature.as_str()).collect::<Vec<_>>().join(","),
+    )]
+    Forbidden {
+        /// Each feature, and for which products.
+        breaches: Vec<Breach>,
+    },
     /// No customer has a holding that the split could hide.
     #[error("no holding can be hidden: {0}")]
     NothingHidden(&'static str),

@@ -2,18 +2,23 @@
 //! registration.
 //!
 //! [`train`] makes and registers one model; [`evaluate`] repeats the measurement over seeds and registers
-//! nothing; [`train_scorer`] trains the scorer alone on any labelled table. It knows nothing of gRPC, of
+//! nothing; [`train_scorer`] trains the scorer alone on any labelled table; [`gates`] decide whether a model may be
+//! served. It knows nothing of gRPC, of
 //! Faiss, or of the services that use its models: it leaves a bundle and a row in Postgres.
 //!
 //! A training reads: [`dataset`] (clean) → [`split`] (hide one holding per customer) → `trainer` (towers and
 //! scorer) → `evaluation` (beside [`baselines`], by [`metrics`]) → bundle.
 
 pub mod baselines;
+mod card;
 mod config;
 pub mod dataset;
 mod error;
 mod evaluate;
 mod evaluation;
+pub mod gates;
+mod golden;
+mod holdout;
 pub mod metrics;
 mod progress;
 mod report;
@@ -25,6 +30,7 @@ pub mod split;
 mod train;
 mod trainer;
 
+pub use card::card;
 pub use config::{EvaluateConfig, LearningConfig, SplitMethod, TrainConfig, TrainScorerConfig};
 pub use error::{LearningError, Result};
 pub use evaluate::evaluate;

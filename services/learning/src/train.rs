@@ -1,9 +1,11 @@
 //! One model from beginning to end: read, split, learn, measure, write, register.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{SubsecRound, Utc};
-use finrank_model::{Bundle, EmbeddingSpace, ModelVersion, Provenance, bundle_directory};
+use finrank_model::{
+    AttributeName, Attributes, Bundle, EmbeddingSpace, ModelVersion, Provenance, bundle_directory,
+};
 use finrank_store::{
     Store,
     models::{self, RegisteredModel},
@@ -13,7 +15,7 @@ use crate::{
     LearningError, Result, Stage, TrainConfig, TrainObserver, TrainReport,
     dataset::Dataset,
     evaluation::{self, Evaluation, RankedBy},
-    source,
+    gates, golden, holdout, source,
     split::Split,
     trainer::{self, Trained},
 };
@@ -31,24 +33,48 @@ pub async fn train(
     mut observer: impl TrainObserver + 'static,
 ) -> Result<TrainReport> {
     observer.stage(Stage::Reading);
-    let dataset = source::read(store).await?;
+    let mut dataset = source::read(store).await?;
+    leave_out(&mut dataset, &config.leave_out);
+    refuse_forbidden(&dataset, config)?;
     let settings = config.clone();
-    let (report, bundle, mut observer) = tokio::task::spawn_blocking(move || {
-        let (report, bundle) = train_on(&dataset, &settings, &mut observer)?;
-        Ok::<_, LearningError>((report, bundle, observer))
+    let (report, bundle, hidden, mut observer) = tokio::task::spawn_blocking(move || {
+        let (report, bundle, hidden) = train_on(&dataset, &settings, &mut observer)?;
+        Ok::<_, LearningError>((report, bundle, hidden, observer))
     })
     .await??;
     observer.stage(Stage::Registering);
     register(store, &report, &bundle).await?;
+    models::record_holdout(store, &report.model_version, &hidden).await?;
     Ok(report)
 }
 
-/// Everything but the store: from a data set to a bundle on disk.
+/// Forgets attributes of every customer.
+fn leave_out(dataset: &mut Dataset, names: &[AttributeName]) {
+    if names.is_empty() {
+        return;
+    }
+    for user in &mut dataset.users {
+        let kept = user.attributes.iter().filter(|(name, _)| !names.contains(name));
+        user.attributes = Attributes::of_table_row(kept.map(|(name, value)| (name.clone(), value.clone())));
+    }
+}
+
+/// A model that learned what it may not know could only be thrown away.
+fn refuse_forbidden(dataset: &Dataset, config: &TrainConfig) -> Result<()> {
+    let attributes: BTreeSet<&str> =
+        dataset.users.iter().flat_map(|user| user.attributes.iter().map(|(name, _)| name.as_str())).collect();
+    match config.policy.breaches(attributes, &gates::classes(dataset)) {
+        breaches if breaches.is_empty() => Ok(()),
+        breaches => Err(LearningError::Forbidden { breaches }),
+    }
+}
+
+/// Everything but the store: from a data set to a bundle on disk, and the fingerprints of what was hidden.
 fn train_on(
     dataset: &Dataset,
     config: &TrainConfig,
     observer: &mut dyn TrainObserver,
-) -> Result<(TrainReport, Bundle)> {
+) -> Result<(TrainReport, Bundle, Vec<u64>)> {
     let split = Split::new(dataset, config.split, config.seed)?;
     let trained = trainer::fit(dataset, &split, &config.transform, &config.learning, config.seed, observer)?;
     observer.stage(Stage::Evaluating);
@@ -68,10 +94,11 @@ fn train_on(
         learning_seconds: trained.seconds,
         evaluation,
     };
-    let bundle = Bundle::new(provenance, trained.user, trained.product, trained.scorer)?;
+    let bundle = Bundle::new(provenance, trained.user, trained.product, trained.scorer)?
+        .with_golden(&golden::users(dataset)?, &golden::products(dataset))?;
     let digest = bundle.write(&directory)?;
     let report = TrainReport { bundle_sha256: digest.to_string(), ..report };
-    Ok((report, bundle))
+    Ok((report, bundle, holdout::sample(dataset, &split)))
 }
 
 fn provenance(
