@@ -11,5 +11,6 @@ mod grpcurl;
 mod kills;
 mod life_cycle;
 mod metrics;
+mod models;
 mod recommendations;
 mod world;

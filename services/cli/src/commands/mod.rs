@@ -5,6 +5,7 @@ pub(crate) mod evaluate;
 pub(crate) mod features;
 pub(crate) mod import;
 pub(crate) mod policy;
+pub(crate) mod model;
 pub(crate) mod postgres;
 pub(crate) mod recommend;
 pub(crate) mod refresh;

@@ -43,7 +43,7 @@ enum Action {
 /// What to compute.
 #[derive(Args)]
 struct Start {
-    /// The model whose towers to run; by default the newest registered one.
+    /// The model whose towers to run; by default the one that is served, or before the first promotion the newest.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "VERSION")]
     model_version: String,
     /// Compute only what has changed since the model's newest generation; everything, if it has none.

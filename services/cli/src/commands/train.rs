@@ -2,10 +2,13 @@
 
 use clap::{Args, ValueEnum};
 use finrank_learning::{Evaluation, RankedBy, SplitMethod, TrainConfig, TrainReport, train};
-use finrank_model::ModelVersion;
+use finrank_model::{AttributeName, ModelVersion};
 use finrank_store::models;
 
-use super::block_on;
+use super::{
+    block_on,
+    model::{By, promote_new},
+};
 use crate::{
     output::{self, Format},
     progress::TrainingBar,
@@ -15,13 +18,25 @@ use crate::{
 /// Train towers and scorer, evaluate them on held-out holdings, and register the bundle.
 ///
 /// One holding of each customer who holds two or more is hidden from training and has to be found again;
-/// popularity and item-kNN are measured on the same customers.
+/// popularity and item-kNN are measured on the same customers. What the promotion policy forbids a model of the catalogue's
+/// products to know is refused; --leave-out trains without it.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  finrank train\n  finrank train --seed 3 --split time --json")]
+#[command(
+    after_help = "Examples:\n  finrank train\n  finrank train --seed 3 --split time --json\n  finrank train --leave-out marital_status,sex\n  finrank train --promote --by alice"
+)]
 pub(crate) struct Train {
     /// The seed of the split, the first weights and every later draw.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Attributes of customers that the model is to know nothing of, comma separated.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = |raw: &str| AttributeName::parse(raw))]
+    leave_out: Vec<AttributeName>,
+    /// Check the model's gates afterwards, and promote it if nothing stands against it.
+    #[arg(long, requires = "by")]
+    promote: bool,
+    /// Who promotes.
+    #[arg(long, value_name = "NAME", requires = "promote")]
+    by: Option<String>,
     #[command(flatten)]
     learning: Learning,
     #[command(flatten)]
@@ -67,6 +82,8 @@ impl Train {
         let config = TrainConfig {
             seed: self.seed,
             split: self.learning.split(),
+            policy: settings.feature_store.promotion.load()?,
+            leave_out: self.leave_out.clone(),
             transform: settings.transform.clone(),
             learning: self.learning.config(settings),
             ..TrainConfig::new(&settings.feature_store.models_dir)
@@ -75,7 +92,17 @@ impl Train {
             let store = settings.store().await?;
             Ok(train(&store, &config, TrainingBar::new(self.format)).await?)
         })?;
-        self.format.print(&report, text)
+        self.format.print(&report, text)?;
+        match (self.promote, self.by) {
+            (true, Some(by)) => {
+                let promoted = promote_new(settings, &report.model_version, &By { by }, self.format)?;
+                if self.format.for_people() {
+                    println!("{promoted}");
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -92,6 +119,7 @@ pub(crate) fn newest_or_train(
             return Ok((model.model_version, text));
         }
         let config = TrainConfig {
+            policy: settings.feature_store.promotion.load()?,
             transform: settings.transform.clone(),
             learning: settings.learning.clone(),
             ..TrainConfig::new(&settings.feature_store.models_dir)
