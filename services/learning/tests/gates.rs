@@ -13,8 +13,9 @@ use finrank_learning::{
     train,
 };
 use finrank_model::{
-    Bundle, EmbeddingSpace, ModelVersion, Sha256Digest, features::Definitions, policy::DEFAULT_POLICY,
-    policy::Policy,
+    AttributeName, Bundle, EmbeddingSpace, ModelVersion, Sha256Digest,
+    features::Definitions,
+    policy::{DEFAULT_POLICY, Policy},
 };
 use finrank_store::{
     Store,
@@ -42,6 +43,12 @@ name = "region"
 type = "text"
 protected = true
 description = "Where they live."
+
+[[view.feature]]
+name = "origin"
+type = "text"
+protected = true
+description = "Nobody says."
 "#;
 
 /// The shipped policy, with bounds for so small a market.
@@ -128,6 +135,7 @@ async fn a_good_model_passes_is_promoted_and_a_worse_one_is_not() {
     assert_eq!(first.tables.customers, CUSTOMERS, "all that was hidden from every customer");
     assert_eq!(first.tables.quality.as_ref().unwrap().beside, "popularity");
     assert_eq!(verdict(&first, "drift"), Verdict::NotApplicable);
+    assert_eq!(verdict(&first, "fairness/origin"), Verdict::NotApplicable);
     for gate in
         ["golden", "forbidden-features", "calibration", "true-positive-gap/region", "calibration-gap/age"]
     {
@@ -179,6 +187,9 @@ async fn groups_that_are_shown_other_things_fail_with_the_group_and_by_how_much(
         found(&few, "group-size/region/south").explanation,
         "region south has 200 customers, and the policy asks for 201"
     );
+    let named = [("attribute = \"age\"\nbands = [30, 45, 60]", "attribute = \"origin\"")];
+    let named = registry.check("model", policy(&named)).await;
+    assert_eq!(verdict(&named, "fairness/origin"), Verdict::Insufficient, "the policy asks for it");
     for gate in ["quality", "calibration", "fairness", "drift"] {
         assert_eq!(verdict(&none, gate), Verdict::Insufficient);
     }
@@ -196,7 +207,7 @@ async fn what_the_policy_forbids_is_refused_by_training_and_found_by_the_gate() 
     };
 
     let refused = train(registry.store(), &config, ()).await.unwrap_err();
-    let leave_out = vec!["region".parse_name()];
+    let leave_out = vec![AttributeName::parse("region").unwrap()];
     let without = train(registry.store(), &TrainConfig { leave_out, ..config }, ()).await.unwrap();
     registry.train("with", unlearned()).await;
 
@@ -210,17 +221,6 @@ async fn what_the_policy_forbids_is_refused_by_training_and_found_by_the_gate() 
     assert_eq!(verdict(&report, "forbidden-features"), Verdict::Fail);
     assert!(!found(&report, "forbidden-features").waivable);
     assert_eq!(verdict(&registry.check("without", strict).await, "forbidden-features"), Verdict::Pass);
-}
-
-/// So that a test names an attribute in passing.
-trait ParseName {
-    fn parse_name(self) -> finrank_model::AttributeName;
-}
-
-impl ParseName for &str {
-    fn parse_name(self) -> finrank_model::AttributeName {
-        finrank_model::AttributeName::parse(self).unwrap()
-    }
 }
 
 #[tokio::test]

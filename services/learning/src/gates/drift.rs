@@ -3,7 +3,7 @@
 use finrank_model::policy::Policy;
 use finrank_store::models::GateResult;
 
-use super::{at_most, measure::Measured};
+use super::{measure::Measured, verdict::at_most};
 
 /// An empty bin counts as this share: its logarithm would be infinite.
 const LEAST_SHARE: f64 = 1e-4;

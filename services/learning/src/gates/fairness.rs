@@ -4,15 +4,18 @@
 //! (Kleinberg et al. 2016), and the policy says how far each may be off. A group that is too small says nothing, and is
 //! told apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use finrank_model::policy::{Policy, SelectedFor};
 use finrank_store::models::GateResult;
 use serde::Serialize;
 
 use super::{
-    at_least, at_most, calibration, classes, groups::Grouping, insufficient, measure::Measured,
-    not_applicable, questions::Questions,
+    calibration, classes,
+    groups::Grouping,
+    measure::Measured,
+    questions::Questions,
+    verdict::{at_least, at_most, insufficient, not_applicable},
 };
 use crate::dataset::Dataset;
 
@@ -78,8 +81,7 @@ fn hold(policy: &Policy, attribute: &str, rows: &[GroupRow]) -> Vec<GateResult> 
         return results;
     }
     let bounds = policy.fairness;
-    for subject in rows.iter().flat_map(|row| row.selection.keys()).collect::<std::collections::BTreeSet<_>>()
-    {
+    for subject in rows.iter().flat_map(|row| row.selection.keys()).collect::<BTreeSet<_>>() {
         let rate = |row: &GroupRow| row.selection.get(subject).copied().unwrap_or_default();
         let (least, most) = ends(&large, rate);
         let gate = format!("selection-ratio/{subject}/{attribute}");

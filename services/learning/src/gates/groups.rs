@@ -19,6 +19,8 @@ const UNKNOWN: &str = "unknown";
 pub(super) struct Protected {
     pub(super) attribute: String,
     pub(super) bands: Vec<f64>,
+    /// Whether the policy names it, so that it must be measured even where nothing is known of it.
+    pub(super) is_stated: bool,
 }
 
 /// Which group each question's customer is of.
@@ -41,11 +43,19 @@ pub(super) fn protected(policy: &Policy, definitions: &Definitions) -> Vec<Prote
         })
         .collect();
     attributes.extend(policy.protected.iter().map(|protected| protected.attribute.as_str().to_owned()));
-    let bands = |attribute: &str| {
+    let protected = |attribute: String| {
         let stated = policy.protected.iter().find(|protected| protected.attribute.as_str() == attribute);
-        stated.map(|protected| protected.bands.clone()).unwrap_or_default()
+        let bands = stated.map(|protected| protected.bands.clone()).unwrap_or_default();
+        Protected { attribute, bands, is_stated: stated.is_some() }
     };
-    attributes.into_iter().map(|attribute| Protected { bands: bands(&attribute), attribute }).collect()
+    attributes.into_iter().map(protected).collect()
+}
+
+impl Protected {
+    /// Whether the data hold it of anybody. Definitions declare attributes for more than one source of data.
+    pub(super) fn is_known(&self, dataset: &Dataset) -> bool {
+        dataset.users.iter().any(|user| user.attributes.get(&self.attribute).is_some())
+    }
 }
 
 impl Grouping {
@@ -54,7 +64,7 @@ impl Grouping {
     /// # Errors
     /// Says why there are no groups.
     pub(super) fn of(
-        Protected { attribute, bands }: &Protected,
+        Protected { attribute, bands, .. }: &Protected,
         dataset: &Dataset,
         questions: &Questions,
     ) -> Result<Self, String> {
@@ -144,10 +154,11 @@ mod tests {
 
         let protected = protected(&Policy::default(), &definitions);
 
-        let of = |attribute: &str, bands: &[f64]| Protected {
+        let of = |attribute: &str, bands: &[f64], is_stated| Protected {
             attribute: attribute.to_owned(),
             bands: bands.to_vec(),
+            is_stated,
         };
-        assert_eq!(protected, [of("age", &[30.0, 45.0, 60.0]), of("region", &[])]);
+        assert_eq!(protected, [of("age", &[30.0, 45.0, 60.0], true), of("region", &[], false)]);
     }
 }

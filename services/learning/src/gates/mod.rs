@@ -10,6 +10,9 @@ mod groups;
 mod measure;
 mod quality;
 mod questions;
+mod verdict;
+
+use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use finrank_model::{
@@ -27,14 +30,19 @@ pub use self::{
     fairness::{GroupRow, GroupTable},
     quality::QualityTable,
 };
-use self::{groups::Grouping, measure::measure, questions::Questions};
+use self::{
+    groups::Grouping,
+    measure::measure,
+    questions::Questions,
+    verdict::{at_most, insufficient, not_applicable},
+};
 use crate::{LearningError, Result, Stage, TrainObserver, dataset::Dataset, source};
 
 /// What a check needs beside the store.
 #[derive(Clone, Debug)]
 pub struct CheckConfig {
     /// Bundles lie in `<models_dir>/<model_version>`.
-    pub models_dir: std::path::PathBuf,
+    pub models_dir: PathBuf,
     /// Whose gates.
     pub model_version: ModelVersion,
     /// What it must show.
@@ -187,14 +195,18 @@ fn judge(
         policy.calibration.max_error,
     ));
     tables.calibration_error = Some(error);
-    for grouping in groups::protected(policy, &config.definitions) {
-        match Grouping::of(&grouping, dataset, questions) {
+    for protected in groups::protected(policy, &config.definitions) {
+        let gate = format!("fairness/{}", protected.attribute);
+        match Grouping::of(&protected, dataset, questions) {
             Ok(grouping) => {
                 let (gates, table) = fairness::judge(policy, dataset, &measured, questions, &grouping);
                 results.extend(gates);
                 tables.groups.push(table);
             }
-            Err(reason) => results.push(insufficient(&format!("fairness/{}", grouping.attribute), reason)),
+            Err(reason) if !protected.is_stated && !protected.is_known(dataset) => {
+                results.push(not_applicable(&gate, &format!("{reason}; the policy does not ask for it")));
+            }
+            Err(reason) => results.push(insufficient(&gate, reason)),
         }
     }
     let (drift, psi) = match serving {
@@ -251,38 +263,4 @@ pub(crate) fn classes(dataset: &Dataset) -> Vec<ProductClass> {
     let is_sold =
         |class: &ProductClass| dataset.products.iter().any(|product| product.product_class == *class);
     ProductClass::ALL.into_iter().filter(is_sold).collect()
-}
-
-/// A gate whose measure may not be above a bound.
-fn at_most(gate: &str, what: &str, measured: f64, bound: f64) -> GateResult {
-    let (verdict, explanation) = if measured <= bound {
-        (Verdict::Pass, format!("{what} is {measured:.4}, at most {bound} is allowed"))
-    } else {
-        (Verdict::Fail, format!("{what} is {measured:.4}, {:.4} above the {bound} allowed", measured - bound))
-    };
-    let (measured, bound) = (Some(measured), Some(bound));
-    GateResult { gate: gate.to_owned(), verdict, measured, bound, explanation, waivable: true }
-}
-
-/// A gate whose measure may not be below a bound.
-fn at_least(gate: &str, what: &str, measured: f64, bound: f64) -> GateResult {
-    let (verdict, explanation) = if measured >= bound {
-        (Verdict::Pass, format!("{what} is {measured:.4}, at least {bound} is asked for"))
-    } else {
-        (
-            Verdict::Fail,
-            format!("{what} is {measured:.4}, {:.4} below the {bound} asked for", bound - measured),
-        )
-    };
-    let (measured, bound) = (Some(measured), Some(bound));
-    GateResult { gate: gate.to_owned(), verdict, measured, bound, explanation, waivable: true }
-}
-
-fn insufficient(gate: &str, explanation: String) -> GateResult {
-    let verdict = Verdict::Insufficient;
-    GateResult { gate: gate.to_owned(), verdict, measured: None, bound: None, explanation, waivable: true }
-}
-
-fn not_applicable(gate: &str, explanation: &str) -> GateResult {
-    GateResult { verdict: Verdict::NotApplicable, ..insufficient(gate, explanation.to_owned()) }
 }

@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(question.candidates(&dataset), [1, 3]);
         assert_eq!(questions.seen(&dataset)[2], [0, 2]);
         let records = questions.records(&dataset);
-        let held: Vec<&str> = records[0].held.iter().map(|id| id.as_str()).collect();
+        let held: Vec<&str> = records[0].held.iter().map(finrank_model::ProductId::as_str).collect();
         assert_eq!(held, ["a", "c"]);
     }
 

@@ -192,7 +192,8 @@ impl RankingService {
     /// A customer's embedding, and the catalogue that it may meet.
     ///
     /// The feature store keeps the two newest generations, and those of the promoted model and of the one before, so it
-    /// has dropped the catalogue's model only if as many refreshes or promotions came since; then the next catalogue may have come meanwhile, and is tried once.
+    /// has dropped the catalogue's model only if as many refreshes or promotions came since; then the next catalogue may
+    /// have come meanwhile, and is tried once.
     async fn user(&self, user_id: &UserId, deadline: Deadline) -> Result<(Arc<Catalogue>, UserEmbedding)> {
         let catalogue = self.catalogue()?;
         let user = self.feature_store.embedding(user_id, catalogue.generation(), deadline).await;
