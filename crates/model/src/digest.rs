@@ -23,6 +23,17 @@ impl Sha256Digest {
         &self.0
     }
 
+    /// The SHA-256 of many parts, one after the other, each with its length before it.
+    pub fn of_parts<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            let part = part.as_ref();
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
+    }
+
     /// Reads 64 hexadecimal digits.
     ///
     /// # Errors

@@ -35,8 +35,14 @@ impl UserEncoder {
     /// (see [`Tower::encode`]).
     ///
     /// # Errors
-    /// When an embedding is not finite, which finite weights can still bring about by overflow.
+    /// When a record comes without the values of views that the tower reads, or an embedding is not finite, which finite
+    /// weights can still bring about by overflow.
     pub fn encode(&self, users: &[UserRecord]) -> Result<Vec<Embedding>, ModelError> {
+        if let Some(set) = self.transform.feature_set()
+            && let Some(row) = users.iter().position(|user| !user.features.is_of(set))
+        {
+            return Err(ModelError::FeaturesMissing { row, service: set.service.clone() });
+        }
         encode(&self.tower, users, |batch| self.transform.rows(batch))
     }
 }
@@ -64,7 +70,7 @@ impl ProductEncoder {
     /// The embedding of each product, in the order given.
     ///
     /// # Errors
-    /// As [`UserEncoder::encode`].
+    /// When an embedding is not finite.
     pub fn encode(&self, products: &[Product]) -> Result<Vec<Embedding>, ModelError> {
         encode(&self.tower, products, |batch| self.transform.rows(batch))
     }

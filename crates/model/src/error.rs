@@ -40,6 +40,16 @@ pub enum ModelError {
         /// What is wrong with it.
         source: InvalidEmbedding,
     },
+    /// A record without what the tower reads: it would be taken for a customer of whom nothing is known.
+    #[error(
+        "the record of row {row} comes without the features of service {service:?}, which the user tower reads"
+    )]
+    FeaturesMissing {
+        /// The row of the batch, from 0.
+        row: usize,
+        /// The service.
+        service: String,
+    },
     /// A model version that cannot name a directory.
     #[error(
         "model version {version:?} cannot name a directory: use letters, digits, '.', '_' and '-', not '.' first"

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use finrank_model::{
     Attributes, InvalidField, Product, ProductClass, ProductDraft, ProductId, ProductStatus, RiskGrade,
-    UserId, UserRecord,
+    UserId, UserRecord, features::FeatureRow,
 };
 use sqlx::{PgExecutor, types::Json};
 
@@ -133,6 +133,7 @@ impl UserRow {
                 user_id: UserId::parse(self.user_id)?,
                 attributes: self.attributes.0,
                 held: self.held.into_iter().map(ProductId::parse).collect::<Result<_, _>>()?,
+                features: FeatureRow::default(),
             })
         };
         parse().map_err(|source| StoreError::StoredRow { table: "customers", source })

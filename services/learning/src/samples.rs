@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use finrank_model::{
     Attributes, Product, ProductClass, ProductDraft, ProductId, ProductStatus, UserId, UserRecord,
+    features::FeatureRow,
 };
 
 use crate::dataset::{Acquisitions, Dataset};
@@ -13,6 +14,7 @@ pub(crate) fn user(id: &str, held: &[&str]) -> UserRecord {
         user_id: UserId::parse(id).unwrap(),
         attributes: Attributes::default(),
         held: held.iter().map(|id| ProductId::parse(id).unwrap()).collect(),
+        features: FeatureRow::default(),
     }
 }
 

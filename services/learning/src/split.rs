@@ -52,6 +52,7 @@ impl Split {
             user_id: user.user_id.clone(),
             attributes: user.attributes.clone(),
             held: seen.iter().map(|&product| dataset.products[product as usize].product_id.clone()).collect(),
+            features: user.features.clone(),
         });
         records.collect()
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{MANIFEST_FILE, write::Payload};
 use crate::{
     Dense, EmbeddingSpace, MlpScorer, ModelError, ModelVersion, ProductEncoder, Sha256Digest, Tower,
-    UserEncoder,
+    UserEncoder, features::FeatureSet,
 };
 
 /// The format that this program writes, and the only one it reads.
@@ -66,6 +66,9 @@ pub struct Manifest {
     pub metrics: BTreeMap<String, f64>,
     /// What it reads and how large its parts are.
     pub architecture: Architecture,
+    /// The feature service that the user tower reads, and how each of its features was made; absent if it reads none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_set: Option<FeatureSet>,
     /// The other files of the bundle, in the order of their names.
     pub files: Vec<BundleFile>,
 }
@@ -104,7 +107,12 @@ pub struct BundleFile {
 }
 
 impl Manifest {
-    pub(super) fn new(provenance: Provenance, architecture: Architecture, payload: &Payload) -> Self {
+    pub(super) fn new(
+        provenance: Provenance,
+        architecture: Architecture,
+        feature_set: Option<FeatureSet>,
+        payload: &Payload,
+    ) -> Self {
         let mut manifest = Self {
             format_version: FORMAT_VERSION,
             model_version: provenance.model_version,
@@ -116,6 +124,7 @@ impl Manifest {
             training_rows: provenance.training_rows,
             metrics: provenance.metrics,
             architecture,
+            feature_set,
             files: Vec::new(),
         };
         manifest.list(payload);

@@ -65,7 +65,9 @@ impl Bundle {
         check_metrics(&provenance.metrics)?;
         check_fit(&user, &product, &scorer)?;
         let files = write::payload(&user, &product, &scorer, None)?;
-        let manifest = Manifest::new(provenance, Architecture::of(&user, &product, &scorer), &files);
+        let feature_set = user.transform.feature_set().map(|set| (**set).clone());
+        let architecture = Architecture::of(&user, &product, &scorer);
+        let manifest = Manifest::new(provenance, architecture, feature_set, &files);
         let digest = Sha256Digest::of(&manifest.to_json()?);
         Ok(Self { manifest, user, product, scorer, golden: None, digest })
     }

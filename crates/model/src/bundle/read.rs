@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     MlpScorer, ModelError, ProductEncoder, ProductTransform, Sha256Digest, UserEncoder, UserTransform,
+    features::FeatureSet,
 };
 
 /// The longest manifest, in bytes: some thousand times a usual one.
@@ -49,6 +50,7 @@ pub(super) fn read(directory: &Path) -> Result<Bundle, ModelError> {
     let product = ProductEncoder::new(transforms.product, product_tower)?;
     check_fit(&user, &product, &scorer)?;
     check_architecture(&manifest, &Architecture::of(&user, &product, &scorer))?;
+    check_feature_set(&manifest, user.transform.feature_set().map(|set| &**set))?;
     let golden: Option<Golden> = files
         .get(GOLDEN_FILE)
         .map(|content| serde_json::from_slice(content))
@@ -140,6 +142,14 @@ fn regular_file_length(path: &Path) -> Result<u64, ModelError> {
         Ok(metadata.len())
     } else {
         Err(ModelError::Damaged { path: path.to_owned(), reason: "it is not a regular file".to_owned() })
+    }
+}
+
+fn check_feature_set(manifest: &Manifest, found: Option<&FeatureSet>) -> Result<(), ModelError> {
+    if manifest.feature_set.as_ref() == found {
+        Ok(())
+    } else {
+        Err(ModelError::malformed(MANIFEST_FILE, "its feature service is not that of the transforms"))
     }
 }
 

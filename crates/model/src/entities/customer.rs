@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::Attributes;
-use crate::{ProductId, UserId};
+use crate::{ProductId, UserId, features::FeatureRow};
 
 /// A person or household that products are recommended to.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +16,8 @@ pub struct Customer {
     pub event_time: DateTime<Utc>,
 }
 
-/// What a user tower may know of a customer: the attributes and the products held, in the order of their ids.
+/// What a user tower may know of a customer: the attributes, the products held in the order of their ids, and values of
+/// feature views, if the tower reads any.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserRecord {
     /// Names the customer.
@@ -25,4 +26,6 @@ pub struct UserRecord {
     pub attributes: Attributes,
     /// Acquired and not closed since.
     pub held: Vec<ProductId>,
+    /// Of the feature service that the model reads, at the moment of the record.
+    pub features: FeatureRow,
 }

@@ -9,6 +9,7 @@ mod diff;
 mod expectation;
 mod file;
 mod reference;
+mod set;
 
 pub use definitions::{
     Aggregate, Definitions, Entity, ExpiredPolicy, Feature, FeatureService, FeatureView, Purpose, Recipe,
@@ -18,3 +19,4 @@ pub use diff::{Change, diff};
 pub use expectation::{Expectations, OnBreach};
 pub use file::InvalidDefinitions;
 pub use reference::FeatureRef;
+pub use set::{FeatureDefinition, FeatureRow, FeatureSet, ProtectedFeatures, UnusableFeatures};

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::InvalidField;
 
 /// Names one feature of one view.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct FeatureRef {
     view: String,
     feature: String,
@@ -42,5 +45,19 @@ impl FeatureRef {
 impl fmt::Display for FeatureRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.view, self.feature)
+    }
+}
+
+impl TryFrom<String> for FeatureRef {
+    type Error = InvalidField;
+
+    fn try_from(raw: String) -> Result<Self, InvalidField> {
+        Self::parse(&raw)
+    }
+}
+
+impl From<FeatureRef> for String {
+    fn from(reference: FeatureRef) -> String {
+        reference.to_string()
     }
 }

@@ -4,6 +4,7 @@
 //! serving cannot differ. `fit` is the only place that looks at data; `rows` is a pure function of what was
 //! fitted and of one entity, so that the same entity gives the same row in whatever batch.
 
+mod behaviour;
 mod categorical;
 mod numeric;
 mod product;
@@ -14,6 +15,7 @@ mod vocabulary;
 
 use serde::{Deserialize, Serialize};
 
+pub use behaviour::FeatureSetTransform;
 pub use categorical::CategoricalTransform;
 pub use numeric::NumericTransform;
 pub use product::ProductTransform;

@@ -27,7 +27,7 @@ struct Column {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum ColumnKind {
+pub(super) enum ColumnKind {
     Numeric(NumericTransform),
     Categorical(CategoricalTransform),
 }
@@ -82,7 +82,8 @@ pub(super) fn filled<E>(entities: &[E], width: usize, write: impl Fn(&E, &mut [f
 }
 
 impl ColumnKind {
-    fn fit(values: &[Option<&AttributeValue>], config: &TransformConfig) -> Self {
+    /// A column is categorical when most of its values are text, else numeric.
+    pub(super) fn fit(values: &[Option<&AttributeValue>], config: &TransformConfig) -> Self {
         let known = values.iter().flatten().count();
         let texts = values.iter().flatten().filter(|value| matches!(value, AttributeValue::Text(_))).count();
         if 2 * texts > known {
@@ -94,14 +95,14 @@ impl ColumnKind {
         }
     }
 
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         match self {
             Self::Numeric(column) => column.width(),
             Self::Categorical(column) => column.width(),
         }
     }
 
-    fn write(&self, value: Option<&AttributeValue>, features: &mut [f32]) {
+    pub(super) fn write(&self, value: Option<&AttributeValue>, features: &mut [f32]) {
         match self {
             Self::Numeric(column) => column.write(value.and_then(number), features),
             Self::Categorical(column) => column.write(value.and_then(category).as_deref(), features),

@@ -1,15 +1,26 @@
-//! Customers as features: the table of their attributes, and the products they hold as sparse ids.
+//! Customers as features: the table of their attributes, values of feature views, and the products they hold as sparse
+//! ids.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{TableTransform, TransformConfig, table::filled, vocabulary::Vocabulary};
-use crate::{Attributes, FeatureRows, ProductId, UserRecord};
+use super::{
+    FeatureSetTransform, TableTransform, TransformConfig, table::filled, take, vocabulary::Vocabulary,
+};
+use crate::{
+    Attributes, FeatureRows, ProductId, UserRecord,
+    features::{FeatureRow, FeatureSet},
+};
 
 /// Fitted on training customers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserTransform {
     attributes: TableTransform,
+    /// Absent where training read no feature service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    features: Option<FeatureSetTransform>,
     held: Vocabulary<ProductId>,
 }
 
@@ -17,8 +28,10 @@ impl UserTransform {
     /// Fits to the records given and to nothing else: what a record does not hold, the vocabulary lacks.
     pub fn fit(users: &[UserRecord], config: &TransformConfig) -> Self {
         let attributes: Vec<&Attributes> = users.iter().map(|user| &user.attributes).collect();
+        let features: Vec<&FeatureRow> = users.iter().map(|user| &user.features).collect();
         Self {
             attributes: TableTransform::fit(&attributes, config),
+            features: FeatureSetTransform::fit(&features, config),
             held: users.iter().flat_map(|user| user.held.iter().cloned()).collect(),
         }
     }
@@ -28,7 +41,11 @@ impl UserTransform {
     pub fn rows(&self, users: &[UserRecord]) -> FeatureRows {
         FeatureRows {
             dense: filled(users, self.width(), |user, features| {
-                self.attributes.write(&user.attributes, features);
+                let mut rest = features;
+                self.attributes.write(&user.attributes, take(&mut rest, self.attributes.width()));
+                if let Some(of_views) = &self.features {
+                    of_views.write(&user.features, rest);
+                }
             }),
             sparse: users
                 .iter()
@@ -39,7 +56,12 @@ impl UserTransform {
 
     /// How many dense features a customer has.
     pub fn width(&self) -> usize {
-        self.attributes.width()
+        self.attributes.width() + self.features.as_ref().map_or(0, FeatureSetTransform::width)
+    }
+
+    /// The features of views that records must come with; absent if none are read.
+    pub fn feature_set(&self) -> Option<&Arc<FeatureSet>> {
+        self.features.as_ref().map(FeatureSetTransform::set)
     }
 
     /// How many products may be held.
@@ -47,10 +69,11 @@ impl UserTransform {
         self.held.len()
     }
 
-    /// What it reads, in order: the attributes' names, then `held`.
+    /// What it reads, in order: the attributes' names, then `view:feature`, then `held`.
     pub fn feature_names(&self) -> Vec<String> {
-        let history = std::iter::once("held");
-        self.attributes.feature_names().chain(history).map(str::to_owned).collect()
+        let attributes = self.attributes.feature_names().map(str::to_owned);
+        let of_views = self.feature_set().into_iter().flat_map(|set| set.names()).map(ToString::to_string);
+        attributes.chain(of_views).chain(["held".to_owned()]).collect()
     }
 }
 
@@ -64,6 +87,7 @@ mod tests {
             user_id: UserId::parse("u").unwrap(),
             attributes: Attributes::default(),
             held: products.iter().map(|id| ProductId::parse(id).unwrap()).collect(),
+            features: FeatureRow::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use chrono::DateTime;
 use finrank_model::{
     AttributeValue, Attributes, Bundle, DataWindow, Dense, EmbeddingSpace, MlpScorer, ModelVersion, Product,
     ProductClass, ProductDraft, ProductEncoder, ProductId, ProductStatus, ProductTransform, Provenance,
-    RiskGrade, Tower, TransformConfig, UserEncoder, UserId, UserRecord, UserTransform,
+    RiskGrade, Tower, TransformConfig, UserEncoder, UserId, UserRecord, UserTransform, features::FeatureRow,
 };
 use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
@@ -68,6 +68,7 @@ fn user(index: usize, random: &mut ChaCha8Rng) -> UserRecord {
         user_id: UserId::parse(format!("u{index:05}")).unwrap(),
         attributes: Attributes::new(attributes).unwrap(),
         held: held.map(product_id).collect(),
+        features: FeatureRow::default(),
     }
 }
 

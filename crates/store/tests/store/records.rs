@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use finrank_model::{
     AttributeValue, Attributes, EventKind, Product, ProductClass, ProductDraft, ProductId, ProductStatus,
-    RiskGrade, UserId, UserRecord,
+    RiskGrade, UserId, UserRecord, features::FeatureRow,
 };
 use finrank_store::{Store, StoreError, records, scratch::ScratchDatabase};
 use proptest::{
@@ -78,6 +78,7 @@ impl History {
                 .filter(|product| holds(*user, *product))
                 .map(|product| ProductId::parse(product).unwrap())
                 .collect(),
+            features: FeatureRow::default(),
         };
         self.customers.iter().map(record).collect()
     }

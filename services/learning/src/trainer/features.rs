@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use finrank_model::{
     Attributes, Product, ProductTransform, TransformConfig, UserId, UserRecord, UserTransform,
+    features::FeatureRow,
 };
 use ndarray::{Array2, Axis};
 
@@ -118,6 +119,7 @@ fn history_ids(transform: &UserTransform, products: &[Product]) -> Vec<Option<u3
         user_id: anyone.clone(),
         attributes: Attributes::default(),
         held: vec![product.product_id.clone()],
+        features: FeatureRow::default(),
     };
     products
         .chunks(BATCH_PRODUCTS)

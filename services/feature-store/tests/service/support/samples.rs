@@ -5,7 +5,7 @@ use finrank_contracts::common::v1 as wire;
 use finrank_model::{
     AttributeValue, Attributes, Bundle, DataWindow, Dense, EmbeddingSpace, MlpScorer, ModelVersion, Product,
     ProductClass, ProductDraft, ProductEncoder, ProductId, ProductStatus, ProductTransform, Provenance,
-    Tower, TransformConfig, UserEncoder, UserId, UserRecord, UserTransform,
+    Tower, TransformConfig, UserEncoder, UserId, UserRecord, UserTransform, features::FeatureRow,
 };
 use ndarray::{Array1, Array2};
 use prost_types::Timestamp;
@@ -30,6 +30,7 @@ pub(crate) fn user(index: usize) -> UserRecord {
         user_id: UserId::parse(format!("u{index:04}")).unwrap(),
         attributes: Attributes::new(attributes).unwrap(),
         held: (0..index % 4).map(product_id).collect(),
+        features: FeatureRow::default(),
     }
 }
 
@@ -65,8 +66,13 @@ pub(crate) fn products(count: usize) -> Vec<Product> {
 
 /// A model with random weights whose transforms were fitted on these samples.
 pub(crate) fn bundle(version: &str, seed: u64) -> Bundle {
+    bundle_fitted_to(&users(40), version, seed)
+}
+
+/// The same with a user tower that reads what these customers come with.
+pub(crate) fn bundle_fitted_to(users: &[UserRecord], version: &str, seed: u64) -> Bundle {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let users = UserTransform::fit(&users(40), &TransformConfig::default());
+    let users = UserTransform::fit(users, &TransformConfig::default());
     let products = ProductTransform::fit(&products(8), &TransformConfig::default());
     let user_tower = tower(users.width(), users.vocabulary_len(), &mut random);
     let product_tower = tower(products.width(), products.vocabulary_len(), &mut random);
