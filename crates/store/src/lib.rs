@@ -9,6 +9,7 @@ mod connect;
 mod error;
 pub mod features;
 pub mod models;
+pub mod moments;
 pub mod records;
 pub mod scratch;
 

@@ -11,7 +11,9 @@ mod plan;
 mod range;
 mod read;
 mod sql;
+mod towers;
 
 pub use plan::{Denial, FeaturePlan, PlanKey};
 pub use range::{Believed, InRange};
 pub use read::{Asked, FeatureStatus, FeatureValue, LastingRow, Value};
+pub use towers::TowerFeatures;

@@ -8,7 +8,7 @@ use finrank_model::{
     features::{ExpiredPolicy, FeatureRef, Source, ValueType},
 };
 use serde_json::Value as Json;
-use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgExecutor, Row, postgres::PgRow};
 
 use super::plan::{Column, FeaturePlan};
 use crate::{Result, Store, StoreError};
@@ -98,6 +98,22 @@ impl FeaturePlan {
         rows.iter().zip(asked).map(|(row, asked)| self.values(row, &asked.id, asked.as_of)).collect()
     }
 
+    /// Reads values as [`FeaturePlan::read`] does, by the pool or within a transaction.
+    ///
+    /// # Errors
+    /// As [`FeaturePlan::read`].
+    pub(super) async fn read_within(
+        &self,
+        view: impl PgExecutor<'_>,
+        asked: &[Asked],
+    ) -> Result<Vec<Vec<FeatureValue>>> {
+        let (ids, as_of, known_at) = columns(asked);
+        let query =
+            sqlx::query(AssertSqlSafe(self.sql.clone())).bind(ids).bind(as_of).bind(known_at).bind(false);
+        let rows = query.fetch_all(view).await?;
+        rows.iter().zip(asked).map(|(row, asked)| self.values(row, &asked.id, asked.as_of)).collect()
+    }
+
     /// Reads values as [`FeaturePlan::read`] does, and how long they last.
     ///
     /// # Errors
@@ -117,9 +133,7 @@ impl FeaturePlan {
     }
 
     async fn ask(&self, store: &Store, asked: &[Asked], lasting: bool) -> Result<Vec<PgRow>> {
-        let ids: Vec<&str> = asked.iter().map(|asked| asked.id.as_str()).collect();
-        let as_of: Vec<_> = asked.iter().map(|asked| asked.as_of).collect();
-        let known_at: Vec<_> = asked.iter().map(|asked| asked.known_at).collect();
+        let (ids, as_of, known_at) = columns(asked);
         let rows = store.ask(|pool| {
             let (ids, as_of, known_at) = (ids.as_slice(), as_of.as_slice(), known_at.as_slice());
             // Compiled from checked definitions; ids and moments are bound.
@@ -137,6 +151,13 @@ impl FeaturePlan {
         let sources = [SourceRow::of(row, 0)?, SourceRow::of(row, 2)?];
         self.columns.iter().map(|column| column.value(&sources, id, as_of)).collect()
     }
+}
+
+/// What is asked, column by column, as Postgres takes it.
+fn columns(asked: &[Asked]) -> (Vec<&str>, Vec<DateTime<Utc>>, Vec<DateTime<Utc>>) {
+    let ids = asked.iter().map(|asked| asked.id.as_str()).collect();
+    let as_of = asked.iter().map(|asked| asked.as_of).collect();
+    (ids, as_of, asked.iter().map(|asked| asked.known_at).collect())
 }
 
 /// What one source has of one entity.

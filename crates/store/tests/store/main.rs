@@ -7,5 +7,6 @@ mod connect;
 mod features;
 mod models;
 mod promotions;
+mod moments;
 mod records;
 mod schema;
