@@ -5,7 +5,8 @@ use std::{io, path::PathBuf, time::Duration};
 use chrono::{DateTime, Utc};
 use finrank_contracts::feature::v1::FeatureDenial;
 use finrank_model::{
-    InvalidEmbedding, InvalidField, ModelError, ModelVersion, ProductId, UserId, features::InvalidDefinitions,
+    InvalidEmbedding, InvalidField, ModelError, ModelVersion, ProductId, UserId,
+    features::{InvalidDefinitions, UnusableFeatures},
 };
 use finrank_serving::{ServingError, status};
 use finrank_store::{StoreError, is_connection_lost};
@@ -160,6 +161,14 @@ pub enum FeatureStoreError {
     /// A bundle that cannot be used.
     #[error("the model's bundle cannot be used: {0}")]
     Bundle(#[source] ModelError),
+    /// The definitions do not give what the model was trained on.
+    #[error("model version {version} reads features that cannot be given any more: {source}")]
+    FeaturesUnusable {
+        /// The model version.
+        version: ModelVersion,
+        /// Each feature, and what is wrong with it.
+        source: UnusableFeatures,
+    },
     /// A tower computed something that is no embedding.
     #[error("the tower failed: {0}")]
     Encode(#[source] ModelError),
@@ -252,6 +261,9 @@ impl From<FeatureStoreError> for Status {
             FeatureStoreError::NoGeneration => status::failed_precondition("NO_GENERATION", message),
             FeatureStoreError::Definitions { .. } | FeatureStoreError::NoDefinitionsFile { .. } => {
                 status::failed_precondition("FEATURE_DEFINITIONS_UNUSABLE", message)
+            }
+            FeatureStoreError::FeaturesUnusable { .. } => {
+                status::failed_precondition("MODEL_FEATURES_UNUSABLE", message)
             }
             FeatureStoreError::Bundle(_) => status::failed_precondition("BUNDLE_UNUSABLE", message),
             FeatureStoreError::Store(StoreError::FeatureExpired { .. }) => {

@@ -7,6 +7,7 @@
 //! | [`refresh`] | what is in Postgres through the towers into embeddings |
 //! | `changes` | who has changed, by when that was learned |
 //! | `live` | embeddings of whoever has changed since then |
+//! | `towers` | the features that a model's towers read beside records |
 //! | `embeddings` | embeddings and holdings by id |
 //! | `statistics` | what features are like, and whether they are as expected |
 //! | `people` | all that is held on one person, and its erasure |
@@ -38,6 +39,7 @@ mod served;
 mod server;
 mod service;
 mod statistics;
+mod towers;
 mod watch;
 
 pub use config::{

@@ -76,7 +76,7 @@ pub async fn serve(
         models_dir: models_dir.clone(),
         promotion: config.promotion,
     };
-    let live = LiveEmbeddings::new(store.clone(), horizon.clone(), models_dir, config.live);
+    let live = LiveEmbeddings::new(store.clone(), horizon.clone(), registry.clone(), models_dir, config.live);
     let (heard, announcements) = watch::channel(());
     let service = Arc::new(FeatureStoreService {
         store: store.clone(),

@@ -22,7 +22,10 @@ use tracing::{error, info};
 
 pub(crate) use self::coverage::{forget_covered, raise_watermark};
 use self::step::{Outcome, Step};
-use crate::{FeatureStoreError, LiveConfig, Result, bundles, features::Horizon};
+use crate::{
+    FeatureStoreError, LiveConfig, Result, bundles,
+    features::{Horizon, Registry},
+};
 
 /// The channel on which a step says whose version's watermark has moved.
 pub(crate) const LIVE_CHANNEL: &str = "finrank_live";
@@ -34,6 +37,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub(crate) struct LiveEmbeddings {
     store: Store,
     horizon: Horizon,
+    registry: Registry,
     models_dir: Arc<Path>,
     config: LiveConfig,
     /// Read when they are first needed. A version's bundle never becomes another one.
@@ -48,8 +52,14 @@ struct LiveModel {
 
 impl LiveEmbeddings {
     /// Hears by the horizon that this server has just written something; what others write is found by itself.
-    pub(crate) fn new(store: Store, horizon: Horizon, models_dir: Arc<Path>, config: LiveConfig) -> Self {
-        Self { store, horizon, models_dir, config, bundles: HashMap::new() }
+    pub(crate) fn new(
+        store: Store,
+        horizon: Horizon,
+        registry: Registry,
+        models_dir: Arc<Path>,
+        config: LiveConfig,
+    ) -> Self {
+        Self { store, horizon, registry, models_dir, config, bundles: HashMap::new() }
     }
 
     /// Keeps embeddings fresh for ever, if that is wanted.
@@ -92,7 +102,11 @@ impl LiveEmbeddings {
                 return Ok(());
             };
             let outcome = match step.has_changes() {
-                true => step.compute(self.bundle(model).await?).await?,
+                true => {
+                    let bundle = self.bundle(model).await?;
+                    let definitions = self.registry.in_force().await?.declared.definitions.clone();
+                    step.compute(bundle, &definitions).await?
+                }
                 false => step.skip().await?,
             };
             if outcome == Outcome::CaughtUp {

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use finrank_model::{Bundle, ModelVersion};
+use finrank_model::{Bundle, ModelVersion, features::Definitions};
 use finrank_store::{Store, records};
 use sqlx::{Postgres, Transaction};
 use tokio::task;
@@ -16,6 +16,7 @@ use crate::{
     FeatureStoreError, Result,
     changes::{Changed, Learned},
     people::hold_off_erasures,
+    towers::Completion,
 };
 
 /// How far a watermark may stay behind while nothing changes: moving it ten times a second would write for nothing.
@@ -84,10 +85,12 @@ impl Step {
 
     /// Computes and writes whoever has changed, and moves the watermark. Reads each after the horizon has passed what
     /// was learned of them, so that a row knows at least all that the step is about.
-    pub(super) async fn compute(mut self, bundle: Arc<Bundle>) -> Result<Outcome> {
+    pub(super) async fn compute(mut self, bundle: Arc<Bundle>, definitions: &Definitions) -> Result<Outcome> {
+        let completion = Completion::new(&bundle, definitions, self.learned.below)?;
         // Statements of one moment come in one step, however many they are.
         for ids in self.changed.users.chunks(self.rows) {
-            let users = records::user_records_of(&mut *self.transaction, ids).await?;
+            let mut users = records::user_records_of(&mut *self.transaction, ids).await?;
+            completion.of_some(&mut *self.transaction, &mut users).await?;
             let towers = bundle.clone();
             let encode = move || towers.user.encode(&users).map(|embeddings| (users, embeddings));
             let (users, embeddings) =

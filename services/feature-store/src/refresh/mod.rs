@@ -41,6 +41,7 @@ use crate::{
     FeatureStoreError, RefreshConfig, Result, bundles,
     features::{Horizon, Registry},
     statistics::{self, Breach, Summariser},
+    towers::Completion,
 };
 
 /// How often the lock is tried: who plans a run, or looks whether one is abandoned, has it alone for a moment.
@@ -92,6 +93,7 @@ impl Refresher {
     pub async fn start(&self, request: RefreshRequest) -> Result<StartedRun> {
         let model = self.registered(request.version.clone()).await?;
         let bundle = self.load(&model).await?;
+        self.check_features(&bundle).await?;
         for _ in 0..LOCK_ATTEMPTS {
             let mut started = self.try_plan(&model.model_version, &request, &bundle).await?;
             if started.is_none() {
@@ -160,6 +162,12 @@ impl Refresher {
         bundles::read_registered(&self.models_dir, &model.model_version, digest).await
     }
 
+    /// Refuses what the workers could not complete.
+    async fn check_features(&self, bundle: &Bundle) -> Result<()> {
+        let in_force = self.registry.in_force().await?;
+        Completion::new(bundle, &in_force.declared.definitions, in_force.since).map(drop)
+    }
+
     /// Plans on a thread that then is the run's first worker. Nothing comes back when a worker lives already.
     async fn try_plan(
         &self,
@@ -193,14 +201,14 @@ impl Refresher {
         let plan = runtime.block_on(self.plan(version, request));
         let shared = plan.and_then(|plan| {
             connection.let_others_join()?;
-            let summariser = runtime.block_on(self.summariser(&plan.run))?;
-            Ok((plan, summariser))
+            let features = runtime.block_on(self.features(&plan.run, &bundle))?;
+            Ok((plan, features))
         });
         match shared {
-            Ok((Plan { run, resumed }, summariser)) => {
+            Ok((Plan { run, resumed }, features)) => {
                 answer(Ok(Some(StartedRun { run: run.clone(), resumed })));
                 if !request.dry_run {
-                    self.worker(connection, &run, bundle, summariser).work();
+                    self.worker(connection, &run, bundle, features).work();
                 }
             }
             Err(error) => answer(Err(error)),
@@ -239,8 +247,8 @@ impl Refresher {
             let (refresher, run, bundle) = (self.clone(), run.clone(), bundle.clone());
             self.workers.spawn_blocking(move || {
                 let opened = WorkerConnection::open_shared(refresher.store.url()).and_then(|connection| {
-                    let summariser = Handle::current().block_on(refresher.summariser(&run))?;
-                    Ok(connection.map(|connection| refresher.worker(connection, &run, bundle, summariser)))
+                    let features = Handle::current().block_on(refresher.features(&run, &bundle))?;
+                    Ok(connection.map(|connection| refresher.worker(connection, &run, bundle, features)))
                 });
                 match opened {
                     Ok(Some(worker)) => worker.work(),
@@ -251,13 +259,17 @@ impl Refresher {
         }
     }
 
-    /// By the definitions that the run was planned with, whatever this server serves.
-    async fn summariser(&self, run: &Run) -> Result<Option<Summariser>> {
+    /// By the definitions that the run was planned with, whatever this server serves. A run of an earlier version was
+    /// planned with none.
+    async fn features(&self, run: &Run, bundle: &Bundle) -> Result<(Completion, Option<Summariser>)> {
         let Some((digest, moment)) = run.summarised else {
-            return Ok(None);
+            let in_force = self.registry.in_force().await?.declared;
+            let completion = Completion::new(bundle, &in_force.definitions, self.horizon.moment().await?)?;
+            return Ok((completion, None));
         };
         let definitions = self.registry.at(moment, Some(digest)).await?.definitions.clone();
-        Ok(Some(Summariser { definitions, moment, whole: run.base.is_none() }))
+        let completion = Completion::new(bundle, &definitions, moment)?;
+        Ok((completion, Some(Summariser { definitions, moment, whole: run.base.is_none() })))
     }
 
     fn worker(
@@ -265,7 +277,7 @@ impl Refresher {
         connection: WorkerConnection,
         run: &Run,
         bundle: Arc<Bundle>,
-        summariser: Option<Summariser>,
+        (completion, summariser): (Completion, Option<Summariser>),
     ) -> Worker {
         Worker {
             connection,
@@ -273,6 +285,7 @@ impl Refresher {
                 run_id: run.run_id,
                 incremental: run.base.is_some(),
                 bundle,
+                completion,
                 summariser,
                 page_rows: self.config.partition_rows,
                 store: self.store.clone(),

@@ -3,7 +3,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, thread, time::Duration};
 
-use finrank_model::{Bundle, Embedding, ProductId, UserId};
+use finrank_model::{Bundle, Embedding, ProductId, UserId, UserRecord};
 use finrank_store::{
     Store,
     features::{Believed, InRange},
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     FeatureStoreError, Result,
     statistics::{Breach, PartitionSummary, Summariser},
+    towers,
 };
 
 /// How long to wait for the others' last partitions: one whose worker dies is free again.
@@ -44,6 +45,8 @@ pub(super) struct Task {
     /// Whether only what has changed is computed.
     pub(super) incremental: bool,
     pub(super) bundle: Arc<Bundle>,
+    /// What the user tower reads beside records.
+    pub(super) completion: towers::Completion,
     /// Absent for a run of an earlier version.
     pub(super) summariser: Option<Summariser>,
     /// Rows that are held in memory at the same time.
@@ -152,7 +155,8 @@ impl Task {
         let mut pages = Pages::new(partition.ends(UserId::parse)?, self.page_rows.get() as usize);
         let mut written = 0;
         while !pages.is_over() {
-            let users = self.runtime.block_on(partition::next_users(self.source(), &mut pages))?;
+            let mut users = self.runtime.block_on(partition::next_users(self.source(), &mut pages))?;
+            self.complete(&mut users.records)?;
             let Users { records, event_times } = &users;
             let embeddings = self.bundle.user.encode(records).map_err(FeatureStoreError::Encode)?;
             let rows = rows(records.iter().map(|user| user.user_id.as_str()), embeddings);
@@ -168,6 +172,16 @@ impl Task {
             written += rows.len();
         }
         Ok(written)
+    }
+
+    /// Puts to a page's records what the tower reads beside them.
+    fn complete(&self, users: &mut [UserRecord]) -> Result<()> {
+        self.runtime.block_on(async {
+            match self.incremental {
+                true => self.completion.of_some(self.store.pool(), users).await,
+                false => self.completion.of_page(&self.store, users).await,
+            }
+        })
     }
 
     fn write_products(

@@ -21,6 +21,7 @@ mod round_trips;
 mod shared_refresh;
 mod statistics;
 mod support;
+mod towers;
 mod verify;
 mod watch;
 mod write_rows;

@@ -199,7 +199,11 @@ impl FeatureStore {
 
     /// Writes a random model's bundle and registers it.
     pub(crate) async fn register_model(&self, version: &str, seed: u64) -> Bundle {
-        let bundle = samples::bundle(version, seed);
+        self.register(samples::bundle(version, seed)).await
+    }
+
+    /// Writes a bundle and registers it.
+    pub(crate) async fn register(&self, bundle: Bundle) -> Bundle {
         let directory = bundle_directory(self.models.path(), &bundle.manifest.model_version).unwrap();
         bundle.write(&directory).unwrap();
         let model = RegisteredModel {
