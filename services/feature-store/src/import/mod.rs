@@ -16,4 +16,4 @@ pub use caravan::import_caravan;
 pub use csv::{CsvFiles, import_csv, import_csv_with_rejects_in};
 pub use error::{ImportError, Result};
 pub use report::{Counts, ImportObserver, ImportReport};
-pub use synthetic::{Synthetic, import_synthetic};
+pub use synthetic::{PlantedTruth, Synthetic, import_synthetic};

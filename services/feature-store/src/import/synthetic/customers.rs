@@ -20,6 +20,16 @@ const CLICKED_AFTER: TimeDelta = TimeDelta::seconds(20);
 const REGIONS: [&str; 5] = ["north", "east", "south", "west", "abroad"];
 const OCCUPATIONS: [&str; 5] = ["employed", "self_employed", "student", "retired", "public_service"];
 
+/// A customer's id.
+pub(super) fn user_id(number: u32) -> UserId {
+    UserId::parse(format!("user-{number:07}")).expect("short and plain")
+}
+
+/// What a customer likes, which is drawn before anything else.
+pub(super) fn taste(synthetic: Synthetic, number: u32) -> Taste {
+    Taste::draw(&mut draws(synthetic.seed, CUSTOMER, number))
+}
+
 /// One customer and their events. The same number gives the same rows whatever the number of users.
 pub(super) fn generate(
     synthetic: Synthetic,
@@ -28,7 +38,7 @@ pub(super) fn generate(
 ) -> (Customer, Vec<Event>) {
     let mut draws = draws(synthetic.seed, CUSTOMER, number);
     let taste = Taste::draw(&mut draws);
-    let user_id = UserId::parse(format!("user-{number:07}")).expect("short and plain");
+    let user_id = user_id(number);
     let customer = Customer {
         user_id: user_id.clone(),
         attributes: attributes(&taste, &mut draws),
@@ -133,11 +143,6 @@ mod tests {
 
     const SYNTHETIC: Synthetic = Synthetic { users: 200, products: 60, seed: 11 };
 
-    /// The taste of a customer, which is drawn before anything else.
-    fn taste(number: u32) -> Taste {
-        Taste::draw(&mut draws(SYNTHETIC.seed, CUSTOMER, number))
-    }
-
     #[test]
     fn customers_acquire_what_suits_them() {
         let catalogue = catalogue::generate(SYNTHETIC);
@@ -146,7 +151,7 @@ mod tests {
         for number in 0..SYNTHETIC.users {
             let (_, events) = generate(SYNTHETIC, number, &catalogue);
             for (product, character) in &catalogue {
-                let affinity = taste(number).affinity(character);
+                let affinity = taste(SYNTHETIC, number).affinity(character);
                 any.push(affinity);
                 let is_it = |e: &Event| e.kind == EventKind::Acquired && e.product_id == product.product_id;
                 if events.iter().any(is_it) {
@@ -168,7 +173,7 @@ mod tests {
         for number in 0..SYNTHETIC.users {
             let (customer, _) = generate(SYNTHETIC, number, &catalogue);
             if let Some(AttributeValue::Number(income)) = customer.attributes.get("annual_income") {
-                shown.push((taste(number).0[0], income.ln()));
+                shown.push((taste(SYNTHETIC, number).0[0], income.ln()));
             }
         }
 

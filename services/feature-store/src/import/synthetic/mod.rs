@@ -10,12 +10,14 @@
 mod catalogue;
 mod customers;
 mod taste;
+mod truth;
 
 use finrank_model::Statement;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use self::taste::Taste;
+pub use self::truth::PlantedTruth;
 use super::{
     ImportError, ImportObserver, ImportReport, Result,
     load::{BATCH_ROWS, Loader},
