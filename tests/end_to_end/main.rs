@@ -13,4 +13,5 @@ mod life_cycle;
 mod metrics;
 mod models;
 mod recommendations;
+mod towers;
 mod world;

@@ -1,9 +1,13 @@
 //! What a caller decides about a training; every default is one that works.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use finrank_model::{AttributeName, DIMENSION, ModelVersion, TransformConfig, policy::Policy};
+use finrank_model::{
+    AttributeName, DIMENSION, ModelVersion, TransformConfig,
+    features::{Definitions, ProtectedFeatures},
+    policy::Policy,
+};
 use serde::{Deserialize, Serialize};
 
 /// Which holding of a customer is hidden to be found again.
@@ -14,7 +18,30 @@ pub enum SplitMethod {
     #[default]
     LeaveOneOut,
     /// The one acquired last, of each customer who holds two or more and acquired one after all others.
-    Time,
+    LeaveLastOut,
+    /// What was acquired from a moment on; training sees what was acquired before, each as of its moment.
+    Time(TimeSplit),
+}
+
+/// How a split by time is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeSplit {
+    /// Acquisitions before this moment are learned from; absent for the first four fifths of them.
+    pub at: Option<DateTime<Utc>>,
+    /// What counts as known at the moment of an example.
+    pub known: Knowledge,
+}
+
+/// What counts as known at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Knowledge {
+    /// What had been written by then: neither late corrections nor backfills reach into the past.
+    #[default]
+    Then,
+    /// What was written before this moment, and true then: for data that was imported after the fact.
+    By(DateTime<Utc>),
 }
 
 /// What `train` needs beside the store.
@@ -39,6 +66,19 @@ pub struct TrainConfig {
     pub transform: TransformConfig,
     /// How the weights are learned.
     pub learning: LearningConfig,
+    /// What declares the features of `learning.feature_service`; needed if one is named.
+    pub definitions: Option<Arc<Definitions>>,
+    /// Where training keeps what it needs to go on after it was killed, if it does.
+    pub checkpoint: Option<CheckpointConfig>,
+}
+
+/// Where a training's checkpoint lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointConfig {
+    /// The file, written anew after each epoch and removed at the end.
+    pub file: PathBuf,
+    /// Whether to go on from what is there; it must be of the same settings and data.
+    pub resume: bool,
 }
 
 impl TrainConfig {
@@ -54,6 +94,8 @@ impl TrainConfig {
             leave_out: Vec::new(),
             transform: TransformConfig::default(),
             learning: LearningConfig::default(),
+            definitions: None,
+            checkpoint: None,
         }
     }
 }
@@ -69,6 +111,8 @@ pub struct EvaluateConfig {
     pub transform: TransformConfig,
     /// How the weights are learned.
     pub learning: LearningConfig,
+    /// What declares the features of `learning.feature_service`; needed if one is named.
+    pub definitions: Option<Arc<Definitions>>,
 }
 
 impl Default for EvaluateConfig {
@@ -78,6 +122,7 @@ impl Default for EvaluateConfig {
             split: SplitMethod::default(),
             transform: TransformConfig::default(),
             learning: LearningConfig::default(),
+            definitions: None,
         }
     }
 }
@@ -131,6 +176,13 @@ pub struct LearningConfig {
     pub impute_hidden: bool,
     /// The share of epochs before hidden holdings are imagined: what an unlearned model imagines misleads.
     pub impute_after: f64,
+    /// The feature service whose features the user tower reads beside attributes and holdings, as of each example;
+    /// absent for none. It needs a split by time: of a holding without a moment nobody can say what was known before.
+    pub feature_service: Option<String>,
+    /// What the features are read for; every view of the service must serve it.
+    pub feature_purpose: String,
+    /// Whether the service may have features that people may not be told apart by.
+    pub protected_features: ProtectedFeatures,
 }
 
 impl Default for LearningConfig {
@@ -156,6 +208,9 @@ impl Default for LearningConfig {
             validation_share: 0.1,
             impute_hidden: true,
             impute_after: 0.3,
+            feature_service: None,
+            feature_purpose: "marketing".to_owned(),
+            protected_features: ProtectedFeatures::default(),
         }
     }
 }

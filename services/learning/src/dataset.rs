@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use finrank_model::{DataWindow, Product, ProductId, UserId, UserRecord};
+use finrank_model::{DataWindow, Product, ProductId, Sha256Digest, UserId, UserRecord};
 
-use crate::{DatasetReport, LearningError, Result};
+use crate::{DatasetReport, LearningError, Result, timeline::Timeline};
 
 /// A product's position in [`Dataset::products`].
 pub type ProductIndex = u32;
@@ -37,6 +37,9 @@ pub struct Dataset {
     pub window: DataWindow,
     /// What was kept and what was left out.
     pub report: DatasetReport,
+    /// What is to be learned in the order of time, of a data set that was read for that; then `users` are as they were
+    /// before what they are asked for, and hold that beside.
+    pub timeline: Option<Timeline>,
 }
 
 impl Dataset {
@@ -83,7 +86,29 @@ impl Dataset {
         report.customers = users.len();
         report.products = products.len();
         check_enough(&report)?;
-        Ok(Self { users, products, held, window, report })
+        Ok(Self { users, products, held, window, report, timeline: None })
+    }
+}
+
+impl Dataset {
+    /// Which data it is. Told by what `Debug` prints, bit for bit, so that nothing that is added later is left out.
+    pub(crate) fn digest(&self) -> Sha256Digest {
+        let users = self.users.iter().zip(&self.held).map(|(user, held)| format!("{user:?}{held:?}"));
+        let products = self.products.iter().map(|product| format!("{product:?}"));
+        let (occasions, asked) = match &self.timeline {
+            Some(timeline) => (
+                timeline.training.iter().chain(&timeline.validation).collect(),
+                format!("{:?}{:?}", timeline.cut, timeline.asked),
+            ),
+            None => (Vec::new(), String::new()),
+        };
+        let occasions = occasions.into_iter().map(|occasion| format!("{occasion:?}"));
+        Sha256Digest::of_parts(users.chain(products).chain(occasions).chain([asked]))
+    }
+
+    /// The definitions by which features were read, if any were.
+    pub(crate) fn definitions(&self) -> Option<Sha256Digest> {
+        Some(self.users.first()?.features.set()?.definitions_sha256)
     }
 }
 

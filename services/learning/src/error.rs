@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use finrank_model::{InvalidField, ModelError, policy::Breach};
+use finrank_model::{InvalidField, ModelError, features::UnusableFeatures, policy::Breach};
 use finrank_store::StoreError;
 use thiserror::Error;
 
@@ -25,6 +25,9 @@ pub enum LearningError {
     /// A stored or computed id is not one.
     #[error("{0}")]
     InvalidField(#[from] InvalidField),
+    /// Features that the user tower may not read.
+    #[error("features: {0}")]
+    Features(#[from] UnusableFeatures),
     /// Tensor arithmetic failed: a fault of the trainer, not of the data.
     #[error("training: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -65,6 +68,38 @@ pub enum LearningError {
         value: String,
         /// What it must be.
         reason: &'static str,
+    },
+    /// There is no checkpoint.
+    #[error("there is nothing to go on from: {}: {source}", path.display())]
+    NoCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The checkpoint is of another training.
+    #[error("{} is of another training: {}", path.display(), differences.join("; "))]
+    AnotherTraining {
+        /// The file.
+        path: PathBuf,
+        /// Each setting with its value and the checkpoint's.
+        differences: Vec<String>,
+    },
+    /// The checkpoint is not whole, or none.
+    #[error("{} cannot be gone on from: {reason}", path.display())]
+    DamagedCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The checkpoint could not be written.
+    #[error("the checkpoint {} could not be written: {source}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
     },
     /// A CSV file that cannot be opened or read.
     #[error("cannot read {}: {source}", path.display())]

@@ -30,7 +30,7 @@ pub async fn evaluate(
         });
     }
     observer.stage(Stage::Reading);
-    let dataset = source::read(store).await?;
+    let dataset = source::read(store, config.split, &config.learning, config.definitions.as_deref()).await?;
     let config = config.clone();
     tokio::task::spawn_blocking(move || {
         let seeds = config

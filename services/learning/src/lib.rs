@@ -6,7 +6,7 @@
 //! served. It knows nothing of gRPC, of
 //! Faiss, or of the services that use its models: it leaves a bundle and a row in Postgres.
 //!
-//! A training reads: [`dataset`] (clean) → [`split`] (hide one holding per customer) → `trainer` (towers and
+//! A training reads: [`dataset`] (clean, or by [`timeline`]) → [`split`] (hide one holding per customer) → `trainer` (towers and
 //! scorer) → `evaluation` (beside [`baselines`], by [`metrics`]) → bundle.
 
 pub mod baselines;
@@ -27,15 +27,20 @@ mod samples;
 mod scorer;
 mod source;
 pub mod split;
+pub mod timeline;
 mod train;
 mod trainer;
 
 pub use card::card;
-pub use config::{EvaluateConfig, LearningConfig, SplitMethod, TrainConfig, TrainScorerConfig};
+pub use config::{
+    CheckpointConfig, EvaluateConfig, Knowledge, LearningConfig, SplitMethod, TimeSplit, TrainConfig,
+    TrainScorerConfig,
+};
 pub use error::{LearningError, Result};
 pub use evaluate::evaluate;
 pub use evaluation::{Evaluation, ModelQuality, RankedBy};
 pub use progress::{EpochProgress, Stage, TrainObserver};
 pub use report::{DatasetReport, EvaluateReport, ModelSummary, ScorerReport, SeedReport, TrainReport};
 pub use scorer::train_scorer;
+pub use source::read as read_dataset;
 pub use train::train;

@@ -26,6 +26,12 @@ pub struct DatasetReport {
     pub duplicates: usize,
     /// Holdings left out because their product is not in the catalogue.
     pub unknown_products: usize,
+    /// Acquisitions that are learned from, each as of its moment; of a split by time.
+    pub examples: usize,
+    /// Acquisitions left out because nothing was known of the customer before.
+    pub unknown_then: usize,
+    /// Acquisitions left out because the customer held the product.
+    pub repeated: usize,
 }
 
 /// One model, trained and registered.

@@ -1,25 +1,70 @@
-//! Reads the data set from the store: the same records that a refresh reads, and when each holding began.
+//! Reads the data set from the store: the same records that a refresh reads, and when each holding began; or, for a split
+//! by time, each customer as known just before what they acquired.
+
+mod in_time;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use finrank_model::{Product, ProductId, UserId, UserRecord};
-use finrank_store::{Store, records};
+use finrank_model::{
+    Product, ProductId, UserId, UserRecord,
+    features::{Definitions, FeatureSet},
+};
+use finrank_store::{Store, features::TowerFeatures, records};
 
 use crate::{
-    Result,
+    LearningConfig, LearningError, Result, SplitMethod,
     dataset::{Acquisitions, Dataset},
 };
 
 /// Customers or products read at once.
 const PAGE_ROWS: usize = 5_000;
 
-/// Reads and cleans everything that is stored.
-pub(crate) async fn read(store: &Store) -> Result<Dataset> {
+/// Reads and cleans everything that is stored, as the split wants it.
+///
+/// # Errors
+/// When the store does not answer, there is nothing to learn from, or the features that the settings name may not be read.
+pub async fn read(
+    store: &Store,
+    split: SplitMethod,
+    learning: &LearningConfig,
+    definitions: Option<&Definitions>,
+) -> Result<Dataset> {
+    let features = tower_features(learning, definitions)?;
+    match (split, features) {
+        (SplitMethod::Time(split), features) => in_time::read(store, split, features).await,
+        (_, None) => read_snapshot(store).await,
+        (_, Some(_)) => Err(LearningError::Setting {
+            name: "feature_service",
+            value: learning.feature_service.clone().unwrap_or_default(),
+            reason: "it needs a split by time: as of now, features of events tell what is hidden",
+        }),
+    }
+}
+
+/// What the settings let the user tower read of views.
+fn tower_features(
+    learning: &LearningConfig,
+    definitions: Option<&Definitions>,
+) -> Result<Option<TowerFeatures>> {
+    let Some(service) = &learning.feature_service else {
+        return Ok(None);
+    };
+    let Some(definitions) = definitions else {
+        let reason = "there are no definitions that declare it";
+        return Err(LearningError::Setting { name: "feature_service", value: service.clone(), reason });
+    };
+    let set =
+        FeatureSet::of_service(definitions, service, &learning.feature_purpose, learning.protected_features)?;
+    Ok(Some(TowerFeatures::compile(definitions, Arc::new(set))?))
+}
+
+async fn read_snapshot(store: &Store) -> Result<Dataset> {
     let users = all_users(store).await?;
     let products = all_products(store).await?;
     let acquisitions = acquisitions(store).await?;
     Dataset::clean(users, products, &acquisitions)
 }
-
 async fn all_users(store: &Store) -> Result<Vec<UserRecord>> {
     let mut users: Vec<UserRecord> = Vec::new();
     loop {

@@ -32,12 +32,16 @@ impl Split {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
                 dataset.held.iter().map(|held| any_one(held, &mut rng)).collect()
             }
-            SplitMethod::Time => dataset.held.iter().map(|held| latest(held)).collect(),
+            SplitMethod::LeaveLastOut => dataset.held.iter().map(|held| latest(held)).collect(),
+            SplitMethod::Time(_) => {
+                dataset.timeline.as_ref().map_or_else(Vec::new, |timeline| timeline.asked.clone())
+            }
         };
         if hidden.iter().all(Option::is_none) {
             return Err(LearningError::NothingHidden(match method {
                 SplitMethod::LeaveOneOut => "no customer holds two products",
-                SplitMethod::Time => "no customer acquired one of two products after all others",
+                SplitMethod::LeaveLastOut => "no customer acquired one of two products after all others",
+                SplitMethod::Time(_) => "no customer acquired a new product in the last part of the time",
             }));
         }
         let seen = dataset.held.iter().zip(&hidden).map(|(held, hidden)| {
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn by_time_the_last_acquired_is_hidden_and_a_tie_hides_nothing() {
+    fn the_last_acquired_is_hidden_and_a_tie_hides_nothing() {
         let users = vec![user("u", &["a", "b", "c"]), user("v", &["a", "b"])];
         let products = vec![product("a"), product("b"), product("c")];
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
@@ -141,7 +145,7 @@ mod tests {
             .collect();
         let dataset = Dataset::clean(users, products, &acquisitions).unwrap();
 
-        let split = Split::new(&dataset, SplitMethod::Time, 0).unwrap();
+        let split = Split::new(&dataset, SplitMethod::LeaveLastOut, 0).unwrap();
 
         assert_eq!(split.hidden, [Some(1), None]);
         assert_eq!(dataset.window.first, Some(at(3)));
@@ -153,7 +157,7 @@ mod tests {
         let dataset = dataset(&["a", "b"], &[&["a"], &["b"]]);
 
         let any = Split::new(&dataset, SplitMethod::LeaveOneOut, 0).unwrap_err();
-        let timed = Split::new(&dataset, SplitMethod::Time, 0).unwrap_err();
+        let timed = Split::new(&dataset, SplitMethod::LeaveLastOut, 0).unwrap_err();
 
         assert_eq!(any.to_string(), "no holding can be hidden: no customer holds two products");
         assert!(timed.to_string().contains("after all others"), "{timed}");

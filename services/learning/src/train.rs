@@ -10,6 +10,7 @@ use finrank_store::{
     Store,
     models::{self, RegisteredModel},
 };
+use serde_json::json;
 
 use crate::{
     LearningError, Result, Stage, TrainConfig, TrainObserver, TrainReport,
@@ -17,7 +18,7 @@ use crate::{
     evaluation::{self, Evaluation, RankedBy},
     gates, golden, holdout, source,
     split::Split,
-    trainer::{self, Trained},
+    trainer::{self, Asked, Checkpoints, Identity, Trained},
 };
 
 /// Trains a model on what the store holds, writes its bundle under `models_dir` and registers it.
@@ -33,18 +34,31 @@ pub async fn train(
     mut observer: impl TrainObserver + 'static,
 ) -> Result<TrainReport> {
     observer.stage(Stage::Reading);
-    let mut dataset = source::read(store).await?;
+    let mut dataset =
+        source::read(store, config.split, &config.learning, config.definitions.as_deref()).await?;
     leave_out(&mut dataset, &config.leave_out);
     refuse_forbidden(&dataset, config)?;
     let settings = config.clone();
-    let (report, bundle, hidden, mut observer) = tokio::task::spawn_blocking(move || {
-        let (report, bundle, hidden) = train_on(&dataset, &settings, &mut observer)?;
-        Ok::<_, LearningError>((report, bundle, hidden, observer))
+    let (report, bundle, hidden, checkpoints, mut observer) = tokio::task::spawn_blocking(move || {
+        let mut identity = identity(&dataset, &settings)?;
+        let mut checkpoints = match &settings.checkpoint {
+            Some(at) => Some(Checkpoints::open(at, identity.clone(), asked_for(&settings))?),
+            None => None,
+        };
+        if let Some(checkpoints) = &checkpoints {
+            identity = checkpoints.identity().clone();
+        }
+        let (report, bundle, hidden) =
+            train_on(&dataset, &settings, identity, checkpoints.as_mut(), &mut observer)?;
+        Ok::<_, LearningError>((report, bundle, hidden, checkpoints, observer))
     })
     .await??;
     observer.stage(Stage::Registering);
     register(store, &report, &bundle).await?;
     models::record_holdout(store, &report.model_version, &hidden).await?;
+    if let Some(checkpoints) = checkpoints {
+        checkpoints.remove();
+    }
     Ok(report)
 }
 
@@ -73,14 +87,18 @@ fn refuse_forbidden(dataset: &Dataset, config: &TrainConfig) -> Result<()> {
 fn train_on(
     dataset: &Dataset,
     config: &TrainConfig,
+    identity: Identity,
+    checkpoints: Option<&mut Checkpoints>,
     observer: &mut dyn TrainObserver,
 ) -> Result<(TrainReport, Bundle, Vec<u64>)> {
     let split = Split::new(dataset, config.split, config.seed)?;
-    let trained = trainer::fit(dataset, &split, &config.transform, &config.learning, config.seed, observer)?;
+    let (transform, learning) = (&config.transform, &config.learning);
+    let trained =
+        trainer::fit_from(dataset, &split, transform, learning, config.seed, checkpoints, observer)?;
     observer.stage(Stage::Evaluating);
     let evaluation = evaluation::measure(dataset, &split, &trained, config.seed)?;
 
-    let provenance = provenance(dataset, config, &trained, &evaluation)?;
+    let provenance = provenance(dataset, identity, config.seed, &trained, &evaluation)?;
     let directory = bundle_directory(&config.models_dir, &provenance.model_version)?;
     let report = TrainReport {
         model_version: provenance.model_version.clone(),
@@ -101,12 +119,8 @@ fn train_on(
     Ok((report, bundle, holdout::sample(dataset, &split)))
 }
 
-fn provenance(
-    dataset: &Dataset,
-    config: &TrainConfig,
-    trained: &Trained,
-    evaluation: &Evaluation,
-) -> Result<Provenance> {
+/// Which training this is, as decided before it begins.
+fn identity(dataset: &Dataset, config: &TrainConfig) -> Result<Identity> {
     let created_at = config.trained_at.unwrap_or_else(|| Utc::now().trunc_subsecs(3));
     let model_version = match &config.model_version {
         Some(version) => version.clone(),
@@ -115,6 +129,32 @@ fn provenance(
             ModelVersion::parse(format!("two-tower-{time}-seed{}", config.seed))?
         }
     };
+    let settings = json!({
+        "program": env!("CARGO_PKG_VERSION"),
+        // How sums are divided among threads decides how they are rounded.
+        "threads": candle_core::utils::get_num_threads(),
+        "seed": config.seed,
+        "split": config.split,
+        "transform": config.transform,
+        "learning": config.learning,
+        "definitions": dataset.definitions(),
+    });
+    Ok(Identity { model_version, created_at, data_sha256: dataset.digest(), settings })
+}
+
+/// Whether the settings name the model, and say when it counts as trained.
+fn asked_for(config: &TrainConfig) -> Asked {
+    Asked { version: config.model_version.is_some(), time: config.trained_at.is_some() }
+}
+
+fn provenance(
+    dataset: &Dataset,
+    identity: Identity,
+    seed: u64,
+    trained: &Trained,
+    evaluation: &Evaluation,
+) -> Result<Provenance> {
+    let Identity { model_version, created_at, .. } = identity;
     let rows = [
         ("customers", dataset.report.customers),
         ("products", dataset.report.products),
@@ -122,13 +162,14 @@ fn provenance(
         ("hidden_holdings", evaluation.hidden),
         ("training_customers", trained.training_customers),
         ("validation_customers", trained.validation_customers),
+        ("examples", dataset.report.examples),
     ];
     Ok(Provenance {
         // Towers that were trained together meet each other and no others.
         embedding_space: EmbeddingSpace::parse(model_version.as_str())?,
         model_version,
         created_at,
-        seed: config.seed,
+        seed,
         data_window: dataset.window,
         training_rows: rows.into_iter().map(|(name, rows)| (name.to_owned(), rows as u64)).collect(),
         metrics: metrics(evaluation),

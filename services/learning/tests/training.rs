@@ -82,8 +82,8 @@ async fn what_is_hidden_has_no_part_in_the_model() {
         .collect();
     assert_ne!(as_bought, exchanged);
 
-    let one = time_split_model(&market(&as_bought).await).await;
-    let other = time_split_model(&market(&exchanged).await).await;
+    let one = last_left_out_model(&market(&as_bought).await).await;
+    let other = last_left_out_model(&market(&exchanged).await).await;
 
     assert_eq!(one.manifest.files, other.manifest.files);
     assert_ne!(
@@ -98,9 +98,9 @@ fn one_further(product: &str) -> String {
     format!("{region}-{}", (number + 1) % PER_REGION)
 }
 
-async fn time_split_model(database: &ScratchDatabase) -> Bundle {
+async fn last_left_out_model(database: &ScratchDatabase) -> Bundle {
     let models_dir = tempdir().unwrap();
-    let config = TrainConfig { split: SplitMethod::Time, ..short_training(models_dir.path(), 0) };
+    let config = TrainConfig { split: SplitMethod::LeaveLastOut, ..short_training(models_dir.path(), 0) };
     let report = train(&database.store, &config, ()).await.unwrap();
     Bundle::read(&report.bundle_path).unwrap()
 }

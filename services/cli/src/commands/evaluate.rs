@@ -8,7 +8,7 @@ use finrank_model::ModelVersion;
 
 use super::{
     block_on,
-    train::{Learning, name},
+    train::{Learning, name, of_a_snapshot},
 };
 use crate::{
     output::{self, Format},
@@ -35,9 +35,10 @@ impl Evaluate {
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let config = EvaluateConfig {
             seeds: (0..self.seeds).collect(),
-            split: self.learning.split(),
+            split: self.learning.split()?,
             transform: settings.transform.clone(),
             learning: self.learning.config(settings),
+            definitions: self.learning.definitions(settings)?,
         };
         let report = run(settings, &config, self.format)?;
         self.format.print(&report, text)
@@ -56,7 +57,8 @@ pub(crate) fn once(settings: &Settings, model: &ModelVersion, seeds: u64) -> any
         seeds: (0..seeds).collect(),
         split: SplitMethod::LeaveOneOut,
         transform: settings.transform.clone(),
-        learning: settings.learning.clone(),
+        learning: of_a_snapshot(settings),
+        definitions: None,
     };
     let table = text(&run(settings, &config, Format::for_a_person())?);
     fs::write(&kept, &table)?;

@@ -37,16 +37,20 @@ pub(super) struct Contrast {
 }
 
 impl Sampler {
-    /// Learns how often each product is an answer from the holdings that are seen.
-    pub(super) fn new(seen: &[Vec<ProductIndex>], products: usize, config: &LearningConfig) -> Self {
+    /// Learns how often each product is an answer.
+    pub(super) fn new(
+        answers: impl Iterator<Item = ProductIndex>,
+        products: usize,
+        config: &LearningConfig,
+    ) -> Self {
         let mut answer_rate = vec![0.0; products];
-        let mut holdings = 0.0_f64;
-        for &product in seen.iter().flatten() {
+        let mut all = 0.0_f64;
+        for product in answers {
             answer_rate[product as usize] += 1.0;
-            holdings += 1.0;
+            all += 1.0;
         }
         for rate in &mut answer_rate {
-            *rate /= holdings.max(1.0);
+            *rate /= all.max(1.0);
         }
         Self { products, answer_rate, sampled: config.sampled_products, scored: config.scored_products }
     }
@@ -164,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_small_catalogue_is_contrasted_whole_without_correction() {
-        let sampler = Sampler::new(&[vec![0], vec![0, 1]], 4, &config(8, 8));
+        let sampler = Sampler::new([0, 0, 1].into_iter(), 4, &config(8, 8));
         let examples = [example(&[1], 0)];
 
         let contrast = sampler.draw(&examples, &mut ChaCha8Rng::seed_from_u64(0));
@@ -177,8 +181,7 @@ mod tests {
 
     #[test]
     fn a_large_catalogue_is_sampled_and_holds_every_target() {
-        let seen: Vec<Vec<u32>> = (0..100).map(|product| vec![product]).collect();
-        let sampler = Sampler::new(&seen, 1_000, &config(50, 10));
+        let sampler = Sampler::new(0..100, 1_000, &config(50, 10));
         let examples = [example(&[], 7), example(&[], 999)];
 
         let contrast = sampler.draw(&examples, &mut ChaCha8Rng::seed_from_u64(0));
@@ -192,8 +195,7 @@ mod tests {
 
     #[test]
     fn the_logq_correction_makes_a_sample_count_for_the_whole_catalogue() {
-        let seen: Vec<Vec<u32>> = (0..300).map(|index| vec![index % 20]).collect();
-        let sampler = Sampler::new(&seen, 200, &config(40, 40));
+        let sampler = Sampler::new((0..300).map(|index| index % 20), 200, &config(40, 40));
         let mut rng = ChaCha8Rng::seed_from_u64(1);
 
         // Σ 1/Q over a sample is expected to be the number of products.

@@ -17,7 +17,7 @@ use crate::{dataset::ProductIndex, split::Split};
 /// One question of the training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Example {
-    /// The customer's position in the data set.
+    /// The row of what is learned from.
     pub(super) user: usize,
     /// What the user tower sees.
     pub(super) history: Vec<ProductIndex>,
@@ -28,6 +28,8 @@ pub(super) struct Example {
 /// What training knows of the customers' holdings.
 pub(super) struct Holdings<'a> {
     seen: &'a [Vec<ProductIndex>],
+    /// The answer of each, where the order of time says which it is; else one of what is seen is masked.
+    answers: Option<&'a [ProductIndex]>,
     /// Whether one more product is held than is seen.
     is_short: Vec<bool>,
     /// What is imagined in its place, once there is something to imagine it by.
@@ -35,12 +37,29 @@ pub(super) struct Holdings<'a> {
 }
 
 impl<'a> Holdings<'a> {
-    pub(super) fn new(split: &'a Split) -> Self {
+    /// Of a snapshot.
+    pub(super) fn masking(split: &'a Split) -> Self {
         Self {
             seen: &split.seen,
+            answers: None,
             is_short: split.hidden.iter().map(Option::is_some).collect(),
             imagined: vec![None; split.seen.len()],
         }
+    }
+
+    /// Of acquisitions, each with what was held just before.
+    pub(super) fn dated(histories: &'a [Vec<ProductIndex>], acquired: &'a [ProductIndex]) -> Self {
+        Self {
+            seen: histories,
+            answers: Some(acquired),
+            is_short: vec![false; histories.len()],
+            imagined: vec![None; histories.len()],
+        }
+    }
+
+    /// What is imagined of each row, if anything.
+    pub(super) fn imagined(&self) -> &[Option<ProductIndex>] {
+        &self.imagined
     }
 
     /// What is seen of a customer.
@@ -61,6 +80,9 @@ impl<'a> Holdings<'a> {
     /// One example for each customer of whom a holding is seen or imagined.
     pub(super) fn examples(&self, users: &[usize], rng: &mut impl Rng) -> Vec<Example> {
         let drawn = users.iter().filter_map(|&user| {
+            if let Some(answers) = self.answers {
+                return Some(self.dated_example(user, answers));
+            }
             let completed = self.completed(user);
             let masked = rng.random_range(0..completed.len().max(1));
             let target = *completed.get(masked)?;
@@ -73,11 +95,18 @@ impl<'a> Holdings<'a> {
     /// answer would measure the imagination.
     pub(super) fn checks(&self, users: &[usize], rng: &mut impl Rng) -> Vec<Example> {
         let drawn = users.iter().filter_map(|&user| {
+            if let Some(answers) = self.answers {
+                return Some(self.dated_example(user, answers));
+            }
             let masked = rng.random_range(0..self.seen(user).len().max(1));
             let target = *self.seen(user).get(masked)?;
             Some(Example::masking(user, self.completed(user), target))
         });
         drawn.collect()
+    }
+
+    fn dated_example(&self, row: usize, answers: &[ProductIndex]) -> Example {
+        Example { user: row, history: self.seen(row).to_vec(), target: answers[row] }
     }
 
     fn completed(&self, user: usize) -> Vec<ProductIndex> {
@@ -118,7 +147,7 @@ mod tests {
     #[test]
     fn a_target_is_seen_and_is_not_in_its_history() {
         let split = split();
-        let holdings = Holdings::new(&split);
+        let holdings = Holdings::masking(&split);
         let mut rng = rng();
 
         for _ in 0..20 {
@@ -138,7 +167,7 @@ mod tests {
     #[test]
     fn hidden_products_never_enter_an_example() {
         let split = split();
-        let holdings = Holdings::new(&split);
+        let holdings = Holdings::masking(&split);
         let mut rng = rng();
 
         for _ in 0..50 {
@@ -152,7 +181,7 @@ mod tests {
     #[test]
     fn what_is_imagined_completes_a_history_and_is_asked_for_but_never_checked() {
         let split = split();
-        let mut holdings = Holdings::new(&split);
+        let mut holdings = Holdings::masking(&split);
         let user = holdings.short(&[0, 1, 2, 3])[0];
         let imagined = (0..4).find(|product| !split.seen[user].contains(product)).unwrap();
         holdings.imagine(user, imagined);
@@ -171,6 +200,6 @@ mod tests {
     fn only_customers_of_whom_something_is_hidden_are_short() {
         let split = split();
 
-        assert_eq!(Holdings::new(&split).short(&[0, 1, 2, 3]), [0, 3]);
+        assert_eq!(Holdings::masking(&split).short(&[0, 1, 2, 3]), [0, 3]);
     }
 }

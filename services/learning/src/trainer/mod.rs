@@ -5,9 +5,12 @@
 //! inner products, towers and scorer by a softmax over the scorer's logits, and by the cross-entropy that
 //! makes the scores probabilities. A part of the customers only decides when to stop (`stopping`).
 
+mod adam;
+mod checkpoint;
 mod contrast;
 mod examples;
 mod features;
+mod lessons;
 mod loss;
 mod network;
 mod session;
@@ -16,10 +19,11 @@ mod weights;
 
 use std::time::Instant;
 
-use finrank_model::{MlpScorer, ProductEncoder, TransformConfig, UserEncoder, UserRecord};
-use rand::{SeedableRng, seq::SliceRandom};
+use finrank_model::{MlpScorer, ProductEncoder, TransformConfig, UserEncoder};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+pub(crate) use checkpoint::{Asked, Checkpoints, Identity};
 pub(crate) use loss::softplus;
 pub(crate) use network::{Layer, draw_scorer, export_layers, map_layers, run_layers};
 pub(crate) use stopping::EarlyStopping;
@@ -30,6 +34,7 @@ use crate::{
     split::Split,
 };
 use features::Features;
+use lessons::Lessons;
 use session::Session;
 
 /// The random numbers of training are another stream than those of the split.
@@ -44,17 +49,11 @@ pub(crate) struct Trained {
     pub(crate) epochs: usize,
     /// The epoch whose weights were kept, from 1.
     pub(crate) best_epoch: usize,
-    /// Customers trained on.
+    /// Customers trained on; of a split by time, their acquisitions.
     pub(crate) training_customers: usize,
-    /// Customers who only decided when to stop.
+    /// Those that only decided when to stop.
     pub(crate) validation_customers: usize,
     pub(crate) seconds: f64,
-}
-
-/// Positions of customers in the data set.
-struct Parts {
-    training: Vec<usize>,
-    validation: Vec<usize>,
 }
 
 /// How long to train.
@@ -75,44 +74,63 @@ pub(crate) fn fit(
     seed: u64,
     observer: &mut dyn TrainObserver,
 ) -> Result<Trained> {
+    fit_from(dataset, split, transform, config, seed, None, observer)
+}
+
+/// The same, going on from a checkpoint if there is one, and keeping one after each epoch.
+pub(crate) fn fit_from(
+    dataset: &Dataset,
+    split: &Split,
+    transform: &TransformConfig,
+    config: &LearningConfig,
+    seed: u64,
+    mut checkpoints: Option<&mut Checkpoints>,
+    observer: &mut dyn TrainObserver,
+) -> Result<Trained> {
     check(config)?;
     observer.stage(Stage::Preparing);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(TRAINING_STREAM);
-    let parts = Parts::draw(split, config.validation_share, &mut rng)?;
-    let records = split.seen_records(dataset);
-    let training: Vec<UserRecord> = parts.training.iter().map(|&user| records[user].clone()).collect();
-    let features = Features::fit(dataset, &records, &training, transform);
+    let lessons = Lessons::new(dataset, split, config.validation_share, &mut rng)?;
+    let features = Features::fit(dataset, &lessons.records, &lessons.training_records(), transform);
 
-    let plan = Plan::new(parts.training.len(), config);
+    let imputes = config.impute_hidden && lessons.lack_holdings();
+    let plan = Plan::new(lessons.training.len(), imputes, config);
     observer.stage(Stage::Learning { seed, max_epochs: plan.epochs });
     let started = Instant::now();
-    let mut session = Session::new(&features, split, config, &plan, rng)?;
+    let mut session = Session::new(&features, &lessons, config, &plan, rng)?;
     let mut stopping = EarlyStopping::new(config.patience);
     let mut epoch = 0;
+    if let Some(mut state) = checkpoints.as_mut().and_then(|checkpoints| checkpoints.take_found()) {
+        epoch = state.epoch;
+        stopping = EarlyStopping::after(config.patience, state.best.take());
+        session.restore(state)?;
+    }
     while epoch < plan.epochs {
         epoch += 1;
-        if config.impute_hidden && epoch > plan.plain_epochs {
-            session.imagine_hidden(&parts.training)?;
-            session.imagine_hidden_for_validation(&parts.validation)?;
+        if imputes && epoch > plan.plain_epochs {
+            session.imagine_hidden(&lessons.training)?;
+            session.imagine_hidden_for_validation(&lessons.validation)?;
         }
-        let loss = session.learn(&parts.training, plan.batch_size)?;
+        let loss = session.learn(&lessons.training, plan.batch_size)?;
         if !loss.is_finite() {
             return Err(LearningError::Diverged { epoch });
         }
         // Before hidden holdings are imagined the validation part asks other questions.
-        let comparable = epoch > plan.plain_epochs && !parts.validation.is_empty();
-        let validation_loss = comparable.then(|| session.validation_loss(&parts.validation)).transpose()?;
+        let comparable = epoch > plan.plain_epochs && !lessons.validation.is_empty();
+        let validation_loss = comparable.then(|| session.validation_loss(&lessons.validation)).transpose()?;
         observer.epoch(&EpochProgress { epoch, max_epochs: plan.epochs, loss, validation_loss });
-        let averaged = || session.averaged();
         if let Some(loss) = validation_loss
-            && !stopping.goes_on(epoch, loss, averaged)
+            && !stopping.goes_on(epoch, loss, || session.averages())
         {
             break;
         }
+        if let Some(checkpoints) = &checkpoints {
+            checkpoints.keep(&session.state(epoch, stopping.best()))?;
+        }
     }
     let (best_epoch, network) = match stopping.into_best() {
-        Some(best) => (best.epoch, best.weights?),
+        Some(best) => (best.epoch, session.network_over(best.weights)?),
         None => (epoch, session.averaged()?),
     };
     let (user_tower, product_tower, scorer) = network.export()?;
@@ -123,32 +141,15 @@ pub(crate) fn fit(
         scorer,
         epochs: epoch,
         best_epoch,
-        training_customers: parts.training.len(),
-        validation_customers: parts.validation.len(),
+        training_customers: lessons.training.len(),
+        validation_customers: lessons.validation.len(),
         seconds,
     })
 }
 
-impl Parts {
-    /// Divides the customers of whom something is seen; both parts keep the data set's order.
-    fn draw(split: &Split, validation_share: f64, rng: &mut ChaCha8Rng) -> Result<Self> {
-        let mut holders: Vec<usize> =
-            (0..split.seen.len()).filter(|&user| !split.seen[user].is_empty()).collect();
-        if holders.is_empty() {
-            return Err(LearningError::TooLittle("no holding is left beside those hidden".to_owned()));
-        }
-        holders.shuffle(rng);
-        let validation = (holders.len() as f64 * validation_share) as usize;
-        let mut training = holders.split_off(validation);
-        training.sort_unstable();
-        holders.sort_unstable();
-        Ok(Self { training, validation: holders })
-    }
-}
-
 impl Plan {
     /// Few customers make small steps, so that there are some eight in an epoch.
-    fn new(customers: usize, config: &LearningConfig) -> Self {
+    fn new(customers: usize, imputes: bool, config: &LearningConfig) -> Self {
         let batch_size = config.batch_size.min((customers / 8).max(32));
         let steps_per_epoch = customers.div_ceil(batch_size);
         let epochs = (config.steps / steps_per_epoch).max(config.min_epochs).min(config.max_epochs);
@@ -156,11 +157,7 @@ impl Plan {
             batch_size,
             epochs,
             steps: epochs * steps_per_epoch,
-            plain_epochs: if config.impute_hidden {
-                (epochs as f64 * config.impute_after) as usize
-            } else {
-                0
-            },
+            plain_epochs: if imputes { (epochs as f64 * config.impute_after) as usize } else { 0 },
         }
     }
 }

@@ -6,13 +6,16 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{
     Plan, Schedule, Weights,
+    checkpoint::State,
     contrast::{Contrast, Sampler, draw_columns},
     examples::{Example, Holdings},
     features::Features,
+    lessons::Lessons,
     loss,
     network::Network,
+    stopping::Best,
 };
-use crate::{LearningConfig, LearningError, Result, dataset::ProductIndex, split::Split};
+use crate::{LearningConfig, LearningError, Result, dataset::ProductIndex};
 
 /// Examples whose gradient is computed at once: memory that is allocated and freed at every operation stays
 /// small. A step adds up as many as its batch has.
@@ -34,7 +37,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(super) fn new(
         features: &'a Features,
-        split: &'a Split,
+        lessons: &'a Lessons<'a>,
         config: &'a LearningConfig,
         plan: &Plan,
         mut rng: ChaCha8Rng,
@@ -55,13 +58,38 @@ impl<'a> Session<'a> {
         Ok(Self {
             features,
             config,
-            holdings: Holdings::new(split),
-            sampler: Sampler::new(&split.seen, features.products(), config),
+            holdings: lessons.holdings(),
+            sampler: Sampler::new(lessons.answers(), features.products(), config),
             network,
             weights: Weights::new(vars, schedule)?,
             validation_seed: rng.random(),
             rng,
         })
+    }
+
+    /// Everything that the next epoch depends on, after `epoch` of them.
+    pub(super) fn state(&self, epoch: usize, best: Option<&Best<Vec<Tensor>>>) -> State {
+        State {
+            epoch,
+            steps: self.weights.steps(),
+            rng: self.rng.clone(),
+            validation_seed: self.validation_seed,
+            imagined: self.holdings.imagined().to_vec(),
+            weights: self.weights.state().map(|parts| parts.map(Clone::clone)).collect(),
+            best: best.cloned(),
+        }
+    }
+
+    /// Goes on from where another session of the same training was; the best weights are not its matter.
+    pub(super) fn restore(&mut self, state: State) -> Result<()> {
+        self.rng = state.rng;
+        self.validation_seed = state.validation_seed;
+        for (row, product) in state.imagined.into_iter().enumerate() {
+            if let Some(product) = product {
+                self.holdings.imagine(row, product);
+            }
+        }
+        self.weights.restore(state.steps, state.weights)
     }
 
     /// One pass over `users`; the mean loss.
@@ -196,8 +224,18 @@ impl<'a> Session<'a> {
 
     /// The network over the averaged weights.
     pub(super) fn averaged(&self) -> Result<Network> {
-        let mut averages = self.weights.averages();
-        self.network.map(|weight| Ok(averages.next().unwrap_or_else(|| weight.clone())))
+        self.network_over(self.weights.averages())
+    }
+
+    /// The averaged weights, in their order.
+    pub(super) fn averages(&self) -> Vec<Tensor> {
+        self.weights.averages().collect()
+    }
+
+    /// The network over other weights, in the order of [`Session::averages`].
+    pub(super) fn network_over(&self, weights: impl IntoIterator<Item = Tensor>) -> Result<Network> {
+        let mut weights = weights.into_iter();
+        self.network.map(|weight| Ok(weights.next().unwrap_or_else(|| weight.clone())))
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) struct EarlyStopping<W> {
 }
 
 /// What was best.
+#[derive(Clone)]
 pub(crate) struct Best<W> {
     /// The epoch, from 1.
     pub(crate) epoch: usize,
@@ -20,6 +21,16 @@ impl<W> EarlyStopping<W> {
     /// Gives up after `patience` epochs without a better loss.
     pub(crate) fn new(patience: usize) -> Self {
         Self { patience, best: None }
+    }
+
+    /// The same, after epochs of which this one was best.
+    pub(crate) fn after(patience: usize, best: Option<Best<W>>) -> Self {
+        Self { patience, best }
+    }
+
+    /// The best so far, if anything was offered.
+    pub(crate) fn best(&self) -> Option<&Best<W>> {
+        self.best.as_ref()
     }
 
     /// Offers an epoch's weights; whether to go on.

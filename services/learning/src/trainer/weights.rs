@@ -1,9 +1,9 @@
-//! The weights while they are learned: AdamW with a falling step size, and their running average, which is
-//! what becomes the model.
+//! The weights while they are learned: Adam with a falling step size, and their running average, which is what becomes
+//! the model.
 
 use candle_core::{Tensor, Var, backprop::GradStore};
-use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 
+use super::adam::Moments;
 use crate::Result;
 
 /// The share of the first step size that the last one has.
@@ -13,7 +13,7 @@ const LAST_STEP_SHARE: f64 = 0.05;
 pub(crate) struct Schedule {
     /// The first step size.
     pub(crate) learning_rate: f64,
-    /// AdamW's decay of matrices.
+    /// The decay of matrices, beside Adam's step.
     pub(crate) weight_decay: f64,
     /// The share that the running average keeps at a step.
     pub(crate) average_decay: f64,
@@ -25,8 +25,7 @@ pub(crate) struct Schedule {
 pub(crate) struct Weights {
     vars: Vec<Var>,
     averages: Vec<Tensor>,
-    matrices: AdamW,
-    vectors: AdamW,
+    moments: Vec<Moments>,
     schedule: Schedule,
     step: usize,
     /// The sum of the gradients since the last step.
@@ -37,17 +36,9 @@ impl Weights {
     /// Takes the weights, in the order in which [`Weights::averages`] gives them back.
     pub(crate) fn new(vars: Vec<Var>, schedule: Schedule) -> Result<Self> {
         let averages = vars.iter().map(|var| Ok(var.as_tensor().copy()?.detach()));
-        let (matrices, vectors) = vars.iter().cloned().partition(|var| var.rank() == 2);
-        let settings = |weight_decay| ParamsAdamW {
-            lr: schedule.learning_rate,
-            beta2: 0.99,
-            weight_decay,
-            ..Default::default()
-        };
         Ok(Self {
             averages: averages.collect::<Result<_>>()?,
-            matrices: AdamW::new(matrices, settings(schedule.weight_decay))?,
-            vectors: AdamW::new(vectors, settings(0.0))?,
+            moments: vars.iter().map(Moments::zeros).collect::<Result<_>>()?,
             vars,
             schedule,
             step: 0,
@@ -79,17 +70,41 @@ impl Weights {
             return Ok(());
         };
         let learning_rate = self.learning_rate();
-        for optimizer in [&mut self.matrices, &mut self.vectors] {
-            optimizer.set_learning_rate(learning_rate);
-            optimizer.step(&gradients)?;
-        }
         self.step += 1;
+        for (moments, var) in self.moments.iter_mut().zip(&self.vars) {
+            // Biases and the temperature do not decay.
+            let decay = if var.rank() == 2 { self.schedule.weight_decay } else { 0.0 };
+            moments.step(var, &gradients, self.step, learning_rate, decay)?;
+        }
         self.average()
     }
 
     /// The averaged weights.
     pub(crate) fn averages(&self) -> impl Iterator<Item = Tensor> {
         self.averages.iter().cloned()
+    }
+
+    /// How many steps were made.
+    pub(super) fn steps(&self) -> usize {
+        self.step
+    }
+
+    /// Everything that the next step depends on, by the weights' places: the weights, their averages, and both moments.
+    pub(super) fn state(&self) -> impl Iterator<Item = [&Tensor; 4]> {
+        let moments = self.moments.iter().zip(&self.averages).zip(&self.vars);
+        moments.map(|((moments, average), var)| [var.as_tensor(), average, &moments.first, &moments.second])
+    }
+
+    /// Goes on after `step` steps from what [`Weights::state`] gave then.
+    pub(super) fn restore(&mut self, step: usize, state: Vec<[Tensor; 4]>) -> Result<()> {
+        let places = self.vars.iter().zip(&mut self.averages).zip(&mut self.moments);
+        for (((var, average), moments), [weight, kept, first, second]) in places.zip(state) {
+            var.set(&weight)?;
+            *average = kept;
+            *moments = Moments { first, second };
+        }
+        self.step = step;
+        Ok(())
     }
 
     fn learning_rate(&self) -> f64 {
