@@ -32,7 +32,7 @@ pub async fn read(
 ) -> Result<Dataset> {
     let features = tower_features(learning, definitions)?;
     match (split, features) {
-        (SplitMethod::Time(split), features) => in_time::read(store, split, features).await,
+        (SplitMethod::Time(split), features) => in_time::read(store, split, features.as_ref()).await,
         (_, None) => read_snapshot(store).await,
         (_, Some(_)) => Err(LearningError::Setting {
             name: "feature_service",

@@ -9,6 +9,7 @@ mod diff;
 mod expectation;
 mod file;
 mod reference;
+mod row;
 mod set;
 
 pub use definitions::{
@@ -19,4 +20,5 @@ pub use diff::{Change, diff};
 pub use expectation::{Expectations, OnBreach};
 pub use file::InvalidDefinitions;
 pub use reference::FeatureRef;
-pub use set::{FeatureDefinition, FeatureRow, FeatureSet, ProtectedFeatures, UnusableFeatures};
+pub use row::FeatureRow;
+pub use set::{FeatureDefinition, FeatureSet, ProtectedFeatures, UnusableFeatures};

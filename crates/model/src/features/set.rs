@@ -1,14 +1,14 @@
 //! Features as a model knows them: which ones, made how, and by whose definitions. A model reads what it was trained on,
 //! so serving holds what is declared now to what was declared then.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    Aggregate, Definitions, Entity, Feature, FeatureRef, FeatureView, Recipe, Sensitivity, ValueType,
-    duration_in_words,
+    Aggregate, Definitions, Entity, Feature, FeatureRef, FeatureRow, FeatureView, Recipe, Sensitivity,
+    ValueType, duration_in_words,
 };
 use crate::{AttributeValue, InvalidField, Sha256Digest};
 
@@ -134,7 +134,7 @@ impl FeatureSet {
     pub fn row(self: &Arc<Self>, values: impl IntoIterator<Item = Option<AttributeValue>>) -> FeatureRow {
         let mut values: Vec<_> = values.into_iter().take(self.features.len()).collect();
         values.resize(self.features.len(), None);
-        FeatureRow { set: Some(self.clone()), values }
+        FeatureRow::new(self.clone(), values)
     }
 }
 
@@ -210,38 +210,6 @@ fn made_of(recipe: &Recipe) -> String {
             let window = window.map(|window| format!(" within {}", duration_in_words(window)));
             format!("{what} of {kinds}{}", window.unwrap_or_default())
         }
-    }
-}
-
-/// Values of a set's features at one moment, of one customer.
-#[derive(Clone, Default, PartialEq)]
-pub struct FeatureRow {
-    /// Rows of one reading share it.
-    set: Option<Arc<FeatureSet>>,
-    values: Vec<Option<AttributeValue>>,
-}
-
-impl FeatureRow {
-    /// What the values are of; absent of a record that was read without features.
-    pub fn set(&self) -> Option<&Arc<FeatureSet>> {
-        self.set.as_ref()
-    }
-
-    /// One of the values, by its place in the set.
-    pub fn value(&self, place: usize) -> Option<&AttributeValue> {
-        self.values.get(place)?.as_ref()
-    }
-
-    /// Whether these are values of that set.
-    pub fn is_of(&self, set: &Arc<FeatureSet>) -> bool {
-        self.set.as_ref().is_some_and(|own| Arc::ptr_eq(own, set) || own == set)
-    }
-}
-
-/// The values alone: the set is the same for millions of rows.
-impl fmt::Debug for FeatureRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.values).finish()
     }
 }
 

@@ -24,7 +24,7 @@ const JUST_BEFORE: TimeDelta = TimeDelta::microseconds(1);
 pub(super) async fn read(
     store: &Store,
     split: TimeSplit,
-    features: Option<TowerFeatures>,
+    features: Option<&TowerFeatures>,
 ) -> Result<Dataset> {
     let products = all_products(store).await?;
     let catalogue = Catalogue::of(&products);
@@ -35,7 +35,7 @@ pub(super) async fn read(
     report.unknown_products = all - acquisitions.len();
     let parts = Parts::cut(&acquisitions, split.at)?;
 
-    let then = Then { store, knowledge: split.known, features: features.as_ref() };
+    let then = Then { store, knowledge: split.known, features };
     let training = then.occasions(&parts.training, &catalogue, &mut report).await?;
     if training.is_empty() {
         return Err(LearningError::TooLittle(nothing_known_then(split.known).to_owned()));

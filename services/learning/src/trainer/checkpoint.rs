@@ -2,31 +2,24 @@
 //! far, what is imagined, and where the random numbers are. It is written anew after each epoch and moved into place, so
 //! that a kill at any point leaves the last one whole.
 
+mod file;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeSet,
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
 };
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 use chrono::{DateTime, Utc};
 use finrank_model::{ModelVersion, Sha256Digest};
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::stopping::Best;
 use crate::{CheckpointConfig, LearningError, Result, dataset::ProductIndex};
-
-/// The layout of the file.
-const FORMAT_VERSION: u32 = 1;
-/// Under which the header stands among the file's metadata.
-const HEADER: &str = "finrank.training";
-/// What is imagined of nobody.
-const NOTHING: u32 = u32::MAX;
 
 /// Which training it is: another one does not go on from its checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,28 +58,6 @@ pub(super) struct State {
     pub(super) best: Option<Best<Vec<Tensor>>>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Header {
-    format_version: u32,
-    #[serde(flatten)]
-    identity: Identity,
-    epoch: usize,
-    steps: usize,
-    rng_seed: [u8; 32],
-    rng_stream: u64,
-    /// As text: JSON's numbers are too short for it.
-    rng_word: String,
-    validation_seed: u64,
-    best: Option<BestHeader>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct BestHeader {
-    epoch: usize,
-    /// The loss, bit for bit.
-    loss_bits: u64,
-}
-
 impl Checkpoints {
     /// Keeps the checkpoint of a training in a file. To go on, the file must be of the same data and settings; then the
     /// training is the one that it is of, by version and time, as far as these were not asked for.
@@ -100,7 +71,7 @@ impl Checkpoints {
         }
         let bytes =
             fs::read(&file).map_err(|source| LearningError::NoCheckpoint { path: file.clone(), source })?;
-        let (kept, state) = parse(&bytes).map_err(|reason| damaged(&file, reason))?;
+        let (kept, state) = file::parse(&bytes).map_err(|reason| damaged(&file, reason))?;
         let identity = Identity {
             model_version: if asked.version { identity.model_version } else { kept.model_version.clone() },
             created_at: if asked.time { identity.created_at } else { kept.created_at },
@@ -126,7 +97,7 @@ impl Checkpoints {
 
     /// Writes the state in place of the one before.
     pub(super) fn keep(&self, state: &State) -> Result<()> {
-        let bytes = serialise(&self.identity, state).map_err(|reason| damaged(&self.file, reason))?;
+        let bytes = file::serialise(&self.identity, state).map_err(|reason| damaged(&self.file, reason))?;
         write_in_place(&self.file, &bytes)
             .map_err(|source| LearningError::Checkpoint { path: self.file.clone(), source })
     }
@@ -145,11 +116,12 @@ fn damaged(path: &Path, reason: String) -> LearningError {
 fn write_in_place(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent)?;
-    // Beside its place, since only a rename within one file system is atomic.
-    let mut aside = tempfile::Builder::new().prefix(".checkpoint-").tempfile_in(parent)?;
-    aside.write_all(bytes)?;
-    aside.as_file().sync_all()?;
-    aside.persist(file)?;
+    // Beside its place, since only a rename within one file system is atomic; by one name, so that kills leave one.
+    let aside = file.with_extension("partial");
+    let mut written = File::create(&aside)?;
+    written.write_all(bytes)?;
+    written.sync_all()?;
+    fs::rename(&aside, file)?;
     File::open(parent)?.sync_all()
 }
 
@@ -182,7 +154,7 @@ fn settings_differences(path: &str, was: &Value, is: &Value, told: &mut Vec<Stri
         }
         return;
     };
-    let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     for name in names {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         let of = |settings: &serde_json::Map<String, Value>| settings.get(name).cloned().unwrap_or_default();
@@ -190,114 +162,13 @@ fn settings_differences(path: &str, was: &Value, is: &Value, told: &mut Vec<Stri
     }
 }
 
-fn serialise(identity: &Identity, state: &State) -> Result<Vec<u8>, String> {
-    let header = Header {
-        format_version: FORMAT_VERSION,
-        identity: identity.clone(),
-        epoch: state.epoch,
-        steps: state.steps,
-        rng_seed: state.rng.get_seed(),
-        rng_stream: state.rng.get_stream(),
-        rng_word: state.rng.get_word_pos().to_string(),
-        validation_seed: state.validation_seed,
-        best: state
-            .best
-            .as_ref()
-            .map(|best| BestHeader { epoch: best.epoch, loss_bits: best.loss.to_bits() }),
-    };
-    let header = serde_json::to_string(&header).map_err(|error| error.to_string())?;
-    let mut tensors = BTreeMap::new();
-    for (place, parts) in state.weights.iter().enumerate() {
-        for (part, tensor) in PARTS.iter().zip(parts) {
-            tensors.insert(format!("{part}.{place}"), bytes_of(tensor)?);
-        }
-    }
-    for (place, tensor) in state.best.iter().flat_map(|best| &best.weights).enumerate() {
-        tensors.insert(format!("best.{place}"), bytes_of(tensor)?);
-    }
-    let imagined = state.imagined.iter().flat_map(|product| product.unwrap_or(NOTHING).to_le_bytes());
-    let imagined = (safetensors::Dtype::U32, vec![state.imagined.len()], imagined.collect());
-    tensors.insert("imagined".to_owned(), imagined);
-    let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
-        TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
-    });
-    let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-    let metadata = HashMap::from([(HEADER.to_owned(), header)]);
-    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
-}
-
-/// What is kept of each weight, in the order of [`State::weights`].
-const PARTS: [&str; 4] = ["weight", "average", "first_moment", "second_moment"];
-
-type Bytes = (safetensors::Dtype, Vec<usize>, Vec<u8>);
-
-fn bytes_of(tensor: &Tensor) -> Result<Bytes, String> {
-    let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
-    let values = values.map_err(|error| error.to_string())?;
-    let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    Ok((safetensors::Dtype::F32, tensor.dims().to_vec(), bytes))
-}
-
-fn parse(bytes: &[u8]) -> Result<(Identity, State), String> {
-    let said = |error: &dyn std::fmt::Display| error.to_string();
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| said(&error))?;
-    let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(HEADER));
-    let header = header.ok_or("it is no checkpoint of a training")?;
-    let header: Header = serde_json::from_str(header).map_err(|error| said(&error))?;
-    if header.format_version != FORMAT_VERSION {
-        let found = header.format_version;
-        return Err(format!("it has format version {found}, this program reads {FORMAT_VERSION}"));
-    }
-    let file = SafeTensors::deserialize(bytes).map_err(|error| said(&error))?;
-    let numbered = |part: &str| {
-        let found = (0..).map_while(|place| file.tensor(&format!("{part}.{place}")).ok());
-        found.map(|view| tensor_of(&view)).collect::<Result<Vec<_>, String>>()
-    };
-    let [weights, averages, first, second] =
-        [numbered(PARTS[0])?, numbered(PARTS[1])?, numbered(PARTS[2])?, numbered(PARTS[3])?];
-    if [averages.len(), first.len(), second.len()] != [weights.len(); 3] {
-        return Err("it lacks a part of a weight".to_owned());
-    }
-    let best = numbered("best")?;
-    let imagined = file.tensor("imagined").map_err(|error| said(&error))?;
-    let (imagined, _) = imagined.data().as_chunks::<4>();
-    let mut rng = ChaCha8Rng::from_seed(header.rng_seed);
-    rng.set_stream(header.rng_stream);
-    rng.set_word_pos(header.rng_word.parse().map_err(|error| said(&error))?);
-    let parts = weights.into_iter().zip(averages).zip(first.into_iter().zip(second));
-    let state = State {
-        epoch: header.epoch,
-        steps: header.steps,
-        rng,
-        validation_seed: header.validation_seed,
-        imagined: imagined
-            .iter()
-            .map(|bytes| Some(u32::from_le_bytes(*bytes)).filter(|&product| product != NOTHING))
-            .collect(),
-        weights: parts.map(|((weight, average), (first, second))| [weight, average, first, second]).collect(),
-        best: header.best.map(|kept| Best {
-            epoch: kept.epoch,
-            loss: f64::from_bits(kept.loss_bits),
-            weights: best,
-        }),
-    };
-    Ok((header.identity, state))
-}
-
-fn tensor_of(view: &TensorView<'_>) -> Result<Tensor, String> {
-    if view.dtype() != safetensors::Dtype::F32 {
-        return Err(format!("a weight is of type {:?}", view.dtype()));
-    }
-    Tensor::from_raw_buffer(view.data(), DType::F32, view.shape(), &Device::Cpu)
-        .map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
-    use rand::Rng;
+    use candle_core::Device;
+    use rand::{Rng, SeedableRng};
     use serde_json::json;
 
-    use super::*;
+    use super::{file::bytes_of, *};
 
     fn identity(settings: Value) -> Identity {
         Identity {

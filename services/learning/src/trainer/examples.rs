@@ -9,6 +9,9 @@
 //! one; the model itself says how likely each is, one is drawn, and the example is made from the completed
 //! holdings (stochastic EM, Celeux and Diebolt 1985). Which product was hidden has no say: it reaches
 //! nothing in this module, only that one was.
+//!
+//! Where acquisitions have moments there is nothing to mask: the history is what was held just before, and the answer
+//! what was acquired.
 
 use rand::{Rng, RngExt};
 

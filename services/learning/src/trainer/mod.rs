@@ -1,9 +1,11 @@
 //! Learns towers and scorer together from what the split lets training see.
 //!
-//! Each epoch makes one example per customer (`examples`), contrasts its answer with other products
-//! (`contrast`), and moves all weights at once (`network`, `loss`, `weights`): the towers by a softmax over
-//! inner products, towers and scorer by a softmax over the scorer's logits, and by the cross-entropy that
-//! makes the scores probabilities. A part of the customers only decides when to stop (`stopping`).
+//! What there is to learn from comes in rows (`lessons`): customers, or acquisitions in the order of time. Each epoch
+//! makes one example of each (`examples`), contrasts its answer with other products (`contrast`), and moves all weights
+//! at once (`network`, `loss`, `weights`, `adam`): the towers by a softmax over inner products, towers and scorer by a
+//! softmax over the scorer's logits, and by the cross-entropy that makes the scores probabilities. A part of the rows only
+//! decides when to stop (`stopping`). After each epoch everything that the next one depends on may be kept
+//! (`checkpoint`).
 
 mod adam;
 mod checkpoint;
