@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitMethod {
-    /// Any one, drawn with the seed, of each customer who holds two or more.
+    /// Any one, drawn with the seed, of each customer who holds two or more, as
+    /// `numpy.random.default_rng(seed)` chooses of one customer after the other.
     #[default]
     LeaveOneOut,
     /// The one acquired last, of each customer who holds two or more and acquired one after all others.

@@ -1,10 +1,13 @@
 //! What training may see and what it is measured on: at most one holding of each customer is hidden.
 
+mod numpy;
+mod order;
+
 use chrono::{DateTime, Utc};
 use finrank_model::UserRecord;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
+use self::numpy::NumpyGenerator;
+pub use self::order::ProductOrder;
 use crate::{
     LearningError, Result, SplitMethod,
     dataset::{Dataset, Holding, ProductIndex},
@@ -27,10 +30,18 @@ impl Split {
     /// # Errors
     /// [`LearningError::NothingHidden`] when there is no such customer.
     pub fn new(dataset: &Dataset, method: SplitMethod, seed: u64) -> Result<Self> {
+        Self::in_order(dataset, method, &ProductOrder::by_id(dataset), seed)
+    }
+
+    /// The same where products count in another order than that of their ids: which holding a seed draws depends on it.
+    ///
+    /// # Errors
+    /// As [`Split::new`].
+    pub fn in_order(dataset: &Dataset, method: SplitMethod, order: &ProductOrder, seed: u64) -> Result<Self> {
         let hidden: Vec<Option<ProductIndex>> = match method {
             SplitMethod::LeaveOneOut => {
-                let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                dataset.held.iter().map(|held| any_one(held, &mut rng)).collect()
+                let mut generator = NumpyGenerator::new(seed);
+                dataset.held.iter().map(|held| any_one(held, order, &mut generator)).collect()
             }
             SplitMethod::LeaveLastOut => dataset.held.iter().map(|held| latest(held)).collect(),
             SplitMethod::Time(_) => {
@@ -68,8 +79,13 @@ impl Split {
     }
 }
 
-fn any_one(held: &[Holding], rng: &mut ChaCha8Rng) -> Option<ProductIndex> {
-    (held.len() >= 2).then(|| held[rng.random_range(0..held.len())].product)
+fn any_one(held: &[Holding], order: &ProductOrder, generator: &mut NumpyGenerator) -> Option<ProductIndex> {
+    if held.len() < 2 {
+        return None;
+    }
+    let mut products: Vec<ProductIndex> = held.iter().map(|holding| holding.product).collect();
+    products.sort_unstable_by_key(|&product| order.place(product));
+    Some(products[generator.choice(products.len() as u32) as usize])
 }
 
 /// The holding acquired strictly after every other one. A holding without a time might be later than any.
