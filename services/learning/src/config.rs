@@ -1,10 +1,10 @@
 //! What a caller decides about a training; every default is one that works.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism};
 
 use chrono::{DateTime, Utc};
 use finrank_model::{
-    AttributeName, DIMENSION, ModelVersion, TransformConfig,
+    AttributeName, DIMENSION, ModelVersion, ProductId, TransformConfig,
     features::{Definitions, ProtectedFeatures},
     policy::Policy,
 };
@@ -108,6 +108,12 @@ pub struct EvaluateConfig {
     pub seeds: Vec<u64>,
     /// Which holdings are hidden.
     pub split: SplitMethod,
+    /// The order in which products count when one of a customer's is drawn; when empty, that of their ids.
+    pub product_order: Vec<ProductId>,
+    /// Attributes by which customers are divided and measured apart, beside the number of their holdings.
+    pub segments: Vec<AttributeName>,
+    /// Seeds that are trained at once, each on a thread of its own; what is measured does not depend on it.
+    pub at_once: NonZeroUsize,
     /// How features are made.
     pub transform: TransformConfig,
     /// How the weights are learned.
@@ -121,6 +127,9 @@ impl Default for EvaluateConfig {
         Self {
             seeds: (0..5).collect(),
             split: SplitMethod::default(),
+            product_order: Vec::new(),
+            segments: Vec::new(),
+            at_once: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             transform: TransformConfig::default(),
             learning: LearningConfig::default(),
             definitions: None,

@@ -38,9 +38,13 @@ pub use config::{
 };
 pub use error::{LearningError, Result};
 pub use evaluate::evaluate;
-pub use evaluation::{Evaluation, ModelQuality, RankedBy};
-pub use progress::{EpochProgress, Stage, TrainObserver};
-pub use report::{DatasetReport, EvaluateReport, ModelSummary, ScorerReport, SeedReport, TrainReport};
+pub use evaluation::{
+    Evaluation, ModelQuality, Questions, RankedBy, ScoredAnswers, Segment, Segmentation, ServedModel,
+};
+pub use progress::{EpochProgress, SeedsProgress, Stage, TrainObserver};
+pub use report::{
+    Comparison, DatasetReport, EpochLoss, EvaluateReport, ModelSummary, ScorerReport, SeedReport, TrainReport,
+};
 pub use scorer::train_scorer;
 pub use source::read as read_dataset;
 pub use train::train;

@@ -33,6 +33,19 @@ pub struct EpochProgress {
     pub validation_loss: Option<f64>,
 }
 
+/// How far an evaluation over several seeds is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeedsProgress {
+    /// Seeds to measure.
+    pub seeds: usize,
+    /// Of them, those that are measured.
+    pub finished: usize,
+    /// Epochs that the others have run, together.
+    pub running_epochs: usize,
+    /// Epochs of a seed, at most.
+    pub max_epochs: usize,
+}
+
 /// Listens to a training. `()` listens to nothing.
 pub trait TrainObserver: Send {
     /// A stage begins.
@@ -40,6 +53,9 @@ pub trait TrainObserver: Send {
 
     /// An epoch ended.
     fn epoch(&mut self, _epoch: &EpochProgress) {}
+
+    /// An evaluation over several seeds, some of them at once, went on; it tells no stages or epochs of each.
+    fn seeds(&mut self, _progress: &SeedsProgress) {}
 }
 
 impl TrainObserver for () {}

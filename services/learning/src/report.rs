@@ -1,14 +1,14 @@
 //! What a training tells at its end; the command line prints it as a table or as JSON.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use finrank_model::ModelVersion;
 use serde::Serialize;
 
 use crate::{
     SplitMethod,
-    evaluation::{Evaluation, RankedBy},
-    metrics::ClassificationQuality,
+    evaluation::{Evaluation, RankedBy, Segmentation},
+    metrics::{ClassificationQuality, Curves, SeedDifference},
 };
 
 /// What was read, kept and left out.
@@ -70,6 +70,12 @@ pub struct EvaluateReport {
     pub seeds: Vec<SeedReport>,
     /// Each model over all seeds.
     pub summary: Vec<ModelSummary>,
+    /// The ranker beside each other model, seed by seed.
+    pub comparisons: Vec<Comparison>,
+    /// Parts of the customers, over all seeds.
+    pub segments: Vec<Segmentation>,
+    /// The ranker's scores of the first seed.
+    pub curves: Curves,
 }
 
 /// One training of an evaluation.
@@ -79,10 +85,25 @@ pub struct SeedReport {
     pub seed: u64,
     /// Epochs that ran.
     pub epochs: usize,
+    /// The epoch whose weights were kept, from 1.
+    pub best_epoch: usize,
     /// How long learning took.
     pub learning_seconds: f64,
+    /// The loss of each epoch.
+    pub losses: Vec<EpochLoss>,
     /// What was measured on the hidden holdings.
     pub evaluation: Evaluation,
+}
+
+/// What an epoch of training came to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct EpochLoss {
+    /// From 1.
+    pub epoch: usize,
+    /// The mean loss of its steps.
+    pub training: f64,
+    /// The loss on the validation part, where it is comparable between epochs.
+    pub validation: Option<f64>,
 }
 
 /// A model's quality over seeds.
@@ -102,6 +123,17 @@ pub struct ModelSummary {
     pub hit_at_5: f64,
     /// The mean over seeds of NDCG@5.
     pub ndcg_at_5: f64,
+    /// The mean over seeds of every measure, by names like `coverage_at_5`.
+    pub measures: BTreeMap<String, f64>,
+}
+
+/// The ranker beside another model that was asked the same.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// The other model.
+    pub beside: RankedBy,
+    /// The ranker's lead, by names like `ndcg_at_5`.
+    pub measures: BTreeMap<String, SeedDifference>,
 }
 
 /// The scorer alone, trained on a table.

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     LearningError, Result, Stage, TrainConfig, TrainObserver, TrainReport,
     dataset::Dataset,
-    evaluation::{self, Evaluation, RankedBy},
+    evaluation::{Evaluation, RankedBy},
     gates, golden, holdout, source,
     split::Split,
     trainer::{self, Asked, Checkpoints, Identity, Trained},
@@ -96,7 +96,7 @@ fn train_on(
     let trained =
         trainer::fit_from(dataset, &split, transform, learning, config.seed, checkpoints, observer)?;
     observer.stage(Stage::Evaluating);
-    let evaluation = evaluation::measure(dataset, &split, &trained, config.seed)?;
+    let evaluation = Evaluation::of_model(dataset, &split, &trained, config.seed)?;
 
     let provenance = provenance(dataset, identity, config.seed, &trained, &evaluation)?;
     let directory = bundle_directory(&config.models_dir, &provenance.model_version)?;
@@ -184,19 +184,10 @@ fn metrics(evaluation: &Evaluation) -> BTreeMap<String, f64> {
             RankedBy::Ranker => String::new(),
             other => format!("{}_", other.as_str().replace('-', "_")),
         };
-        metrics.insert(format!("{prefix}mrr"), quality.ranking.mrr);
-        for at in &quality.ranking.at {
-            metrics.insert(format!("{prefix}hit_at_{}", at.k), at.hit);
-            metrics.insert(format!("{prefix}ndcg_at_{}", at.k), at.ndcg);
-        }
+        let measures = quality.ranking.measures();
+        metrics.extend(measures.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)));
     }
-    let classification = &evaluation.classification;
-    metrics.insert("accuracy".to_owned(), classification.accuracy);
-    metrics.insert("majority".to_owned(), classification.majority);
-    metrics.insert("log_loss".to_owned(), classification.log_loss);
-    if let Some(auc) = classification.auc {
-        metrics.insert("auc".to_owned(), auc);
-    }
+    metrics.extend(evaluation.classification.measures());
     metrics
 }
 

@@ -25,7 +25,7 @@ use crate::{
 /// Train towers and scorer, evaluate them on held-out holdings, and register the bundle.
 ///
 /// One holding of each customer who holds two or more is hidden from training and has to be found again;
-/// popularity and item-kNN are measured on the same customers. With `--split time` training learns from what was
+/// popularity, item-kNN and EASE are measured on the same customers. With `--split time` training learns from what was
 /// acquired before a moment, each as of its moment, and is measured on what was acquired later. What the promotion policy
 /// forbids a model of the catalogue's products to know is refused; --leave-out trains without it.
 ///
@@ -274,6 +274,7 @@ pub(crate) fn name(model: RankedBy) -> &'static str {
         RankedBy::Ranker => "finrank (towers + scorer)",
         RankedBy::Towers => "finrank (towers alone)",
         RankedBy::Popularity => "popularity",
+        RankedBy::Ease => "EASE",
         RankedBy::ItemKnn => "item-kNN",
     }
 }

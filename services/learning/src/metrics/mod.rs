@@ -1,9 +1,17 @@
-//! What is measured: how high the hidden holding ranks, and how well a score tells yes from no.
+//! What is measured: how high the hidden holding ranks, how well a score tells yes from no, and how sure that is.
 
+mod answers;
+mod bootstrap;
 mod classification;
+mod comparison;
+mod curves;
 mod ranking;
 
+pub use answers::{Answers, LIST_LENGTH, mean_rank};
+pub use bootstrap::{Interval, Intervals, intervals};
 pub use classification::{
-    ClassificationQuality, accuracy, area_under_roc, average_precision, log_loss, majority_share,
+    ClassificationQuality, ScoredRows, accuracy, area_under_roc, average_precision, log_loss, majority_share,
 };
-pub use ranking::{AtK, CUTOFFS, RankingQuality, mean_rank};
+pub use comparison::{SeedDifference, standard_deviation};
+pub use curves::{CALIBRATION_BINS, Curves, Point, ReliabilityBin, SCORE_BINS};
+pub use ranking::{AtK, CUTOFFS, RankedAnswers, RankingQuality};

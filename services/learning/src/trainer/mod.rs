@@ -33,7 +33,7 @@ pub(crate) use weights::{Schedule, Weights};
 
 use crate::{
     EpochProgress, LearningConfig, LearningError, Result, Stage, TrainObserver, dataset::Dataset,
-    split::Split,
+    evaluation::ServedModel, split::Split,
 };
 use features::Features;
 use lessons::Lessons;
@@ -56,6 +56,13 @@ pub(crate) struct Trained {
     /// Those that only decided when to stop.
     pub(crate) validation_customers: usize,
     pub(crate) seconds: f64,
+}
+
+impl Trained {
+    /// The parts that serve.
+    pub(crate) fn served(&self) -> ServedModel<'_> {
+        ServedModel { user: &self.user, product: &self.product, scorer: &self.scorer }
+    }
 }
 
 /// How long to train.

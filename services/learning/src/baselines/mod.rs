@@ -1,13 +1,16 @@
-//! What a model must beat, computed from the same holdings: popularity, and item-kNN by cosine.
+//! What a model must beat, computed from the same holdings: popularity, item-kNN by cosine, and EASE.
+
+mod ease;
 
 use std::collections::BTreeMap;
 
+pub use self::ease::Ease;
 use crate::dataset::ProductIndex;
 
 /// Scores each product by how many customers are seen to hold it.
 #[derive(Clone, Debug)]
 pub struct Popularity {
-    holders: Vec<f32>,
+    holders: Vec<f64>,
 }
 
 impl Popularity {
@@ -21,7 +24,7 @@ impl Popularity {
     }
 
     /// How many customers hold each product; the same for everyone.
-    pub fn scores(&self) -> &[f32] {
+    pub fn scores(&self) -> &[f64] {
         &self.holders
     }
 }
@@ -31,7 +34,7 @@ impl Popularity {
 #[derive(Clone, Debug)]
 pub struct ItemKnn {
     /// Per product, the products it is held together with and the cosine.
-    neighbours: Vec<BTreeMap<ProductIndex, f32>>,
+    neighbours: Vec<BTreeMap<ProductIndex, f64>>,
 }
 
 impl ItemKnn {
@@ -55,8 +58,13 @@ impl ItemKnn {
         Self { neighbours }
     }
 
+    /// The cosine of two products' holders; 0 when nobody holds both.
+    pub fn cosine(&self, one: ProductIndex, other: ProductIndex) -> f64 {
+        self.neighbours[one as usize].get(&other).copied().unwrap_or_default()
+    }
+
     /// A score for every product, for a customer who holds `held`.
-    pub fn scores(&self, held: &[ProductIndex]) -> Vec<f32> {
+    pub fn scores(&self, held: &[ProductIndex]) -> Vec<f64> {
         let mut scores = vec![0.0; self.neighbours.len()];
         for &product in held {
             for (&other, cosine) in &self.neighbours[product as usize] {
@@ -87,8 +95,8 @@ mod tests {
         let of_0 = knn.scores(&[0]);
         let of_0_and_2 = knn.scores(&[0, 2]);
 
-        let near = |found: f32, expected: f32| assert!((found - expected).abs() < 1e-6, "{found}");
-        near(of_0[1], 2.0 / (4.0f32 * 2.0).sqrt());
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found}");
+        near(of_0[1], 2.0 / (4.0f64 * 2.0).sqrt());
         near(of_0[2], 1.0 / 2.0);
         near(of_0_and_2[0], 1.0 / 2.0);
         assert_eq!(of_0[0], 0.0, "a product is no neighbour of itself");
