@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use finrank_learning::{EpochProgress, Stage, TrainObserver};
+use finrank_learning::{EpochProgress, SeedsProgress, Stage, TrainObserver};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::Format;
@@ -66,6 +66,17 @@ impl TrainObserver for TrainingBar {
         let validation =
             epoch.validation_loss.map(|loss| format!(", validation {loss:.4}")).unwrap_or_default();
         self.bar.set_message(format!("loss {:.4}{validation}", epoch.loss));
+    }
+
+    fn seeds(&mut self, progress: &SeedsProgress) {
+        let SeedsProgress { seeds, finished, running_epochs, max_epochs } = *progress;
+        let total = (seeds * max_epochs) as u64;
+        if self.bar.length() != Some(total) {
+            self.bar.finish_and_clear();
+            self.bar = styled(total, "{spinner} {msg} {wide_bar} epoch {pos}/{len} ({eta})", self.format);
+        }
+        self.bar.set_message(format!("{finished} of {seeds} seeds measured"));
+        self.bar.set_position((finished * max_epochs + running_epochs) as u64);
     }
 }
 

@@ -37,6 +37,9 @@ pub enum LearningError {
     /// The manifest could not be turned into JSON.
     #[error("cannot register the manifest: {0}")]
     Manifest(serde_json::Error),
+    /// A chart of the report could not be drawn.
+    #[error("cannot draw a chart: {0}")]
+    Chart(String),
     /// There is nothing to learn from.
     #[error("there is nothing to learn from: {0}")]
     TooLittle(String),

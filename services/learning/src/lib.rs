@@ -39,11 +39,13 @@ pub use config::{
 pub use error::{LearningError, Result};
 pub use evaluate::evaluate;
 pub use evaluation::{
-    Evaluation, ModelQuality, Questions, RankedBy, ScoredAnswers, Segment, Segmentation, ServedModel,
+    AttributeDrift, DriftReport, Evaluation, ModelQuality, Questions, RankedBy, ScoredAnswers, Segment,
+    Segmentation, ServedModel,
 };
 pub use progress::{EpochProgress, SeedsProgress, Stage, TrainObserver};
 pub use report::{
-    Comparison, DatasetReport, EpochLoss, EvaluateReport, ModelSummary, ScorerReport, SeedReport, TrainReport,
+    Comparison, DatasetReport, EpochLoss, EvaluateReport, ModelSummary, ScorerReport, SeedReport,
+    TrainReport, report_page,
 };
 pub use scorer::train_scorer;
 pub use source::read as read_dataset;

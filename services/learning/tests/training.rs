@@ -4,10 +4,13 @@
 
 mod market;
 
+use std::num::NonZeroUsize;
+
 use finrank_learning::{
-    EpochProgress, EvaluateConfig, RankedBy, SplitMethod, Stage, TrainConfig, TrainObserver, evaluate, train,
+    EpochProgress, EvaluateConfig, LearningConfig, RankedBy, SplitMethod, Stage, TrainConfig, TrainObserver,
+    evaluate, report_page, train,
 };
-use finrank_model::{Bundle, Sha256Digest};
+use finrank_model::{AttributeName, Bundle, Sha256Digest};
 use finrank_store::{models, scratch::ScratchDatabase};
 use market::{BOUGHT, CUSTOMERS, PER_REGION, Purchase, market, purchases, short_learning, short_training};
 use tempfile::tempdir;
@@ -121,6 +124,82 @@ async fn evaluating_measures_every_seed_and_registers_nothing() {
     let sd = (mrr_of(0) - mrr_of(1)).abs() / 2f64.sqrt();
     assert!((ranker.mrr_sd - sd).abs() < 1e-12);
     assert_eq!(models::newest(&database.store).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn seeds_side_by_side_measure_what_they_measure_alone() {
+    let database = market(&purchases()).await;
+    let learning = LearningConfig { steps: 40, ..short_learning() };
+    let config = EvaluateConfig { seeds: vec![3, 4, 5], learning, ..Default::default() };
+    let at_once = async |threads: usize| {
+        let config = EvaluateConfig { at_once: NonZeroUsize::new(threads).unwrap(), ..config.clone() };
+        let mut report = evaluate(&database.store, &config, ()).await.unwrap();
+        // How long it took is the one thing that may differ.
+        report.seeds.iter_mut().for_each(|seed| seed.learning_seconds = 0.0);
+        serde_json::to_value(&report).unwrap()
+    };
+
+    let (alone, side_by_side) = (at_once(1).await, at_once(2).await);
+
+    assert_eq!(alone, side_by_side);
+    assert_eq!(alone["seeds"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn customers_are_measured_apart_by_what_is_known_of_them() {
+    let database = market(&purchases()).await;
+    let config = EvaluateConfig {
+        seeds: vec![0],
+        segments: vec![AttributeName::parse("region").unwrap()],
+        learning: LearningConfig { steps: 40, ..short_learning() },
+        ..Default::default()
+    };
+
+    let report = evaluate(&database.store, &config, ()).await.unwrap();
+    let unknown = EvaluateConfig { segments: vec![AttributeName::parse("shoe_size").unwrap()], ..config };
+    let error = evaluate(&database.store, &unknown, ()).await.unwrap_err();
+
+    let [by_holdings, by_region] = report.segments.as_slice() else { panic!("{:?}", report.segments) };
+    assert_eq!(by_holdings.segments.len(), 1, "everyone bought three");
+    let names: Vec<&str> = by_region.segments.iter().map(|segment| segment.name.as_str()).collect();
+    assert_eq!(names, ["north", "south"]);
+    let mrr = report.seeds[0].evaluation.of(RankedBy::Ranker).unwrap().mrr;
+    let of_parts: f64 = by_region
+        .segments
+        .iter()
+        .map(|segment| segment.mrr[&RankedBy::Ranker] * segment.questions as f64 / CUSTOMERS as f64)
+        .sum();
+    assert!((mrr - of_parts).abs() < 1e-9, "{mrr} {of_parts}");
+    assert_eq!(error.to_string(), "segment is shoe_size: no customer has such an attribute");
+}
+
+#[tokio::test]
+async fn every_figure_has_an_interval_and_every_baseline_a_comparison() {
+    let database = market(&purchases()).await;
+    let learning = LearningConfig { steps: 40, ..short_learning() };
+    let config = EvaluateConfig { seeds: vec![0, 1], learning, ..Default::default() };
+
+    let report = evaluate(&database.store, &config, ()).await.unwrap();
+
+    for quality in &report.seeds[0].evaluation.models {
+        for (name, value) in quality.ranking.measures() {
+            let interval = quality.intervals[&name];
+            assert!(interval.low <= interval.high, "{name}");
+            // A sample of customers can cover no more of the catalogue than all of them do.
+            assert!(
+                name.starts_with("coverage") || interval.high + 1e-9 >= value,
+                "{name} {value} {interval:?}"
+            );
+            assert!(interval.low <= value + 1e-9, "{name} {value} {interval:?}");
+        }
+    }
+    let beside: Vec<RankedBy> = report.comparisons.iter().map(|comparison| comparison.beside).collect();
+    assert_eq!(beside, [RankedBy::Towers, RankedBy::Ease, RankedBy::ItemKnn, RankedBy::Popularity]);
+    let lead = report.comparisons[3].measures["mrr"];
+    assert!((lead.mean - (report.summary[0].mrr - report.summary[4].mrr)).abs() < 1e-12);
+    let page = report_page(&report).unwrap();
+    assert_eq!(page.matches("<svg").count(), 8);
+    assert!(!page.contains("src=") && !page.contains("href="), "a page that needs no network");
 }
 
 #[tokio::test]

@@ -4,12 +4,16 @@
 mod seeds;
 mod summary;
 
-use finrank_store::Store;
+use finrank_model::Attributes;
+use finrank_store::{Store, models};
 
 use self::seeds::measure_seeds;
 use crate::{
-    EvaluateConfig, EvaluateReport, LearningError, Result, Stage, TrainObserver, dataset::Dataset,
-    evaluation::SegmentSums, source, split::ProductOrder,
+    EvaluateConfig, EvaluateReport, LearningError, Result, Stage, TrainObserver,
+    dataset::Dataset,
+    evaluation::{DriftReport, SegmentSums, drift},
+    source,
+    split::ProductOrder,
 };
 
 /// Trains and measures once per seed; registers and writes nothing.
@@ -31,8 +35,27 @@ pub async fn evaluate(
     }
     observer.stage(Stage::Reading);
     let dataset = source::read(store, config.split, &config.learning, config.definitions.as_deref()).await?;
+    let drift = moved_since_training(store, &dataset).await?;
     let config = config.clone();
-    tokio::task::spawn_blocking(move || evaluate_on(&dataset, &config, &mut observer)).await?
+    let report = tokio::task::spawn_blocking(move || evaluate_on(&dataset, &config, &mut observer)).await??;
+    Ok(EvaluateReport { drift, ..report })
+}
+
+/// The customers of now beside those of the newest model, if there is one.
+async fn moved_since_training(store: &Store, dataset: &Dataset) -> Result<Option<DriftReport>> {
+    let Some(model) = models::newest(store).await? else {
+        return Ok(None);
+    };
+    let then = source::attributes_known_at(store, model.registered_at).await?;
+    let then: Vec<&Attributes> = then.iter().collect();
+    let now: Vec<&Attributes> = dataset.users.iter().map(|user| &user.attributes).collect();
+    Ok(Some(DriftReport {
+        model_version: model.model_version,
+        registered_at: model.registered_at,
+        customers_then: then.len(),
+        customers_now: now.len(),
+        attributes: drift(&then, &now),
+    }))
 }
 
 /// Everything but the store.
@@ -73,6 +96,7 @@ fn evaluate_on(
         comparisons: summary::comparisons(&seeds),
         segments: segments.into_iter().map(SegmentSums::finish).collect(),
         curves: curves.unwrap_or_default(),
+        drift: None,
         seeds,
     })
 }

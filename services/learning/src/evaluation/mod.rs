@@ -3,13 +3,15 @@
 //! Every product that the customer is not seen to hold is a candidate; the hidden one is the right answer.
 //! The model's parts are those that serve: encoders over records, and the split scorer over embeddings.
 
+mod drift;
 mod questions;
 mod segments;
 
 use serde::Serialize;
 
-pub(crate) use self::segments::SegmentSums;
+pub(crate) use self::{drift::drift, segments::SegmentSums};
 pub use self::{
+    drift::{AttributeDrift, DriftReport},
     questions::{Questions, ScoredAnswers, ServedModel},
     segments::{Segment, Segmentation},
 };

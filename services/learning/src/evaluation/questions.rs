@@ -80,7 +80,7 @@ impl<'a> Questions<'a> {
     }
 
     /// Asks by a score for every product of the catalogue, given what is seen of a customer.
-    pub(crate) fn ask(&self, scores: impl Fn(&[ProductIndex]) -> Vec<f64>) -> Answers {
+    pub fn ask(&self, scores: impl Fn(&[ProductIndex]) -> Vec<f64>) -> Answers {
         let mut answers = Answers::default();
         for &(user, hidden) in &self.asked {
             let seen = &self.split.seen[user];

@@ -1,13 +1,17 @@
-//! What a training tells at its end; the command line prints it as a table or as JSON.
+//! What a training tells at its end; the command line prints it as a table or as JSON, and an evaluation as a page too.
+
+mod charts;
+mod page;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use finrank_model::ModelVersion;
 use serde::Serialize;
 
+pub use self::page::report_page;
 use crate::{
     SplitMethod,
-    evaluation::{Evaluation, RankedBy, Segmentation},
+    evaluation::{DriftReport, Evaluation, RankedBy, Segmentation},
     metrics::{ClassificationQuality, Curves, SeedDifference},
 };
 
@@ -76,6 +80,8 @@ pub struct EvaluateReport {
     pub segments: Vec<Segmentation>,
     /// The ranker's scores of the first seed.
     pub curves: Curves,
+    /// How far the customers have moved since the newest model was registered; absent when there is none.
+    pub drift: Option<DriftReport>,
 }
 
 /// One training of an evaluation.
