@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use plotters::prelude::SVGBackend;
 use plotters::{
-    chart::ChartBuilder,
-    drawing::IntoDrawingArea,
+    chart::{ChartBuilder, ChartContext},
+    coord::{Shift, cartesian::Cartesian2d, types::RangedCoordf64},
+    drawing::{DrawingArea, IntoDrawingArea},
     element::{Circle, Rectangle},
+    prelude::SVGBackend,
     series::LineSeries,
     style::{Color, RGBColor, ShapeStyle, WHITE},
 };
@@ -59,36 +60,48 @@ pub(super) fn bars(axes: &Axes<'_>, series: &[(RGBColor, &[f64])]) -> Result<Str
     Ok(svg)
 }
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+type Drawn<T = ()> = Result<T, Box<dyn std::error::Error>>;
+type Area<'s> = DrawingArea<SVGBackend<'s>, Shift>;
+type Chart<'a, 's> = ChartContext<'a, SVGBackend<'s>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-macro_rules! chart_on {
-    ($svg:expr, $axes:expr) => {{
-        let area = SVGBackend::with_string($svg, SIZE).into_drawing_area();
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
-            .margin(8)
-            .margin_right(18)
-            .x_label_area_size(44)
-            .y_label_area_size(58)
-            .build_cartesian_2d($axes.x_range.clone(), $axes.y_range.clone())?;
-        chart
-            .configure_mesh()
-            .x_desc($axes.x)
-            .y_desc($axes.y)
-            .x_labels(8)
-            .y_labels(7)
-            .axis_style(FAINT)
-            .bold_line_style(FAINT)
-            .light_line_style(WHITE)
-            .label_style(("sans-serif", 13, &TEXT))
-            .axis_desc_style(("sans-serif", 14, &TEXT))
-            .draw()?;
-        (area, chart)
-    }};
+fn area(svg: &mut String) -> Drawn<Area<'_>> {
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    Ok(area)
+}
+
+/// Draws the axes and a grid, and gives what draws over them.
+fn chart<'a, 's>(area: &'a Area<'s>, axes: &Axes<'_>) -> Drawn<Chart<'a, 's>> {
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .margin_right(18)
+        .x_label_area_size(44)
+        .y_label_area_size(58)
+        .build_cartesian_2d(axes.x_range.clone(), axes.y_range.clone())?;
+    chart
+        .configure_mesh()
+        .x_desc(axes.x)
+        .y_desc(axes.y)
+        .x_labels(8)
+        .y_labels(7)
+        .x_label_formatter(&plain)
+        .axis_style(FAINT)
+        .bold_line_style(FAINT)
+        .light_line_style(WHITE)
+        .label_style(("sans-serif", 13, &TEXT))
+        .axis_desc_style(("sans-serif", 14, &TEXT))
+        .draw()?;
+    Ok(chart)
+}
+
+/// Seeds, epochs and places are whole; shares have one digit.
+fn plain(x: &f64) -> String {
+    if x.fract() == 0.0 { format!("{x:.0}") } else { format!("{x:.1}") }
 }
 
 fn draw_lines(svg: &mut String, axes: &Axes<'_>, lines: &[Line]) -> Drawn {
-    let (area, mut chart) = chart_on!(svg, axes);
+    let area = area(svg)?;
+    let mut chart = chart(&area, axes)?;
     for line in lines {
         let width = if line.style == LineStyle::Faint { 1 } else { 2 };
         let stroke = line.color.stroke_width(width);
@@ -98,13 +111,12 @@ fn draw_lines(svg: &mut String, axes: &Axes<'_>, lines: &[Line]) -> Drawn {
             chart.draw_series(line.points.iter().map(dot))?;
         }
     }
-    area.present()?;
-    drop(chart);
-    Ok(())
+    Ok(area.present()?)
 }
 
 fn draw_bars(svg: &mut String, axes: &Axes<'_>, series: &[(RGBColor, &[f64])]) -> Drawn {
-    let (area, mut chart) = chart_on!(svg, axes);
+    let area = area(svg)?;
+    let mut chart = chart(&area, axes)?;
     for (color, shares) in series {
         let width = 1.0 / shares.len().max(1) as f64;
         let bar = |(bin, share): (usize, &f64)| {
@@ -113,7 +125,5 @@ fn draw_bars(svg: &mut String, axes: &Axes<'_>, series: &[(RGBColor, &[f64])]) -
         };
         chart.draw_series(shares.iter().enumerate().filter(|(_, share)| **share > 0.0).map(bar))?;
     }
-    area.present()?;
-    drop(chart);
-    Ok(())
+    Ok(area.present()?)
 }
