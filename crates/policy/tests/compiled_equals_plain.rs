@@ -1,5 +1,7 @@
 //! The compiled policy against the plain reading, over random policies, catalogues, customers and moments.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 use std::{fmt::Write, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -1,5 +1,7 @@
 //! Whatever is not known counts as the strictest case, and a proof holds what was known.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 use chrono::{DateTime, TimeDelta, Utc};
 use finrank_model::{AttributeValue, Attributes, Money, ProductClass, ProductId, ProductStatus, RiskGrade};
 use finrank_policy::{
@@ -15,6 +17,7 @@ fn present(value: GivenValue) -> Given {
 }
 
 /// A customer against whom no rule stands, but for what `given` says of one fact.
+#[allow(clippy::needless_pass_by_value, reason = "tests say it where they call")]
 fn facts(policy: &Policy, fact: &str, given: Option<Given>) -> Facts {
     Facts::at(policy, moment(), |feature| {
         let name = &policy.facts().iter().find(|fact| fact.feature == *feature)?.name;

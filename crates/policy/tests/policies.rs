@@ -1,5 +1,7 @@
 //! Policies as files: those that are shipped, and what is said of those that do not hold together.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use finrank_contracts::ranking::v1::{
-    RecommendRequest, RecommendResponse, RetrieveRequest, RetrieveResponse, ScoreRequest, ScoreResponse,
-    SimilarProductsRequest, SimilarProductsResponse,
+    ExplainEligibilityRequest, ExplainEligibilityResponse, RecommendRequest, RecommendResponse,
+    ReloadPolicyRequest, ReloadPolicyResponse, RetrieveRequest, RetrieveResponse, ScoreRequest,
+    ScoreResponse, SimilarProductsRequest, SimilarProductsResponse,
     ranking_service_client::RankingServiceClient,
     ranking_service_server::{RankingService, RankingServiceServer},
 };
@@ -54,6 +55,20 @@ impl RankingService for Obedient {
         &self,
         _: Request<SimilarProductsRequest>,
     ) -> Result<Response<SimilarProductsResponse>, Status> {
+        Err(Status::unimplemented("not told to"))
+    }
+
+    async fn explain_eligibility(
+        &self,
+        _: Request<ExplainEligibilityRequest>,
+    ) -> Result<Response<ExplainEligibilityResponse>, Status> {
+        Err(Status::unimplemented("not told to"))
+    }
+
+    async fn reload_policy(
+        &self,
+        _: Request<ReloadPolicyRequest>,
+    ) -> Result<Response<ReloadPolicyResponse>, Status> {
         Err(Status::unimplemented("not told to"))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use finrank_model::{AttributeValue, Attributes, Product, UserId, UserRecord};
+use finrank_model::{AttributeValue, Attributes, Product, UserId, UserRecord, features::FeatureRow};
 
 use crate::{Result, dataset::Dataset};
 
@@ -33,6 +33,7 @@ pub(crate) fn users(dataset: &Dataset) -> Result<Vec<UserRecord>> {
             user_id: UserId::parse(format!("golden-{place}"))?,
             attributes: Attributes::new(attributes)?,
             held: held.map(|product| product.product_id.clone()).collect(),
+            features: FeatureRow::default(),
         })
     });
     users.collect()
@@ -93,6 +94,7 @@ mod tests {
             ])
             .unwrap(),
             held: vec![ProductId::parse("a").unwrap(), ProductId::parse("b").unwrap()],
+            features: FeatureRow::default(),
         });
         let products = ["a", "b", "c", "d"].map(product).to_vec();
         Dataset::clean(users.collect(), products, &Acquisitions::new()).unwrap()

@@ -60,7 +60,11 @@ fn tower_features(
     Ok(Some(TowerFeatures::compile(definitions, Arc::new(set))?))
 }
 
-async fn read_snapshot(store: &Store) -> Result<Dataset> {
+/// Reads and cleans everything that is stored as it is now: what customers are and what they hold.
+///
+/// # Errors
+/// When the store does not answer, or there is nothing to learn from.
+pub(crate) async fn read_snapshot(store: &Store) -> Result<Dataset> {
     let users = all_users(store).await?;
     let products = all_products(store).await?;
     let acquisitions = acquisitions(store).await?;

@@ -13,6 +13,7 @@ use finrank_learning::{
 };
 use finrank_model::{
     Attributes, Product, ProductClass, ProductDraft, ProductId, ProductStatus, UserId, UserRecord,
+    features::FeatureRow,
 };
 
 /// What the Python program printed.
@@ -94,6 +95,7 @@ fn caravan(path: &std::path::Path) -> Dataset {
             user_id: UserId::parse(format!("u{row:05}")).unwrap(),
             attributes: Attributes::default(),
             held: (0..22).filter(is_held).map(id).collect(),
+            features: FeatureRow::default(),
         }
     });
     Dataset::clean(users.collect(), (0..22).map(id).map(product).collect(), &Acquisitions::new()).unwrap()

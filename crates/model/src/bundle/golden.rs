@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Bundle;
 use crate::{
     Attributes, Embedding, ModelError, Product, ProductClass, ProductDraft, ProductId, ProductStatus,
-    RiskGrade, UserId, UserRecord,
+    RiskGrade, UserId, UserRecord, features::FeatureRow,
 };
 
 /// How far a component or a score may be off, of the larger of 1 and what is expected: what another order of adding
@@ -54,7 +54,9 @@ impl Golden {
         users: &[UserRecord],
         products: &[Product],
     ) -> Result<Self, ModelError> {
-        let user_embeddings = bundle.user.encode(users)?;
+        let users: Vec<UserRecord> =
+            users.iter().map(|user| UserRecord { features: of_nobody(bundle), ..user.clone() }).collect();
+        let user_embeddings = bundle.user.encode(&users)?;
         let product_embeddings = bundle.product.encode(products)?;
         let scores = user_embeddings.iter().map(|user| scores(bundle, user, &product_embeddings)).collect();
         let users = users.iter().zip(&user_embeddings).map(|(user, embedding)| GoldenUser {
@@ -122,6 +124,15 @@ impl Golden {
     }
 }
 
+/// What views tell of nobody: nothing.
+fn of_nobody(bundle: &Bundle) -> FeatureRow {
+    bundle
+        .user
+        .transform
+        .feature_set()
+        .map_or_else(FeatureRow::default, |set| set.row(set.features.iter().map(|_| None)))
+}
+
 fn scores(bundle: &Bundle, user: &Embedding, products: &[Embedding]) -> Vec<f32> {
     products.iter().map(|product| bundle.scorer.score(user, product).get()).collect()
 }
@@ -147,6 +158,7 @@ impl GoldenUser {
             user_id: self.user_id.clone(),
             attributes: self.attributes.clone(),
             held: self.held.clone(),
+            features: FeatureRow::default(),
         }
     }
 }

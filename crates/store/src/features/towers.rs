@@ -10,7 +10,7 @@ use finrank_model::{
 };
 use sqlx::PgExecutor;
 
-use super::{Asked, FeaturePlan, FeatureStatus, FeatureValue, Value};
+use super::{Asked, FeaturePlan, FeatureStatus, FeatureValue, InRange, Value};
 use crate::{Result, Store};
 
 /// A model's feature set, compiled by definitions that give the same values as those that it was trained by.
@@ -80,8 +80,9 @@ impl TowerFeatures {
         users: &mut [UserRecord],
         moment: DateTime<Utc>,
     ) -> Result<()> {
-        let ids: Vec<&str> = users.iter().map(|user| user.user_id.as_str()).collect();
-        let rows = self.plan.read_range(store, &ids, moment, moment).await?;
+        let range: Vec<InRange<'_>> =
+            users.iter().map(|user| InRange { id: user.user_id.as_str(), believed: None }).collect();
+        let rows = self.plan.read_range(store, &range, moment, moment).await?;
         self.fill(users, &rows, moment);
         Ok(())
     }

@@ -6,7 +6,7 @@ mod cluster;
 mod connect;
 mod features;
 mod models;
-mod promotions;
 mod moments;
+mod promotions;
 mod records;
 mod schema;

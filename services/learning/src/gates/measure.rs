@@ -48,10 +48,14 @@ pub(super) fn measure(bundle: &Bundle, dataset: &Dataset, questions: &Questions)
             .collect();
         // Of equal scores the first product, as anywhere else.
         ranked.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-        let others =
-            ranked.iter().filter(|(_, product)| *product != question.hidden).map(|(score, _)| *score);
+        let others = ranked
+            .iter()
+            .filter(|(_, product)| *product != question.hidden)
+            .map(|(score, _)| f64::from(*score));
         let answer = ranked.iter().find(|(_, product)| *product == question.hidden);
-        measured.ranks.push(mean_rank(answer.map_or(f32::NEG_INFINITY, |(score, _)| *score), others));
+        measured
+            .ranks
+            .push(mean_rank(answer.map_or(f64::NEG_INFINITY, |(score, _)| f64::from(*score)), others));
         measured.shown.push(ranked.iter().take(MOST_PLACES).map(|(_, product)| *product).collect());
         measured.labels.extend(candidates.iter().map(|&product| product as ProductIndex == question.hidden));
         measured.scores.extend(scores);

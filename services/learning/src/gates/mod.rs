@@ -115,7 +115,7 @@ pub async fn check(
                 None => None,
             };
             let candidate = (bundle, models::holdout(store, version).await?);
-            let dataset = source::read(store).await?;
+            let dataset = source::read_snapshot(store).await?;
             let config = config.clone();
             observer.stage(Stage::Evaluating);
             tokio::task::spawn_blocking(move || judge(&config, &dataset, &candidate, rival.as_ref()))

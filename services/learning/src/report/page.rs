@@ -107,7 +107,8 @@ fn what_was_done(report: &EvaluateReport) -> String {
     let asked = report.seeds.first().map_or(0, |seed| seed.evaluation.asked);
     let hidden = match report.split {
         SplitMethod::LeaveOneOut => "Any one holding, drawn with the seed,",
-        SplitMethod::Time => "The holding acquired last",
+        SplitMethod::LeaveLastOut => "The holding acquired last",
+        SplitMethod::Time(_) => "What was acquired after a moment",
     };
     format!(
         "{hidden} of each of {asked} customers was hidden and had to be found among all that the customer was not seen \
