@@ -63,6 +63,26 @@ async fn refresh_says_what_it_would_do_and_what_it_has_done() {
 }
 
 #[tokio::test]
+async fn evaluate_writes_its_figures_and_a_page_beside_what_it_prints() {
+    let world = World::shared().await;
+    let out = world.state.path().join("evaluation");
+    let order = world.state.path().join("order.txt");
+    fs::write(&order, "no-such-product\n").unwrap();
+    let args = ["evaluate", "--seeds", "1", "--epochs", "1", "--json"];
+
+    let printed = world.finrank().succeed(&[&args[..], &["--out", out.to_str().unwrap()]].concat());
+    let stderr = world.finrank().fail(&[&args[..], &["--product-order", order.to_str().unwrap()]].concat());
+
+    let figures: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.join("evaluation.json")).unwrap()).unwrap();
+    assert_eq!(figures, serde_json::from_str::<serde_json::Value>(&printed).unwrap());
+    assert!(figures["drift"]["attributes"].is_array(), "the world's model is registered: {figures}");
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("finrank (towers + scorer)"), "{page}");
+    assert!(stderr.contains("product_order is wrong at"), "{stderr}");
+}
+
+#[tokio::test]
 async fn recommend_prints_a_table_for_people_and_json_for_programs() {
     let world = World::shared().await;
     let user_id = &world.user_ids[0];
