@@ -7,7 +7,8 @@ use finrank_contracts::{
     feature::v1::{BatchGetEmbeddingsRequest, BatchGetHoldingsRequest, EntityKind},
     ranking::v1::{
         EligibilityVerdict, ExplainEligibilityRequest, ProductEligibility, QueryVector, RecommendRequest,
-        RetrieveRequest, Scenario, ScoreRequest, SimilarProductsRequest, retrieve_request::Query,
+        Recommendation, RetrieveRequest, Scenario, ScoreRequest, SimilarProductsRequest,
+        retrieve_request::Query,
     },
 };
 
@@ -84,7 +85,7 @@ async fn a_scenario_offers_its_product_classes_only() {
     let mut user_id = String::new();
     for candidate in &world.user_ids {
         let answer = ranking.recommend(for_user(candidate, 500)).await.unwrap().into_inner();
-        let classes: HashSet<ProductClass> = answer.items.iter().map(|item| item.product_class()).collect();
+        let classes: HashSet<ProductClass> = answer.items.iter().map(Recommendation::product_class).collect();
         if classes.len() == 4 {
             user_id.clone_from(candidate);
             break;

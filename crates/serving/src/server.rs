@@ -207,14 +207,13 @@ impl Health {
 /// Tells of the services that this server has, and not of all that there are contracts for; and what the details of its
 /// refusals mean.
 fn reflection(names: &[&'static str]) -> tonic_reflection::server::Builder<'static> {
+    let builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(finrank_contracts::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
     let others = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
-    names.iter().copied().chain(others).fold(
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(finrank_contracts::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET),
-        |builder, name| builder.with_service_name(name),
-    )
+    let names = names.iter().copied().chain(others);
+    names.fold(builder, tonic_reflection::server::Builder::with_service_name)
 }
 
 /// Resolves when the server is to stop, after saying so.
