@@ -225,7 +225,7 @@ fn row(said: &Said, entity: Entity) -> PushRequest {
 
 /// Name, status and risk grade, which follow from one number.
 fn columns(other: u8) -> (String, String, Option<i16>) {
-    let status = if other % 2 == 0 { "active" } else { "withdrawn" };
+    let status = if other.is_multiple_of(2) { "active" } else { "withdrawn" };
     let grade = other % 6;
     (other.to_string(), status.to_owned(), (grade > 0).then(|| grade.into()))
 }
