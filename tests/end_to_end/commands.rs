@@ -59,7 +59,7 @@ async fn refresh_says_what_it_would_do_and_what_it_has_done() {
     assert_eq!(complete["state"], "complete", "{list}");
     assert_eq!(complete["rows"], complete["rows_total"], "{list}");
     assert!(too_late.contains("since"), "{too_late}");
-    assert!(cancelled.contains("is complete and cannot be cancelled"), "{cancelled}");
+    assert!(cancelled.contains("has ended and cannot be cancelled"), "{cancelled}");
 }
 
 #[tokio::test]

@@ -121,7 +121,8 @@ async fn a_promoted_model_is_served_a_refused_one_is_not_and_a_rollback_brings_t
         "{waived}"
     );
     until_ranking_serves(&world, &second).await;
-    assert_eq!(version_of_embeddings(&world).await, second);
+    eventually("embeddings are of what is promoted", async || version_of_embeddings(&world).await == second)
+        .await;
     let card = succeed(&["model", "show", "--card"]);
     assert!(card.starts_with(&format!("# {second}\n")), "what is served is shown\n{card}");
     assert!(

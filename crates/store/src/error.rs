@@ -16,7 +16,9 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum StoreError {
     /// No server answers at the address, or it does not let us in.
-    #[error("cannot reach Postgres at {address}: {reason}; start it, or set DATABASE_URL to where it is")]
+    #[error(
+        "cannot reach Postgres at {address}: {reason}; start it (`finrank postgres start` for a private one), or set DATABASE_URL to where it is"
+    )]
     Unreachable {
         /// Host, port and database, without the password.
         address: String,

@@ -72,7 +72,8 @@ pub async fn user_records(store: &Store, asked: &[Asked]) -> Result<Vec<Option<U
                  and not exists (
                      select from customer_statements higher
                      where higher.user_id = stated.user_id and higher.event_time = stated.event_time
-                       and higher.revision > stated.revision and higher.revision > 0
+                       and (higher.pushed, higher.revision) > (stated.pushed, stated.revision)
+                       and (higher.pushed > 0 or higher.revision > 0)
                        and higher.known_at < asked.known_at
                  )
                order by stated.event_time desc
@@ -93,7 +94,7 @@ pub async fn user_records(store: &Store, asked: &[Asked]) -> Result<Vec<Option<U
                                and higher.revision > happened.revision and higher.revision > 0
                                and higher.known_at < asked.known_at
                          )
-                       order by happened.product_id, happened.event_time desc, happened.ingest_seq desc
+                       order by happened.product_id, happened.event_time desc, happened.kind desc
                    ) as latest
                    where kind = 'acquired'
                    order by product_id

@@ -124,7 +124,8 @@ pub(crate) async fn attributes_known_at(store: &Store, moment: DateTime<Utc>) ->
              and not exists (
                  select from customer_statements higher
                  where higher.user_id = stated.user_id and higher.event_time = stated.event_time
-                   and higher.revision > stated.revision and higher.revision > 0 and higher.known_at <= $1
+                   and (higher.pushed, higher.revision) > (stated.pushed, stated.revision)
+                   and (higher.pushed > 0 or higher.revision > 0) and higher.known_at <= $1
              )
            order by user_id, event_time desc"#,
         moment,

@@ -151,15 +151,15 @@ impl History {
                 *stands = (stored, event);
             }
         }
-        let mut latest: BTreeMap<&str, (i64, usize, &str)> = BTreeMap::new();
+        let mut latest: BTreeMap<&str, (i64, &str, usize)> = BTreeMap::new();
         for (stored, event) in standing.values() {
             let counts = !event.retracted && event.event_time <= as_of && event.kind != "viewed";
-            let this = (event.event_time, *stored, event.kind);
+            let this = (event.event_time, event.kind, *stored);
             if counts && latest.get(event.product).is_none_or(|other| (this.0, this.1) > (other.0, other.1)) {
                 latest.insert(event.product, this);
             }
         }
-        let held = latest.into_iter().filter(|(_, (.., kind))| *kind == "acquired");
+        let held = latest.into_iter().filter(|(_, (_, kind, _))| *kind == "acquired");
         held.map(|(product, _)| ProductId::parse(product).unwrap()).collect()
     }
 }

@@ -71,7 +71,8 @@ fn refusal(status: &Status) -> (Code, String) {
 async fn serves_what_was_just_written_in_the_order_asked() {
     let mut store = FeatureStore::start().await;
     store.write_customers(vec![income("u1", 10.0, days_ago(9), 0), income("u2", 20.0, days_ago(9), 0)]).await;
-    store.write_events(vec![viewed("e1", "u1", days_ago(1)), viewed("e2", "u1", days_ago(8))]).await;
+    let yesterday = days_ago(1);
+    store.write_events(vec![viewed("e1", "u1", yesterday), viewed("e2", "u1", days_ago(8))]).await;
 
     let answer = online(&mut store, &[VIEWED, INCOME], &["u2", "nobody", "u1", "u1"]).await.unwrap();
 
@@ -81,10 +82,7 @@ async fn serves_what_was_just_written_in_the_order_asked() {
         [vec![None, Some(Value::Number(20.0))], vec![None, None], of_u1.clone(), of_u1]
     );
     assert_eq!(answer.rows[1].values[0].status(), FeatureStatus::NotFound);
-    assert_eq!(
-        answer.rows[2].values[0].event_time,
-        Some(days_ago(1)).map(|time| Timestamp { nanos: 0, ..time })
-    );
+    assert_eq!(answer.rows[2].values[0].event_time, Some(Timestamp { nanos: 0, ..yesterday }));
     assert_eq!(answer.header.unwrap().features, [VIEWED, INCOME]);
 }
 
