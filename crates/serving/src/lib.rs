@@ -7,6 +7,7 @@ mod admission;
 pub mod config;
 pub mod deadline;
 mod error;
+mod hangup;
 pub mod metrics;
 mod pseudonym;
 mod server;
@@ -16,5 +17,6 @@ pub mod telemetry;
 pub mod wire;
 
 pub use error::{Result, ServingError};
+pub use hangup::Hangups;
 pub use pseudonym::{Pseudonym, Pseudonyms};
 pub use server::{Health, Server, ServerConfig};

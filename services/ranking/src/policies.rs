@@ -9,10 +9,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use finrank_policy::{CompiledPolicy, Offered, Policy};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::spawn_blocking,
-};
+use finrank_serving::Hangups;
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use crate::{
@@ -109,14 +107,9 @@ impl Policies {
 
     /// Reads the file anew at every SIGHUP, for ever.
     pub(crate) async fn reload_on_hangup(self: &Arc<Self>, current: &CurrentCatalogue) {
-        let mut hangups = match signal(SignalKind::hangup()) {
-            Ok(hangups) => hangups,
-            Err(error) => {
-                warn!(%error, "SIGHUP is not listened for");
-                return std::future::pending().await;
-            }
-        };
-        while hangups.recv().await.is_some() {
+        let mut hangups = Hangups::listen();
+        loop {
+            hangups.next().await;
             match self.reload(current).await {
                 Ok(Reloaded { in_force, before }) if Arc::ptr_eq(&in_force, &before) => {
                     info!("SIGHUP: the policy is what it was");

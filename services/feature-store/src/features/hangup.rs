@@ -1,22 +1,15 @@
 //! SIGHUP, by which an operator has the file of definitions read anew.
 
-use std::future;
-
-use tokio::signal::unix::{SignalKind, signal};
+use finrank_serving::Hangups;
 use tracing::{info, warn};
 
 use super::{Registry, registry::Reloaded};
 
 /// Reads the file anew at every SIGHUP, for ever.
 pub(crate) async fn reload_on_hangup(registry: &Registry) {
-    let mut hangups = match signal(SignalKind::hangup()) {
-        Ok(hangups) => hangups,
-        Err(error) => {
-            warn!(%error, "SIGHUP is not listened for");
-            return future::pending().await;
-        }
-    };
-    while hangups.recv().await.is_some() {
+    let mut hangups = Hangups::listen();
+    loop {
+        hangups.next().await;
         match registry.reload().await {
             Ok(Reloaded { in_force, before })
                 if in_force.declared.definitions.digest == before.definitions.digest =>
