@@ -30,6 +30,11 @@ impl InvalidField {
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { field: field.into(), reason: reason.into() }
     }
+
+    /// Several of them, a line each.
+    pub fn lines(invalid: &[Self]) -> String {
+        invalid.iter().map(Self::to_string).collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// Text that Postgres can store and that is not too long.

@@ -21,12 +21,8 @@ pub enum InvalidDefinitions {
     #[error("{0}")]
     Syntax(#[from] toml::de::Error),
     /// What it says does not hold together.
-    #[error("{}", listed(.0))]
+    #[error("{}", InvalidField::lines(.0))]
     Problems(Vec<InvalidField>),
-}
-
-fn listed(problems: &[InvalidField]) -> String {
-    problems.iter().map(InvalidField::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[derive(Deserialize)]

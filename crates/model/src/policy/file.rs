@@ -21,7 +21,7 @@ pub enum InvalidPolicy {
     #[error("{0}")]
     Syntax(#[from] toml::de::Error),
     /// What it says makes no sense.
-    #[error("{}", .0.iter().map(InvalidField::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", InvalidField::lines(.0))]
     Problems(Vec<InvalidField>),
 }
 

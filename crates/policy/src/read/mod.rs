@@ -25,12 +25,8 @@ pub enum InvalidPolicy {
     #[error("{0}")]
     Syntax(#[from] toml::de::Error),
     /// What it says does not hold together.
-    #[error("{}", listed(.0))]
+    #[error("{}", InvalidField::lines(.0))]
     Problems(Vec<InvalidField>),
-}
-
-fn listed(problems: &[InvalidField]) -> String {
-    problems.iter().map(InvalidField::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// What is wrong so far.
