@@ -20,6 +20,7 @@ pub mod policy;
 mod score;
 mod scorer;
 mod split_scorer;
+mod stability;
 mod tower;
 pub mod transform;
 
@@ -38,5 +39,6 @@ pub use ids::{EmbeddingSpace, EventId, ModelVersion, ProductId, UserId};
 pub use score::Score;
 pub use scorer::MlpScorer;
 pub use split_scorer::SplitScorer;
+pub use stability::{EMPTY_SHARE, stability_index};
 pub use tower::{DIMENSION, FeatureRows, Tower};
 pub use transform::{ProductTransform, TableTransform, TransformConfig, UserTransform};

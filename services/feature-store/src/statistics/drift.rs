@@ -1,12 +1,9 @@
 //! How far two distributions of the same feature lie apart: the population stability index.
 //!
-//! PSI = Σ (a − e) · ln(a / e) over bins, of which a and e are the shares now and then (Siddiqi, Credit Risk
-//! Scorecards, 2006). Bins are the deciles of then, or the texts of then.
+//! Bins are the deciles of then, or the texts of then.
 
 use super::FeatureSummary;
 
-/// What an empty bin's share is taken for, so that the index stays finite.
-const EMPTY_SHARE: f64 = 1e-4;
 /// Numbers that each sketch is taken for: evenly spaced quantiles.
 const PROBES: usize = 1000;
 /// Fewer values make the index large by chance: with as many on each side, about 2 · 9 / 1,000.
@@ -18,11 +15,7 @@ pub(super) fn stability_index(then: &FeatureSummary, now: &FeatureSummary) -> Op
         return None;
     }
     let shares = if then.numbers.is_some() { of_numbers(then, now) } else { of_texts(then, now) };
-    let terms = shares.into_iter().map(|[expected, actual]| {
-        let (expected, actual) = (expected.max(EMPTY_SHARE), actual.max(EMPTY_SHARE));
-        (actual - expected) * (actual / expected).ln()
-    });
-    Some(terms.sum())
+    Some(finrank_model::stability_index(shares))
 }
 
 /// The shares of then and now in the deciles of then.

@@ -1,17 +1,13 @@
 //! How far the customers of now are from those that a model learned from, attribute by attribute: the population
 //! stability index.
 //!
-//! PSI = Σ (a − e) · ln(a / e) over bins, of which a and e are the shares now and then (Siddiqi, Credit Risk
-//! Scorecards, 2006). Bins are the deciles of then, or the texts of then; a missing value is a bin of its own.
+//! Bins are the deciles of then, or the texts of then; a missing value is a bin of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use finrank_model::{AttributeName, AttributeValue, Attributes, ModelVersion};
+use finrank_model::{AttributeName, AttributeValue, Attributes, ModelVersion, stability_index};
 use serde::Serialize;
-
-/// What an empty bin's share is taken for, so that the index stays finite.
-const EMPTY_SHARE: f64 = 1e-4;
 
 /// The customers of now beside those that were known when a model was registered.
 #[derive(Clone, Debug, Serialize)]
@@ -33,7 +29,7 @@ pub struct DriftReport {
 pub struct AttributeDrift {
     /// Its name.
     pub name: AttributeName,
-    /// Below 0.1 it is usually taken for none, above 0.25 for much.
+    /// See [`finrank_model::stability_index`].
     pub stability_index: f64,
 }
 
@@ -47,7 +43,7 @@ pub(crate) fn drift(then: &[&Attributes], now: &[&Attributes]) -> Vec<AttributeD
             let values = |customers: &[&Attributes]| -> Vec<Option<AttributeValue>> {
                 customers.iter().map(|attributes| attributes.get(name.as_str()).cloned()).collect()
             };
-            let stability_index = stability_index(&values(then), &values(now));
+            let stability_index = of_values(&values(then), &values(now));
             AttributeDrift { name: name.clone(), stability_index }
         })
         .collect();
@@ -55,25 +51,13 @@ pub(crate) fn drift(then: &[&Attributes], now: &[&Attributes]) -> Vec<AttributeD
     found
 }
 
-fn stability_index(then: &[Option<AttributeValue>], now: &[Option<AttributeValue>]) -> f64 {
+fn of_values(then: &[Option<AttributeValue>], now: &[Option<AttributeValue>]) -> f64 {
     let edges = deciles(then);
     let (then, now) = (shares(then, &edges), shares(now, &edges));
-    let bins: BTreeSet<&Bin> = then.keys().chain(now.keys()).collect();
+    let known = then.iter().map(|(bin, &expected)| [expected, now.get(bin).copied().unwrap_or_default()]);
     // What is new falls into one bin, however many texts it has.
-    let (mut sum, mut unseen) = (0.0, 0.0);
-    for bin in bins {
-        let share = |shares: &BTreeMap<Bin, f64>| shares.get(bin).copied().unwrap_or_default();
-        match then.get(bin) {
-            None => unseen += share(&now),
-            Some(&expected) => sum += term(expected, share(&now)),
-        }
-    }
-    sum + term(0.0, unseen)
-}
-
-fn term(expected: f64, actual: f64) -> f64 {
-    let (expected, actual) = (expected.max(EMPTY_SHARE), actual.max(EMPTY_SHARE));
-    (actual - expected) * (actual / expected).ln()
+    let unseen = now.iter().filter(|(bin, _)| !then.contains_key(bin)).map(|(_, share)| share).sum();
+    stability_index(known.chain([[0.0, unseen]]))
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]

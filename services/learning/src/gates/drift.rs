@@ -1,12 +1,9 @@
 //! Whether a model's scores have moved: thresholds that somebody chose for the old ones would then mean something else.
 
-use finrank_model::policy::Policy;
+use finrank_model::{policy::Policy, stability_index};
 use finrank_store::models::GateResult;
 
 use super::{measure::Measured, verdict::at_most};
-
-/// An empty bin counts as this share: its logarithm would be infinite.
-const LEAST_SHARE: f64 = 1e-4;
 
 /// The population stability index of the candidate's scores, held to the policy.
 pub(super) fn judge(policy: &Policy, before: &Measured, now: &Measured) -> (GateResult, Option<f64>) {
@@ -15,7 +12,7 @@ pub(super) fn judge(policy: &Policy, before: &Measured, now: &Measured) -> (Gate
     (at_most("drift", what, psi, policy.drift.max_psi), Some(psi))
 }
 
-/// `Σ (nowᵢ − beforeᵢ) ln(nowᵢ / beforeᵢ)` over the quantiles of `before`.
+/// The index over the quantiles of `before`.
 fn psi(before: &[f32], now: &[f32], bins: usize) -> f64 {
     let mut sorted = before.to_vec();
     sorted.sort_by(f32::total_cmp);
@@ -24,7 +21,7 @@ fn psi(before: &[f32], now: &[f32], bins: usize) -> f64 {
     // Of many equal scores one quantile is several.
     edges.dedup();
     let (before, now) = (shares(before, &edges), shares(now, &edges));
-    before.iter().zip(&now).map(|(before, now)| (now - before) * (now / before).ln()).sum()
+    stability_index(before.into_iter().zip(now).map(|(before, now)| [before, now]))
 }
 
 fn shares(scores: &[f32], edges: &[f32]) -> Vec<f64> {
@@ -32,11 +29,13 @@ fn shares(scores: &[f32], edges: &[f32]) -> Vec<f64> {
     for score in scores {
         counts[edges.partition_point(|edge| edge <= score)] += 1;
     }
-    counts.into_iter().map(|count| (count as f64 / scores.len().max(1) as f64).max(LEAST_SHARE)).collect()
+    counts.into_iter().map(|count| count as f64 / scores.len().max(1) as f64).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use finrank_model::EMPTY_SHARE;
+
     use super::*;
 
     #[test]
@@ -45,7 +44,7 @@ mod tests {
         let now: Vec<f32> = before.iter().map(|score| if *score < 0.5 { 0.9 } else { *score }).collect();
 
         assert_eq!(psi(&before, &before, 4), 0.0);
-        let halves = (0.5 - LEAST_SHARE) * (0.5 / LEAST_SHARE).ln() + 0.5 * 2f64.ln();
+        let halves = (0.5 - EMPTY_SHARE) * (0.5 / EMPTY_SHARE).ln() + 0.5 * 2f64.ln();
         assert!((psi(&before, &now, 2) - halves).abs() < 1e-9, "{}", psi(&before, &now, 2));
     }
 
