@@ -140,3 +140,27 @@ pub async fn user_ids(store: &Store, after: Option<&UserId>, limit: usize) -> Re
         .collect::<Result<_, _>>()
         .map_err(|source| StoreError::StoredRow { table: "customers", source })
 }
+
+/// The attributes of every customer as they were known at a moment; as the view `customers`, of what had been stated
+/// by then.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn attributes_of_all(store: &Store, moment: DateTime<Utc>) -> Result<Vec<Attributes>> {
+    let rows = sqlx::query!(
+        r#"select distinct on (user_id) attributes as "attributes!: Json<Attributes>"
+           from customer_statements stated
+           where not retracted and known_at <= $1
+             and not exists (
+                 select from customer_statements higher
+                 where higher.user_id = stated.user_id and higher.event_time = stated.event_time
+                   and (higher.pushed, higher.revision) > (stated.pushed, stated.revision)
+                   and (higher.pushed > 0 or higher.revision > 0) and higher.known_at <= $1
+             )
+           order by user_id, event_time desc"#,
+        moment,
+    )
+    .fetch_all(store.pool())
+    .await?;
+    Ok(rows.into_iter().map(|row| row.attributes.0).collect())
+}

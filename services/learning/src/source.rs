@@ -1,5 +1,5 @@
 //! Reads the data set from the store: the same records that a refresh reads, and when each holding began; or, for a split
-//! by time, each customer as known just before what they acquired; and what was known of customers before.
+//! by time, each customer as known just before what they acquired.
 
 mod in_time;
 
@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use finrank_model::{
-    Attributes, Product, ProductId, UserId, UserRecord,
+    Product, ProductId, UserId, UserRecord,
     features::{Definitions, FeatureSet},
 };
 use finrank_store::{Store, features::TowerFeatures, records};
-use sqlx::types::Json;
 
 use crate::{
     LearningConfig, LearningError, Result, SplitMethod,
@@ -70,6 +69,7 @@ pub(crate) async fn read_snapshot(store: &Store) -> Result<Dataset> {
     let acquisitions = acquisitions(store).await?;
     Dataset::clean(users, products, &acquisitions)
 }
+
 async fn all_users(store: &Store) -> Result<Vec<UserRecord>> {
     let mut users: Vec<UserRecord> = Vec::new();
     loop {
@@ -112,25 +112,4 @@ async fn acquisitions(store: &Store) -> Result<Acquisitions> {
         Ok((key, row.acquired_at))
     });
     acquisitions.collect()
-}
-
-/// The attributes of every customer as they were known at a moment; as the view `customers`, of what had been stated
-/// by then.
-pub(crate) async fn attributes_known_at(store: &Store, moment: DateTime<Utc>) -> Result<Vec<Attributes>> {
-    let rows = sqlx::query!(
-        r#"select distinct on (user_id) attributes as "attributes!: Json<Attributes>"
-           from customer_statements stated
-           where not retracted and known_at <= $1
-             and not exists (
-                 select from customer_statements higher
-                 where higher.user_id = stated.user_id and higher.event_time = stated.event_time
-                   and (higher.pushed, higher.revision) > (stated.pushed, stated.revision)
-                   and (higher.pushed > 0 or higher.revision > 0) and higher.known_at <= $1
-             )
-           order by user_id, event_time desc"#,
-        moment,
-    )
-    .fetch_all(store.pool())
-    .await?;
-    Ok(rows.into_iter().map(|row| row.attributes.0).collect())
 }

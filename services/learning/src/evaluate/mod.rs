@@ -5,7 +5,7 @@ mod seeds;
 mod summary;
 
 use finrank_model::Attributes;
-use finrank_store::{Store, models};
+use finrank_store::{Store, models, moments};
 
 use self::seeds::measure_seeds;
 use crate::{
@@ -46,7 +46,7 @@ async fn moved_since_training(store: &Store, dataset: &Dataset) -> Result<Option
     let Some(model) = models::newest(store).await? else {
         return Ok(None);
     };
-    let then = source::attributes_known_at(store, model.registered_at).await?;
+    let then = moments::attributes_of_all(store, model.registered_at).await?;
     let then: Vec<&Attributes> = then.iter().collect();
     let now: Vec<&Attributes> = dataset.users.iter().map(|user| &user.attributes).collect();
     Ok(Some(DriftReport {

@@ -6,7 +6,7 @@ use super::questions::Questions;
 use crate::{
     Result,
     dataset::{Dataset, ProductIndex},
-    metrics::mean_rank,
+    metrics::{best, rank_of},
 };
 
 /// One model's answers, in the order of the questions.
@@ -21,6 +21,15 @@ pub(super) struct Measured {
     pub(super) labels: Vec<bool>,
     /// Where each question's scores begin, and at the end how many there are.
     pub(super) starts: Vec<usize>,
+}
+
+impl Measured {
+    /// The ranks of some of the questions that were all asked.
+    pub(super) fn ranks_of(&self, all: &Questions, some: &Questions) -> Vec<f64> {
+        let mut some = some.iter().peekable();
+        let asked = all.iter().zip(&self.ranks).filter(|(question, _)| some.next_if_eq(question).is_some());
+        asked.map(|(_, &rank)| rank).collect()
+    }
 }
 
 /// Products of a question that are looked at, at most; the policy allows no longer lists.
@@ -41,23 +50,11 @@ pub(super) fn measure(bundle: &Bundle, dataset: &Dataset, questions: &Questions)
     for (question, user) in questions.iter().zip(&users) {
         let candidates = question.candidates(dataset);
         let scores: Vec<f32> = scorer.score(user, &candidates).iter().map(|score| score.get()).collect();
-        let mut ranked: Vec<(f32, ProductIndex)> = scores
-            .iter()
-            .zip(&candidates)
-            .map(|(&score, &product)| (score, product as ProductIndex))
-            .collect();
-        // Of equal scores the first product, as anywhere else.
-        ranked.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-        let others = ranked
-            .iter()
-            .filter(|(_, product)| *product != question.hidden)
-            .map(|(score, _)| f64::from(*score));
-        let answer = ranked.iter().find(|(_, product)| *product == question.hidden);
-        measured
-            .ranks
-            .push(mean_rank(answer.map_or(f64::NEG_INFINITY, |(score, _)| f64::from(*score)), others));
-        measured.shown.push(ranked.iter().take(MOST_PLACES).map(|(_, product)| *product).collect());
-        measured.labels.extend(candidates.iter().map(|&product| product as ProductIndex == question.hidden));
+        let products: Vec<ProductIndex> = candidates.iter().map(|&product| product as ProductIndex).collect();
+        let of_products: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
+        measured.ranks.push(rank_of(&products, &of_products, question.hidden));
+        measured.shown.push(best(&products, &of_products, MOST_PLACES));
+        measured.labels.extend(products.iter().map(|&product| product == question.hidden));
         measured.scores.extend(scores);
         measured.starts.push(measured.scores.len());
     }

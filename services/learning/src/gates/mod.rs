@@ -178,10 +178,14 @@ fn judge(
     let measured = measure(candidate, dataset, questions)?;
     let mut tables = Tables { customers: questions.len(), ..Tables::default() };
 
-    let (quality, table) = match serving {
-        Some((serving, seen)) => {
+    let serving = match serving {
+        Some((serving, seen)) => Some((measure(serving, dataset, questions)?, seen)),
+        None => None,
+    };
+    let (quality, table) = match &serving {
+        Some((before, seen)) => {
             let shared = questions.hidden_by_both(dataset, seen.as_deref());
-            quality::beside_serving(policy, dataset, candidate, serving, &shared)?
+            quality::beside_serving(policy, [&measured, before], questions, &shared)
         }
         None => quality::beside_popularity(policy, dataset, &measured, questions),
     };
@@ -209,11 +213,8 @@ fn judge(
             Err(reason) => results.push(insufficient(&gate, reason)),
         }
     }
-    let (drift, psi) = match serving {
-        Some((serving, _)) => {
-            let before = measure(serving, dataset, questions)?;
-            drift::judge(policy, &before, &measured)
-        }
+    let (drift, psi) = match &serving {
+        Some((before, _)) => drift::judge(policy, before, &measured),
         None => (not_applicable("drift", "no model is served whose scores could have moved"), None),
     };
     results.push(drift);

@@ -1,17 +1,21 @@
 //! Whether a model ranks at least as well as what is there: the same customers asked of both, and a bootstrap over them.
 
-use finrank_model::{Bundle, policy::Policy};
+use finrank_model::policy::Policy;
 use finrank_store::models::GateResult;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::{
-    measure::{Measured, measure},
+    measure::Measured,
     questions::Questions,
     verdict::{at_least, insufficient},
 };
-use crate::{Result, baselines::Popularity, dataset::Dataset, metrics::mean_rank};
+use crate::{
+    baselines::Popularity,
+    dataset::Dataset,
+    metrics::{Interval, mean_rank},
+};
 
 /// How good a model is beside another one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,25 +34,23 @@ pub struct QualityTable {
     pub high: f64,
 }
 
-/// Beside the model that is served, on what neither has seen.
+/// Beside the model that is served, on those of the questions whose answers neither has seen.
 pub(super) fn beside_serving(
     policy: &Policy,
-    dataset: &Dataset,
-    candidate: &Bundle,
-    serving: &Bundle,
+    [candidate, serving]: [&Measured; 2],
+    questions: &Questions,
     shared: &Questions,
-) -> Result<(GateResult, Option<QualityTable>)> {
+) -> (GateResult, Option<QualityTable>) {
     let (found, least) = (shared.len(), policy.min_customers);
     if found < least {
         let reason = format!(
             "{found} customers hold what was hidden from this model and from the one that is served, and the \
              policy asks for {least}; trained with the same seed both hide the same"
         );
-        return Ok((insufficient("quality", reason), None));
+        return (insufficient("quality", reason), None);
     }
-    let candidate = measure(candidate, dataset, shared)?;
-    let serving = measure(serving, dataset, shared)?;
-    Ok(judge(policy, "the serving model", &candidate.ranks, &serving.ranks))
+    let [candidate, serving] = [candidate, serving].map(|model| model.ranks_of(questions, shared));
+    judge(policy, "the serving model", &candidate, &serving)
 }
 
 /// Beside popularity, while no model is served.
@@ -97,16 +99,14 @@ fn judge(
 /// The percentile bootstrap (Efron 1979) of a mean. Seeded: the same figures give the same interval.
 fn interval(values: &[f64], confidence: f64, resamples: usize) -> (f64, f64) {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut means: Vec<f64> = (0..resamples)
+    let means: Vec<f64> = (0..resamples)
         .map(|_| {
             let drawn = (0..values.len()).map(|_| values[rng.random_range(0..values.len())]);
             drawn.sum::<f64>() / values.len().max(1) as f64
         })
         .collect();
-    means.sort_by(f64::total_cmp);
-    let tail = (1.0 - confidence) / 2.0;
-    let at = |share: f64| means[((means.len() - 1) as f64 * share).round() as usize];
-    (at(tail), at(1.0 - tail))
+    let Interval { low, high } = Interval::of(means, confidence);
+    (low, high)
 }
 
 fn mean(values: &[f64]) -> f64 {

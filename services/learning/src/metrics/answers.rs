@@ -18,21 +18,29 @@ pub struct Answers {
 impl Answers {
     /// Adds an answer: the scores of all candidates, `right` among them.
     pub fn push(&mut self, candidates: &[ProductIndex], scores: &[f64], right: ProductIndex) {
-        let scored = || candidates.iter().copied().zip(scores.iter().copied());
-        let answer = scored().find(|&(product, _)| product == right);
-        let others = scored().filter(|&(product, _)| product != right).map(|(_, score)| score);
-        self.ranks.push(mean_rank(answer.map_or(f64::NEG_INFINITY, |(_, score)| score), others));
-
-        let mut best: Vec<(ProductIndex, f64)> = scored().collect();
-        let better =
-            |a: &(ProductIndex, f64), b: &(ProductIndex, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        if best.len() > LIST_LENGTH {
-            best.select_nth_unstable_by(LIST_LENGTH, better);
-            best.truncate(LIST_LENGTH);
-        }
-        best.sort_unstable_by(better);
-        self.lists.push(best.into_iter().map(|(product, _)| product).collect());
+        self.ranks.push(rank_of(candidates, scores, right));
+        self.lists.push(best(candidates, scores, LIST_LENGTH));
     }
+}
+
+/// The place of the right answer among all candidates; see [`mean_rank`].
+pub(crate) fn rank_of(candidates: &[ProductIndex], scores: &[f64], right: ProductIndex) -> f64 {
+    let scored = || candidates.iter().copied().zip(scores.iter().copied());
+    let answer = scored().find(|&(product, _)| product == right);
+    let others = scored().filter(|&(product, _)| product != right).map(|(_, score)| score);
+    mean_rank(answer.map_or(f64::NEG_INFINITY, |(_, score)| score), others)
+}
+
+/// The first `length` candidates, equal ones in the order of the products.
+pub(crate) fn best(candidates: &[ProductIndex], scores: &[f64], length: usize) -> Vec<ProductIndex> {
+    let mut best: Vec<(ProductIndex, f64)> = candidates.iter().copied().zip(scores.iter().copied()).collect();
+    let better = |a: &(ProductIndex, f64), b: &(ProductIndex, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if best.len() > length {
+        best.select_nth_unstable_by(length, better);
+        best.truncate(length);
+    }
+    best.sort_unstable_by(better);
+    best.into_iter().map(|(product, _)| product).collect()
 }
 
 /// The place of the right answer among all candidates, from 0: how many score higher, and half of the others

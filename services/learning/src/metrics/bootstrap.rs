@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-/// The share of replicates within an interval.
+/// The share of replicates within an interval of an evaluation.
 const CONFIDENCE: f64 = 0.95;
 /// Replicates of a small evaluation: percentiles of 2.5 and 97.5 lie on five of them each.
 const MOST_REPLICATES: usize = 200;
@@ -16,12 +16,12 @@ const FEWEST_REPLICATES: usize = 40;
 /// Rows that may be weighed in all replicates together: a few seconds.
 const ROWS_AT_MOST: usize = 400_000_000;
 
-/// Where 95 of 100 repetitions are expected to lie.
+/// Where most repetitions are expected to lie: of an evaluation, 95 of 100.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Interval {
-    /// The 2.5th percentile.
+    /// The lower end.
     pub low: f64,
-    /// The 97.5th percentile.
+    /// The upper end.
     pub high: f64,
 }
 
@@ -47,14 +47,14 @@ pub fn intervals(
             found.entry(name).or_default().push(value);
         }
     }
-    found.into_iter().map(|(name, values)| (name, Interval::of(values))).collect()
+    found.into_iter().map(|(name, values)| (name, Interval::of(values, CONFIDENCE))).collect()
 }
 
 impl Interval {
-    /// The percentiles of at least one value.
-    fn of(mut values: Vec<f64>) -> Self {
+    /// The percentiles of at least one value between which a share of `confidence` lies.
+    pub(crate) fn of(mut values: Vec<f64>, confidence: f64) -> Self {
         values.sort_by(f64::total_cmp);
-        let outside = (1.0 - CONFIDENCE) / 2.0;
+        let outside = (1.0 - confidence) / 2.0;
         let at = |share: f64| values[(share * (values.len() - 1) as f64).round() as usize];
         Self { low: at(outside), high: at(1.0 - outside) }
     }

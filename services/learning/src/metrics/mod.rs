@@ -8,6 +8,7 @@ mod curves;
 mod ranking;
 
 pub use answers::{Answers, LIST_LENGTH, mean_rank};
+pub(crate) use answers::{best, rank_of};
 pub use bootstrap::{Interval, Intervals, intervals};
 pub use classification::{
     ClassificationQuality, ScoredRows, accuracy, area_under_roc, average_precision, log_loss, majority_share,
