@@ -118,8 +118,9 @@ pub(super) async fn cancel(store: &Store, run_id: RunId) -> Result<Run> {
 
 /// Drops what only generations before the newest `keep` are made of, and the unfinished runs that a generation has
 /// overtaken. The newest generation of the version that is served is kept, and so is that of the one that a rollback
-/// would bring back, however many of other versions are newer. A run that a kept generation still stands on is merged into it: it loses the rows that later runs have
-/// written anew, and is no generation of its own any more. Live rows that the newest generation covers go, too.
+/// would bring back, however many of other versions are newer. A run that a kept generation still stands on is merged
+/// into it: it loses the rows that later runs have written anew, and is no generation of its own any more. Live rows that
+/// the newest generation covers go, too.
 pub(super) async fn drop_old_generations(store: &Store, keep: NonZeroU32) -> Result<()> {
     let mut transaction = store.pool().begin().await?;
     sqlx::query!(
