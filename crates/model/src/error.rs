@@ -101,11 +101,11 @@ pub enum ModelError {
         reason: String,
     },
     /// A bundle of a format that this program does not know.
-    #[error("the bundle has format version {found}, this program reads {supported}")]
+    #[error("the bundle has format version {found}, this program reads 1 to {supported}")]
     FormatVersion {
         /// The bundle's.
         found: u32,
-        /// This program's.
+        /// The last that this program knows.
         supported: u32,
     },
     /// A bundle other than the one registered under its version.

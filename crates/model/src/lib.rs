@@ -4,10 +4,12 @@
 //! It knows nothing of Postgres, gRPC, candle or Faiss.
 //!
 //! [`UserEncoder`] and [`ProductEncoder`] turn entities into [`Embedding`]s by a fitted transform and a
-//! [`Tower`]; [`features`] declares what may be known of entities; [`policy`] what a model must show; [`MlpScorer`] scores a pair of embeddings, [`SplitScorer`] the same for many candidates; a
-//! [`Bundle`] carries them all.
+//! [`Tower`]; [`features`] declares what may be known of entities; [`policy`] what a model must show; [`MlpScorer`]
+//! scores a pair of embeddings, [`SplitScorer`] the same for many candidates, by a [`Calibration`] that makes the score a
+//! probability; a [`Bundle`] carries them all.
 
 pub mod bundle;
+mod calibration;
 mod dense;
 mod digest;
 mod embedding;
@@ -25,6 +27,7 @@ mod tower;
 pub mod transform;
 
 pub use bundle::{Bundle, DataWindow, Manifest, Provenance, bundle_directory};
+pub use calibration::{Calibration, Isotonic, Platt};
 pub use dense::Dense;
 pub use digest::Sha256Digest;
 pub use embedding::{Embedding, InvalidEmbedding};

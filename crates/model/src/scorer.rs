@@ -5,15 +5,17 @@
 use ndarray::{Array2, ArrayView2};
 
 use crate::{
-    Dense, Embedding, ModelError, Score,
+    Calibration, Dense, Embedding, ModelError, Score,
     dense::{check_chain, relu},
 };
 
 /// Dense layers with ReLU between and a sigmoid after the last: 128 → 128 → 64 → 1 over two embeddings of 64.
-/// With one layer it is the linear scorer `σ(W·x + b)`.
+/// With one layer it is the linear scorer `σ(W·x + b)`. What comes before the sigmoid is the logit, and a
+/// [`Calibration`] may stand in the sigmoid's place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MlpScorer {
     layers: Vec<Dense>,
+    calibration: Calibration,
 }
 
 impl MlpScorer {
@@ -30,7 +32,12 @@ impl MlpScorer {
             return Err(ModelError::shape("the scorer's last layer", &expected, last.weight.shape()));
         }
         check_chain("the scorer's layer", first.inputs(), &layers)?;
-        Ok(Self { layers })
+        Ok(Self { layers, calibration: Calibration::None })
+    }
+
+    /// The same layers with this calibration in place of theirs.
+    pub fn with_calibration(self, calibration: Calibration) -> Self {
+        Self { calibration, ..self }
     }
 
     /// Scores one pair.
@@ -49,7 +56,17 @@ impl MlpScorer {
     /// When the rows have another width than [`MlpScorer::inputs`].
     #[expect(clippy::needless_pass_by_value, reason = "a view is a reference already")]
     pub fn score_rows(&self, rows: ArrayView2<'_, f32>) -> Vec<Score> {
-        scores(self.layers[0].forward(&rows), &self.layers[1..])
+        let logits = self.logits(rows);
+        logits.into_iter().map(|logit| Score::calibrated(logit, &self.calibration)).collect()
+    }
+
+    /// The logits of `[n, inputs]`, which a calibration is fitted on.
+    ///
+    /// # Panics
+    /// When the rows have another width than [`MlpScorer::inputs`].
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference already")]
+    pub fn logits(&self, rows: ArrayView2<'_, f32>) -> Vec<f32> {
+        logits(self.layers[0].forward(&rows), &self.layers[1..])
     }
 
     /// How wide a row is: user and product embedding together.
@@ -61,16 +78,21 @@ impl MlpScorer {
     pub fn layers(&self) -> &[Dense] {
         &self.layers
     }
+
+    /// How its logits become probabilities.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
 }
 
-/// From the first layer's sums `[n, h]` to scores: ReLU before each later layer, the sigmoid after the last.
-pub(crate) fn scores(first_sums: Array2<f32>, later: &[Dense]) -> Vec<Score> {
+/// From the first layer's sums `[n, h]` to logits: ReLU before each later layer.
+pub(crate) fn logits(first_sums: Array2<f32>, later: &[Dense]) -> Vec<f32> {
     let mut sums = first_sums;
     for layer in later {
         relu(&mut sums);
         sums = layer.forward(&sums);
     }
-    sums.column(0).iter().map(|&logit| Score::from_logit(logit)).collect()
+    sums.column(0).to_vec()
 }
 
 #[cfg(test)]

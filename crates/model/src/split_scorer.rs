@@ -8,7 +8,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use crate::{Dense, Embedding, MlpScorer, ModelError, Score, scorer::scores};
+use crate::{Calibration, Dense, Embedding, MlpScorer, ModelError, Score, scorer::logits};
 
 /// A scorer prepared for a fixed list of products.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub struct SplitScorer {
     product_terms: Array2<f32>,
     /// The layers after the first.
     tail: Vec<Dense>,
+    calibration: Calibration,
 }
 
 impl SplitScorer {
@@ -36,7 +37,12 @@ impl SplitScorer {
         let user_weight = first.weight.slice(s![..dimension, ..]).to_owned();
         let product_weight = first.weight.slice(s![dimension.., ..]);
         let product_terms = stack(products, dimension)?.dot(&product_weight) + &first.bias;
-        Ok(Self { user_weight, product_terms, tail: scorer.layers()[1..].to_vec() })
+        Ok(Self {
+            user_weight,
+            product_terms,
+            tail: scorer.layers()[1..].to_vec(),
+            calibration: scorer.calibration().clone(),
+        })
     }
 
     /// Scores candidates, given as positions in the list of products; the scores come in the same order.
@@ -47,7 +53,8 @@ impl SplitScorer {
     pub fn score(&self, user: &Embedding, candidates: &[usize]) -> Vec<Score> {
         let mut sums = self.product_terms.select(Axis(0), candidates);
         sums += &self.user_term(user);
-        scores(sums, &self.tail)
+        let logits = logits(sums, &self.tail);
+        logits.into_iter().map(|logit| Score::calibrated(logit, &self.calibration)).collect()
     }
 
     /// W₁ᵤ·h_u as a sum of scaled rows, which lie contiguously in memory.

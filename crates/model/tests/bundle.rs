@@ -7,7 +7,8 @@ mod samples;
 use std::{fs, path::Path};
 
 use finrank_model::{
-    Bundle, Embedding, ModelError, ModelVersion, Provenance, Sha256Digest, bundle_directory,
+    Bundle, Calibration, Embedding, ModelError, ModelVersion, Platt, Provenance, Sha256Digest,
+    bundle_directory,
 };
 use serde_json::json;
 
@@ -155,4 +156,38 @@ fn a_metric_that_is_not_finite_is_refused() {
     let error = Bundle::new(provenance, user, product, scorer).unwrap_err();
 
     assert_eq!(error.to_string(), "metric auc holds a value that is not finite");
+}
+
+#[test]
+fn a_calibration_travels_with_the_scorer() {
+    let models = tempfile::tempdir().unwrap();
+    let Bundle { user, product, scorer, .. } = samples::bundle(1);
+    let calibration = Calibration::Platt(Platt::new(0.1 + 0.2, -1.0 / 3.0).unwrap());
+    let calibrated = scorer.clone().with_calibration(calibration.clone());
+    let bundle = Bundle::new(samples::provenance(), user, product, calibrated).unwrap();
+    bundle.write(&models.path().join("m-1")).unwrap();
+
+    let back = Bundle::read(&models.path().join("m-1")).unwrap();
+
+    assert_eq!(back, bundle);
+    assert_eq!(back.manifest.calibration, calibration);
+    let embedding = Embedding::new([0.25; 8], 8).unwrap();
+    let [plain, calibrated] = [&scorer, &back.scorer].map(|scorer| scorer.score(&embedding, &embedding));
+    assert_eq!(calibrated.logit(), plain.logit());
+    assert_eq!(calibrated.get(), calibration.probability(plain.logit()));
+    assert_ne!(calibrated.get(), plain.get());
+}
+
+#[test]
+fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
+    let written = Written::new();
+    written.edit_manifest(|manifest| {
+        manifest["format_version"] = json!(1);
+        manifest.as_object_mut().unwrap().remove("calibration");
+    });
+
+    let back = written.read().unwrap();
+
+    assert_eq!(back.scorer, written.bundle.scorer);
+    assert!(back.scorer.calibration().is_none());
 }

@@ -95,11 +95,11 @@ fn files_of_another_list_are_refused() {
 #[test]
 fn an_unknown_format_is_refused_before_anything_else_is_looked_at() {
     let written = Written::new();
-    fs::write(written.file("manifest.json"), r#"{"format_version": 2, "weights": "elsewhere"}"#).unwrap();
+    fs::write(written.file("manifest.json"), r#"{"format_version": 3, "weights": "elsewhere"}"#).unwrap();
 
     let error = written.read().unwrap_err();
 
-    assert_eq!(error.to_string(), "the bundle has format version 2, this program reads 1");
+    assert_eq!(error.to_string(), "the bundle has format version 3, this program reads 1 to 2");
 }
 
 #[test]
@@ -156,4 +156,16 @@ fn a_manifest_that_lies_about_its_dimension_is_refused() {
     let error = written.read().unwrap_err();
 
     assert!(matches!(&error, ModelError::Malformed { file, .. } if file == "manifest.json"), "{error}");
+}
+
+#[test]
+fn a_calibration_that_would_turn_the_order_round_is_refused() {
+    let written = Written::new();
+    written.edit_manifest(|manifest| {
+        manifest["calibration"] = json!({"kind": "platt", "slope": -1.0, "intercept": 0.0});
+    });
+
+    let error = written.read().unwrap_err();
+
+    assert!(error.to_string().contains("the slope is -1"), "{error}");
 }

@@ -4,7 +4,7 @@
 
 mod samples;
 
-use finrank_model::{Embedding, ModelError, SplitScorer};
+use finrank_model::{Calibration, Embedding, ModelError, Platt, SplitScorer};
 use proptest::prelude::*;
 
 proptest! {
@@ -37,7 +37,8 @@ fn check_against_the_plain_formula(
     let mut embedding = || Embedding::new(samples::vector(dimension, 1.0, &mut random), dimension).unwrap();
     let user = embedding();
     let products: Vec<Embedding> = (0..20).map(|_| embedding()).collect();
-    let plain = samples::scorer(widths, &mut random);
+    let calibration = Calibration::Platt(Platt::new(0.7, -0.5).unwrap());
+    let plain = samples::scorer(widths, &mut random).with_calibration(calibration);
 
     let split = SplitScorer::new(&plain, &products).unwrap();
     let scores = split.score(&user, candidates);

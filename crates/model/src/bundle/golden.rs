@@ -83,8 +83,7 @@ impl Golden {
     /// # Errors
     /// [`ModelError::Golden`] names the first vector that comes out otherwise, and by how much.
     pub(super) fn verify(&self, bundle: &Bundle) -> Result<(), ModelError> {
-        let users: Vec<UserRecord> = self.users.iter().map(GoldenUser::record).collect();
-        let products = self.products.iter().map(GoldenProduct::record).collect::<Result<Vec<_>, _>>()?;
+        let (users, products) = self.records()?;
         let found = Self::of(bundle, &users, &products)?;
         for (expected, found) in self.users.iter().zip(&found.users) {
             compare(
@@ -111,6 +110,15 @@ impl Golden {
             compare(|| format!("the scores of customer {}", user.user_id), expected, found)?;
         }
         Ok(())
+    }
+
+    /// The customers and products, for a bundle that shares this one's towers.
+    ///
+    /// # Errors
+    /// When a product is none.
+    pub fn records(&self) -> Result<(Vec<UserRecord>, Vec<Product>), ModelError> {
+        let products = self.products.iter().map(GoldenProduct::record).collect::<Result<_, _>>()?;
+        Ok((self.users.iter().map(GoldenUser::record).collect(), products))
     }
 
     /// How many customers and products there are.

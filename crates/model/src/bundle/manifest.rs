@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{MANIFEST_FILE, write::Payload};
 use crate::{
-    Dense, EmbeddingSpace, MlpScorer, ModelError, ModelVersion, ProductEncoder, Sha256Digest, Tower,
-    UserEncoder, features::FeatureSet,
+    Calibration, Dense, EmbeddingSpace, MlpScorer, ModelError, ModelVersion, ProductEncoder, Sha256Digest,
+    Tower, UserEncoder, features::FeatureSet,
 };
 
-/// The format that this program writes, and the only one it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format that this program writes. It reads every one from 1 on: version 2 added the calibration, and a
+/// bundle of version 1 has none.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// What the trainer knows of a model and its weights do not say.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +47,7 @@ pub struct DataWindow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Manifest {
-    /// [`FORMAT_VERSION`].
+    /// From 1 to [`FORMAT_VERSION`].
     pub format_version: u32,
     /// Names the model.
     pub model_version: ModelVersion,
@@ -69,6 +70,9 @@ pub struct Manifest {
     /// The feature service that the user tower reads, and how each of its features was made; absent if it reads none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_set: Option<FeatureSet>,
+    /// How the scorer's logits become probabilities.
+    #[serde(default)]
+    pub calibration: Calibration,
     /// The other files of the bundle, in the order of their names.
     pub files: Vec<BundleFile>,
 }
@@ -111,6 +115,7 @@ impl Manifest {
         provenance: Provenance,
         architecture: Architecture,
         feature_set: Option<FeatureSet>,
+        calibration: Calibration,
         payload: &Payload,
     ) -> Self {
         let mut manifest = Self {
@@ -125,6 +130,7 @@ impl Manifest {
             metrics: provenance.metrics,
             architecture,
             feature_set,
+            calibration,
             files: Vec::new(),
         };
         manifest.list(payload);

@@ -1,8 +1,9 @@
 //! A bundle: a directory that holds one model whole, so that what was trained together is served together.
 //!
-//! `manifest.json` says what the model is and lists the SHA-256 of each other file; `transforms.json` holds
-//! the fitted transforms, `towers.safetensors` and `scorer.safetensors` the weights; `golden.json`, which bundles of
-//! earlier versions lack, what they compute of a few records. The same model always gives the same bytes. A bundle is written whole or not at all, never changed, and checked when read.
+//! `manifest.json` says what the model is, how its scores are calibrated, and lists the SHA-256 of each other file;
+//! `transforms.json` holds the fitted transforms, `towers.safetensors` and `scorer.safetensors` the weights;
+//! `golden.json`, which bundles of earlier versions lack, what they compute of a few records. The same model always gives
+//! the same bytes. A bundle is written whole or not at all, never changed, and checked when read.
 
 mod golden;
 mod manifest;
@@ -67,7 +68,8 @@ impl Bundle {
         let files = write::payload(&user, &product, &scorer, None)?;
         let feature_set = user.transform.feature_set().map(|set| (**set).clone());
         let architecture = Architecture::of(&user, &product, &scorer);
-        let manifest = Manifest::new(provenance, architecture, feature_set, &files);
+        let manifest =
+            Manifest::new(provenance, architecture, feature_set, scorer.calibration().clone(), &files);
         let digest = Sha256Digest::of(&manifest.to_json()?);
         Ok(Self { manifest, user, product, scorer, golden: None, digest })
     }

@@ -44,6 +44,7 @@ pub(super) fn read(directory: &Path) -> Result<Bundle, ModelError> {
     towers.finish()?;
     let mut layers = TensorReader::new(SCORER_FILE, &files[SCORER_FILE])?;
     let scorer = MlpScorer::new(layers.layers("scorer", scorer)?)?;
+    let scorer = scorer.with_calibration(manifest.calibration.clone());
     layers.finish()?;
 
     let user = UserEncoder::new(transforms.user, user_tower)?;
@@ -82,7 +83,7 @@ fn parse_manifest(json: &[u8]) -> Result<Manifest, ModelError> {
 
     let malformed = |error| ModelError::malformed(MANIFEST_FILE, error);
     let Format { format_version: found } = serde_json::from_slice(json).map_err(malformed)?;
-    if found != FORMAT_VERSION {
+    if !(1..=FORMAT_VERSION).contains(&found) {
         return Err(ModelError::FormatVersion { found, supported: FORMAT_VERSION });
     }
     let manifest: Manifest = serde_json::from_slice(json).map_err(malformed)?;
