@@ -82,7 +82,7 @@ fn run() -> anyhow::Result<()> {
         Command::Import(import) => import.run(&settings),
         Command::Train(train) => train.run(&settings),
         Command::Evaluate(evaluate) => evaluate.run(&settings),
-        Command::TrainScorer(train_scorer) => train_scorer.run(),
+        Command::TrainScorer(train_scorer) => train_scorer.run(&settings),
         Command::Model(model) => model.run(&settings),
         Command::Refresh(refresh) => refresh.run(&settings),
         Command::Serve(serve) => serve.run(settings),

@@ -10,6 +10,8 @@ use finrank_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::{CalibrationMethod, ScorerKind};
+
 /// Which holding of a customer is hidden to be found again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -193,6 +195,11 @@ pub struct LearningConfig {
     pub feature_purpose: String,
     /// Whether the service may have features that people may not be told apart by.
     pub protected_features: ProtectedFeatures,
+    /// What the scorer is: `mlp` or `linear`.
+    pub scorer: ScorerKind,
+    /// What makes its scores probabilities, fitted on the customers who decide when to stop: `none`, `platt` or
+    /// `isotonic`.
+    pub calibration: CalibrationMethod,
 }
 
 impl Default for LearningConfig {
@@ -221,40 +228,8 @@ impl Default for LearningConfig {
             feature_service: None,
             feature_purpose: "marketing".to_owned(),
             protected_features: ProtectedFeatures::default(),
-        }
-    }
-}
-
-/// What `train_scorer` needs.
-#[derive(Clone, Debug)]
-pub struct TrainScorerConfig {
-    /// A CSV file with a header.
-    pub csv: PathBuf,
-    /// The column to predict; it holds two distinct values.
-    pub label: String,
-    /// The seed of the split, the first weights and the batches.
-    pub seed: u64,
-    /// The share of rows held out, above 0 and below 1.
-    pub test_share: f64,
-    /// Whether training and held-out rows keep the label's proportion.
-    pub stratified: bool,
-    /// Passes over the rows, at most.
-    pub max_epochs: usize,
-    /// How features are made.
-    pub transform: TransformConfig,
-}
-
-impl TrainScorerConfig {
-    /// The defaults for a file and a label: a stratified 80/20 split with seed 42.
-    pub fn new(csv: impl Into<PathBuf>, label: impl Into<String>) -> Self {
-        Self {
-            csv: csv.into(),
-            label: label.into(),
-            seed: 42,
-            test_share: 0.2,
-            stratified: true,
-            max_epochs: 40,
-            transform: TransformConfig::default(),
+            scorer: ScorerKind::default(),
+            calibration: CalibrationMethod::default(),
         }
     }
 }

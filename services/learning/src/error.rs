@@ -2,9 +2,11 @@
 
 use std::{io, path::PathBuf};
 
-use finrank_model::{InvalidField, ModelError, features::UnusableFeatures, policy::Breach};
+use finrank_model::{InvalidField, ModelError, ModelVersion, features::UnusableFeatures, policy::Breach};
 use finrank_store::StoreError;
 use thiserror::Error;
+
+use crate::ImportError;
 
 /// The crate's result.
 pub type Result<T, E = LearningError> = std::result::Result<T, E>;
@@ -112,6 +114,28 @@ pub enum LearningError {
         /// What the system says.
         source: io::Error,
     },
+    /// A file that cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A network that cannot be imported.
+    #[error("{}: {source}", path.display())]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What in it is at fault.
+        source: ImportError,
+    },
+    /// A model version that is not registered.
+    #[error("model version {version} is not registered")]
+    NotRegistered {
+        /// The version.
+        version: ModelVersion,
+    },
     /// A CSV file that is not one.
     #[error("{}: {source}", path.display())]
     Csv {
@@ -126,13 +150,13 @@ pub enum LearningError {
         /// The file.
         path: PathBuf,
     },
-    /// The label's column is not there.
-    #[error("{} has no column {label:?}; it has {}", path.display(), columns.join(", "))]
-    NoLabel {
+    /// A column that was asked for is not there.
+    #[error("{} has no column {column:?}; it has {}", path.display(), columns.join(", "))]
+    NoColumn {
         /// The file.
         path: PathBuf,
         /// What was asked for.
-        label: String,
+        column: String,
         /// What there is.
         columns: Vec<String>,
     },
@@ -144,11 +168,22 @@ pub enum LearningError {
         /// The distinct values, the first few.
         values: Vec<String>,
     },
-    /// A row without a label.
-    #[error("line {line}: column {label:?} is empty")]
-    MissingLabel {
+    /// A cell that is no number, where cells are taken as they are.
+    #[error("row {row}: column {column:?} is no number, and cells are taken as they are")]
+    NotANumber {
         /// The column.
-        label: String,
+        column: String,
+        /// The row below the header, from 1.
+        row: usize,
+    },
+    /// No calibration can be fitted.
+    #[error("calibration: {0}")]
+    Calibration(String),
+    /// A row without a label, or of no fold.
+    #[error("line {line}: column {column:?} is empty")]
+    MissingCell {
+        /// The column.
+        column: String,
         /// The line in the file, from 1.
         line: u64,
     },

@@ -1,6 +1,9 @@
 //! One model from beginning to end: read, split, learn, measure, write, register.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use chrono::{SubsecRound, Utc};
 use finrank_model::{
@@ -54,7 +57,7 @@ pub async fn train(
     })
     .await??;
     observer.stage(Stage::Registering);
-    register(store, &report, &bundle).await?;
+    register(store, &bundle, &report.bundle_path).await?;
     models::record_holdout(store, &report.model_version, &hidden).await?;
     if let Some(checkpoints) = checkpoints {
         checkpoints.remove();
@@ -162,6 +165,7 @@ fn provenance(
         ("hidden_holdings", evaluation.hidden),
         ("training_customers", trained.training_customers),
         ("validation_customers", trained.validation_customers),
+        ("calibration_pairs", trained.calibration_pairs),
         ("examples", dataset.report.examples),
     ];
     Ok(Provenance {
@@ -188,16 +192,20 @@ fn metrics(evaluation: &Evaluation) -> BTreeMap<String, f64> {
         metrics.extend(measures.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)));
     }
     metrics.extend(evaluation.classification.measures());
+    let before = &evaluation.probabilities.before;
+    metrics.insert("uncalibrated_brier".to_owned(), before.brier);
+    metrics.insert("uncalibrated_calibration_error".to_owned(), before.calibration_error);
     metrics
 }
 
-async fn register(store: &Store, report: &TrainReport, bundle: &Bundle) -> Result<()> {
+/// Makes a bundle that lies in `directory` known to the store.
+pub(crate) async fn register(store: &Store, bundle: &Bundle, directory: &Path) -> Result<()> {
     let manifest = &bundle.manifest;
     let registered = RegisteredModel {
         model_version: manifest.model_version.clone(),
         embedding_space: manifest.embedding_space.clone(),
-        bundle_path: absolute(&report.bundle_path),
-        bundle_sha256: report.bundle_sha256.clone(),
+        bundle_path: absolute(directory),
+        bundle_sha256: bundle.digest().to_string(),
         manifest: serde_json::to_value(manifest).map_err(LearningError::Manifest)?,
         registered_at: manifest.created_at,
     };
@@ -205,6 +213,6 @@ async fn register(store: &Store, report: &TrainReport, bundle: &Bundle) -> Resul
 }
 
 /// The reader may stand in another directory.
-fn absolute(path: &std::path::Path) -> String {
+fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

@@ -6,8 +6,8 @@ use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use finrank_learning::{
-    CheckpointConfig, DatasetReport, Evaluation, Knowledge, LearningConfig, RankedBy, SplitMethod, TimeSplit,
-    TrainConfig, TrainReport, train,
+    CheckpointConfig, DatasetReport, Evaluation, Knowledge, LearningConfig, RankedBy, ScorerKind,
+    SplitMethod, TimeSplit, TrainConfig, TrainReport, train,
 };
 use finrank_model::{AttributeName, ModelVersion, features::Definitions, parse_moment};
 use finrank_store::models;
@@ -15,6 +15,7 @@ use finrank_store::models;
 use super::{
     block_on,
     model::{By, promote_new},
+    train_scorer::Kind,
 };
 use crate::{
     output::{self, Format},
@@ -33,6 +34,7 @@ use crate::{
 /// `--resume`, and ends with the same bundle.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  finrank train\n  finrank train --seed 3 --split last --json\n  \
+                        finrank train --scorer linear\n  \
                         finrank train --split time --split-at 2025-10-01T00:00:00Z --feature-service towers\n  \
                         finrank train --resume\n  finrank train --leave-out marital_status,sex\n  \
                         finrank train --promote --by alice")]
@@ -85,6 +87,9 @@ pub(crate) struct Learning {
     /// Passes over the customers at most; early stopping may end training sooner.
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
+    /// The scorer: an MLP (128-64-1), or linear over both embeddings; by default as the settings have it.
+    #[arg(long, value_enum)]
+    scorer: Option<Kind>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -145,6 +150,7 @@ impl Learning {
         let mut learning = settings.learning.clone();
         learning.max_epochs = self.epochs.unwrap_or(learning.max_epochs);
         learning.feature_service = self.feature_service.clone().or(learning.feature_service);
+        learning.scorer = self.scorer.map_or(learning.scorer, ScorerKind::from);
         learning
     }
 }
@@ -257,14 +263,20 @@ fn quality(evaluation: &Evaluation) -> String {
     });
     let heads = ["ranked by", "MRR", "hit@1", "hit@5 = recall@5", "precision@5", "NDCG@5"];
     let scores = &evaluation.classification;
+    let (before, after) = (&evaluation.probabilities.before, &evaluation.probabilities.after);
     format!(
-        "{}\nscores as probabilities of {} pairs: accuracy {:.3} (always no: {:.3}), AUC {}, log loss {:.4}",
+        "{}\nscores as probabilities of {} pairs: accuracy {:.3} (always no: {:.3}), AUC {}, log loss {:.4}\n\
+         calibration: ECE {:.4} → {:.4}, Brier {:.4} → {:.4}",
         output::table(heads, 1, rows),
         scores.rows,
         scores.accuracy,
         scores.majority,
         scores.auc.map_or_else(|| "–".to_owned(), |auc| format!("{auc:.3}")),
         scores.log_loss,
+        before.calibration_error,
+        after.calibration_error,
+        before.brier,
+        after.brier,
     )
 }
 

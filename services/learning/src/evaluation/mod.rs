@@ -20,8 +20,8 @@ use crate::{
     baselines::{Ease, ItemKnn, Popularity},
     dataset::Dataset,
     metrics::{
-        Answers, CUTOFFS, ClassificationQuality, Intervals, RankedAnswers, RankingQuality, ScoredRows,
-        intervals,
+        Answers, CUTOFFS, CalibrationQuality, ClassificationQuality, Intervals, RankedAnswers,
+        RankingQuality, ScoredRows, intervals,
     },
     split::Split,
     trainer::Trained,
@@ -75,6 +75,8 @@ pub struct Evaluation {
     pub classification: ClassificationQuality,
     /// How far each of its measures would move with other customers, by names like `log_loss`.
     pub classification_intervals: Intervals,
+    /// How far these scores are probabilities, before calibration and after.
+    pub probabilities: CalibrationQuality,
 }
 
 /// One model's quality.
@@ -108,6 +110,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) answers: Vec<(RankedBy, Answers)>,
     /// The ranker's scores; see [`ScoredAnswers::pairs`].
     pub(crate) pairs: ScoredRows,
+    /// See [`ScoredAnswers::uncalibrated`].
+    uncalibrated: ScoredRows,
     products: usize,
     hidden: usize,
     /// Whose cosine says how similar two products are, so that diversity means the same for every model.
@@ -129,7 +133,8 @@ impl<'a> Asked<'a> {
         let popularity = Popularity::fit(&split.seen, products);
         answers.push((RankedBy::Popularity, questions.ask(|_| popularity.scores().to_vec())));
         let hidden = split.questions().count();
-        Ok(Self { questions, answers, pairs: scored.pairs, products, hidden, knn })
+        let ScoredAnswers { pairs, uncalibrated, .. } = scored;
+        Ok(Self { questions, answers, pairs, uncalibrated, products, hidden, knn })
     }
 
     /// Measures all of it; the seed draws the customers of the intervals.
@@ -154,6 +159,7 @@ impl<'a> Asked<'a> {
             classification_intervals: intervals(customers, self.pairs.len(), seed, |weights| {
                 self.pairs.weighted(weights).measures()
             }),
+            probabilities: CalibrationQuality::of_rows(&self.uncalibrated, &self.pairs),
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct ScoredAnswers {
     /// The scorer's scores: each candidate is a row, the hidden one is positive; a row's customer is the position of
     /// its question. In order.
     pub pairs: ScoredRows,
+    /// The same rows with the scores as they were before calibration. In order.
+    pub uncalibrated: ScoredRows,
 }
 
 impl<'a> Questions<'a> {
@@ -107,17 +109,21 @@ impl<'a> Questions<'a> {
         for (question, (&(user, hidden), embedding)) in self.asked.iter().zip(&users).enumerate() {
             let candidates = self.candidates(&self.split.seen[user]);
             let positions: Vec<usize> = candidates.iter().map(|&product| product as usize).collect();
-            let scores: Vec<f32> =
-                scorer.score(embedding, &positions).iter().map(|score| score.get()).collect();
-            let as_served: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
+            let scores = scorer.score(embedding, &positions);
+            // As served: by the logit, so that a calibration makes no ties.
+            let as_served: Vec<f64> = scores.iter().map(|score| f64::from(score.logit())).collect();
             answers.ranker.push(&candidates, &as_served, hidden);
             let matched: Vec<f64> =
                 positions.iter().map(|&product| f64::from(dot(embedding, &products[product]))).collect();
             answers.towers.push(&candidates, &matched, hidden);
             let is_hidden = candidates.iter().map(|&product| product == hidden);
-            answers.pairs.extend(question, scores.into_iter().zip(is_hidden));
+            answers.pairs.extend(question, scores.iter().map(|score| score.get()).zip(is_hidden.clone()));
+            answers
+                .uncalibrated
+                .extend(question, scores.iter().map(|score| score.uncalibrated()).zip(is_hidden));
         }
         answers.pairs.sort();
+        answers.uncalibrated.sort();
         Ok(answers)
     }
 

@@ -49,13 +49,13 @@ pub(super) fn measure(bundle: &Bundle, dataset: &Dataset, questions: &Questions)
     };
     for (question, user) in questions.iter().zip(&users) {
         let candidates = question.candidates(dataset);
-        let scores: Vec<f32> = scorer.score(user, &candidates).iter().map(|score| score.get()).collect();
+        let scores = scorer.score(user, &candidates);
         let products: Vec<ProductIndex> = candidates.iter().map(|&product| product as ProductIndex).collect();
-        let of_products: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
+        let of_products: Vec<f64> = scores.iter().map(|score| f64::from(score.logit())).collect();
         measured.ranks.push(rank_of(&products, &of_products, question.hidden));
         measured.shown.push(best(&products, &of_products, MOST_PLACES));
         measured.labels.extend(products.iter().map(|&product| product == question.hidden));
-        measured.scores.extend(scores);
+        measured.scores.extend(scores.iter().map(|score| score.get()));
         measured.starts.push(measured.scores.len());
     }
     Ok(measured)

@@ -90,7 +90,7 @@ pub(super) fn expected_calibration_error(groups: &[Group]) -> f64 {
     share(distances.sum(), positives + negatives).unwrap_or_default()
 }
 
-fn reliability(groups: &[Group]) -> Vec<ReliabilityBin> {
+pub(super) fn reliability(groups: &[Group]) -> Vec<ReliabilityBin> {
     let mut sums = [(0.0, 0.0, 0.0); CALIBRATION_BINS];
     for group in groups {
         let (rows, scores, positives) = &mut sums[bin(group.score, CALIBRATION_BINS)];

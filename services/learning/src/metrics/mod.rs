@@ -1,10 +1,12 @@
-//! What is measured: how high the hidden holding ranks, how well a score tells yes from no, and how sure that is.
+//! What is measured: how high the hidden holding ranks, how well a score tells yes from no, how far it can be taken at
+//! its word, and how sure all that is.
 
 mod answers;
 mod bootstrap;
 mod classification;
 mod comparison;
 mod curves;
+mod probability;
 mod ranking;
 
 pub use answers::{Answers, LIST_LENGTH, mean_rank};
@@ -15,4 +17,5 @@ pub use classification::{
 };
 pub use comparison::{SeedDifference, standard_deviation};
 pub use curves::{CALIBRATION_BINS, Curves, Point, ReliabilityBin, SCORE_BINS};
+pub use probability::{CalibrationQuality, ProbabilityQuality};
 pub use ranking::{AtK, CUTOFFS, RankedAnswers, RankingQuality};

@@ -12,7 +12,7 @@ pub use self::page::report_page;
 use crate::{
     SplitMethod,
     evaluation::{DriftReport, Evaluation, RankedBy, Segmentation},
-    metrics::{ClassificationQuality, Curves, SeedDifference},
+    metrics::{Curves, SeedDifference},
 };
 
 /// What was read, kept and left out.
@@ -140,29 +140,4 @@ pub struct Comparison {
     pub beside: RankedBy,
     /// The ranker's lead, by names like `ndcg_at_5`.
     pub measures: BTreeMap<String, SeedDifference>,
-}
-
-/// The scorer alone, trained on a table.
-#[derive(Clone, Debug, Serialize)]
-pub struct ScorerReport {
-    /// The column that was predicted.
-    pub label: String,
-    /// The value that counts as yes.
-    pub positive: String,
-    /// The value that counts as no.
-    pub negative: String,
-    /// Columns read, without the label.
-    pub columns: usize,
-    /// Features made of them.
-    pub features: usize,
-    /// Rows trained on.
-    pub training_rows: usize,
-    /// Epochs that ran.
-    pub epochs: usize,
-    /// The epoch whose weights were kept, from 1.
-    pub best_epoch: usize,
-    /// How long learning took.
-    pub learning_seconds: f64,
-    /// What was measured on the rows held out.
-    pub held_out: ClassificationQuality,
 }

@@ -1,154 +1,120 @@
 //! The scorer alone, on any labelled table: the program of the source article, for real.
 //!
-//! Rows are divided first; the transform is fitted on the training rows alone, a part of which only decides
-//! when to stop; what is printed is measured on the rows held out.
+//! Rows are divided first (`folds`); transforms, networks and calibration are fitted on the training rows alone
+//! (`features`, `ensemble`, `learn`); what is printed is measured on the rows held out (`report`).
 
+mod config;
+mod ensemble;
+mod features;
+mod folds;
 mod learn;
+mod network;
+mod optimiser;
+mod report;
+mod rows;
 mod table;
 
-use finrank_model::{Attributes, TableTransform};
-use rand::{Rng, SeedableRng, seq::SliceRandom};
-use rand_chacha::ChaCha8Rng;
+use finrank_model::Score;
+
+pub use config::{Division, Preparation, ScorerKind, ScorerLearning, TrainScorerConfig};
+pub use learn::{Learned, learn as learn_scorer};
+pub use report::{FoldMean, FoldReport, ScorerReport};
+pub use rows::LabelledRows;
 
 use crate::{
-    LearningError, Result, ScorerReport, Stage, TrainObserver, TrainScorerConfig,
-    metrics::ClassificationQuality,
+    Result, Stage, TrainObserver, import,
+    metrics::{CalibrationQuality, ClassificationQuality},
 };
-use learn::{LabelledRows, Learned};
+use ensemble::{Ensemble, EnsemblePlan};
+use features::Features;
+use folds::Fold;
 use table::LabelledTable;
 
-/// The share of the training rows that only decides when to stop.
-const VALIDATION_SHARE: f64 = 0.15;
-
-/// Trains an MLP scorer on a labelled CSV file and measures it on rows held out.
+/// Trains a scorer on a labelled CSV file, once for each part that is held out, and measures it there.
 ///
-/// Runs on the calling thread.
+/// Runs on the calling thread and rayon's.
 ///
 /// # Errors
 /// Names the file, the column, the value or the setting that is wrong.
 pub fn train_scorer(config: &TrainScorerConfig, observer: &mut dyn TrainObserver) -> Result<ScorerReport> {
-    check(config)?;
+    config.check()?;
     observer.stage(Stage::Reading);
-    let table = table::read(&config.csv, &config.label)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-    let (training, held_out) = divide(&table, config, &mut rng)?;
-    let (learning, validation) = split_off(&table.labels, training.clone(), VALIDATION_SHARE, true, &mut rng);
-
-    observer.stage(Stage::Preparing);
-    let fitted: Vec<&Attributes> = learning.iter().map(|&row| &table.rows[row]).collect();
-    let transform = TableTransform::fit(&fitted, &config.transform);
-    let part = |rows: &[usize]| LabelledRows::of(&table, &transform, rows);
-    let Learned { scorer, epochs, best_epoch, seconds } =
-        learn::learn(&part(&learning), &part(&validation), config, &mut rng, observer)?;
-
-    observer.stage(Stage::Evaluating);
-    let held_out = part(&held_out);
-    let scores: Vec<f32> =
-        scorer.score_rows(held_out.features.view()).iter().map(|score| score.get()).collect();
+    let fold_column = match &config.division {
+        Division::FoldColumn(column) => Some(column.as_str()),
+        _ => None,
+    };
+    let table = table::read(&config.csv, &config.label, fold_column)?;
+    let folds = folds::divide(&table, &config.division, config.seed)?;
+    let reports = folds.iter().enumerate().map(|(index, fold)| {
+        let name = table.fold_names.get(index).cloned().unwrap_or_else(|| (index + 1).to_string());
+        measure_fold(&table, name, fold, config, observer)
+    });
+    let reports = reports.collect::<Result<Vec<FoldReport>>>()?;
+    save(&table, config, observer)?;
     Ok(ScorerReport {
         label: config.label.clone(),
+        rows: table.rows.len(),
+        columns: table.columns.len(),
         positive: table.positive,
         negative: table.negative,
-        columns: table.columns,
-        features: transform.width(),
-        training_rows: training.len(),
-        epochs,
-        best_epoch,
-        learning_seconds: seconds,
-        held_out: ClassificationQuality::of(&scores, &held_out.labels),
+        hidden: config.learning.hidden.clone(),
+        members: config.members,
+        mean: FoldMean::of(&reports),
+        folds: reports,
+        saved: config.save.clone(),
     })
 }
 
-fn check(config: &TrainScorerConfig) -> Result<()> {
-    let share = config.test_share;
-    if share <= 0.0 || share >= 1.0 || share.is_nan() {
-        return Err(LearningError::Setting {
-            name: "test_share",
-            value: share.to_string(),
-            reason: "it must be above 0 and below 1",
-        });
-    }
-    if config.max_epochs == 0 {
-        return Err(LearningError::Setting {
-            name: "max_epochs",
-            value: "0".to_owned(),
-            reason: "it must be at least 1",
-        });
-    }
-    Ok(())
-}
-
-/// The rows to train on and those held out, neither empty.
-fn divide(
+fn measure_fold(
     table: &LabelledTable,
+    name: String,
+    fold: &Fold,
     config: &TrainScorerConfig,
-    rng: &mut impl Rng,
-) -> Result<(Vec<usize>, Vec<usize>)> {
-    let all = (0..table.rows.len()).collect();
-    let (training, held_out) = split_off(&table.labels, all, config.test_share, config.stratified, rng);
-    let known = |row: &usize| table.labels[*row];
-    if held_out.is_empty() || training.iter().all(known) || !training.iter().any(known) {
-        let rows = table.rows.len();
-        return Err(LearningError::TooLittle(format!(
-            "{rows} rows cannot be divided into a training part with both labels and a part held out"
-        )));
-    }
-    Ok((training, held_out))
+    observer: &mut dyn TrainObserver,
+) -> Result<FoldReport> {
+    let (features, ensemble) = fit(table, &fold.training, config, observer)?;
+    observer.stage(Stage::Evaluating);
+    let held_out = features.of(table, &fold.held_out)?;
+    let scores = ensemble.scorer.score_rows(held_out.features.view());
+    let probabilities: Vec<f32> = scores.iter().copied().map(Score::get).collect();
+    Ok(FoldReport {
+        fold: name,
+        training_rows: fold.training.len(),
+        features: ensemble.scorer.inputs(),
+        best_epochs: ensemble.best_epochs,
+        learning_seconds: ensemble.seconds,
+        calibration: ensemble.scorer.calibration().clone(),
+        calibration_rows: ensemble.calibration_rows,
+        held_out: ClassificationQuality::of(&probabilities, &held_out.labels),
+        probabilities: CalibrationQuality::of(&scores, &held_out.labels),
+    })
 }
 
-/// Takes a share of `rows` away, of each label alike when `stratified`: what stays, and what was taken.
-fn split_off(
-    labels: &[bool],
-    mut rows: Vec<usize>,
-    share: f64,
-    stratified: bool,
-    rng: &mut impl Rng,
-) -> (Vec<usize>, Vec<usize>) {
-    rows.shuffle(rng);
-    let strata: Vec<Vec<usize>> = if stratified {
-        let (yes, no) = rows.into_iter().partition(|&row| labels[row]);
-        vec![yes, no]
-    } else {
-        vec![rows]
+fn fit(
+    table: &LabelledTable,
+    training: &[usize],
+    config: &TrainScorerConfig,
+    observer: &mut dyn TrainObserver,
+) -> Result<(Features, Ensemble)> {
+    observer.stage(Stage::Preparing);
+    let features = Features::fit(table, training, &config.preparation);
+    let rows = features.of(table, training)?;
+    let plan = EnsemblePlan {
+        learning: &config.learning,
+        members: config.members,
+        calibration: config.calibration,
+        seed: config.seed,
     };
-    let (mut stays, mut taken) = (Vec::new(), Vec::new());
-    for mut stratum in strata {
-        let count = (stratum.len() as f64 * share).round() as usize;
-        taken.extend(stratum.drain(..count));
-        stays.extend(stratum);
-    }
-    stays.sort_unstable();
-    taken.sort_unstable();
-    (stays, taken)
+    let ensemble = ensemble::fit(&rows, &plan, observer)?;
+    Ok((features, ensemble))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rng() -> ChaCha8Rng {
-        ChaCha8Rng::seed_from_u64(9)
-    }
-
-    #[test]
-    fn a_stratified_split_keeps_the_labels_proportion_and_every_row_once() {
-        let labels: Vec<bool> = (0..100).map(|row| row % 10 == 0).collect();
-
-        let (stays, taken) = split_off(&labels, (0..100).collect(), 0.2, true, &mut rng());
-
-        assert_eq!(taken.iter().filter(|&&row| labels[row]).count(), 2);
-        assert_eq!(taken.len(), 20);
-        let mut all = [stays, taken].concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_plain_split_takes_the_share_whatever_the_labels() {
-        let labels = vec![false; 50];
-
-        let (stays, taken) = split_off(&labels, (0..50).collect(), 0.2, false, &mut rng());
-
-        assert_eq!((stays.len(), taken.len()), (40, 10));
-    }
+/// Trains on all rows, which nothing is then left to measure by, and writes the network.
+fn save(table: &LabelledTable, config: &TrainScorerConfig, observer: &mut dyn TrainObserver) -> Result<()> {
+    let Some(path) = &config.save else {
+        return Ok(());
+    };
+    let all: Vec<usize> = (0..table.rows.len()).collect();
+    let (_, ensemble) = fit(table, &all, config, observer)?;
+    import::write_safetensors(&ensemble.scorer, path)
 }

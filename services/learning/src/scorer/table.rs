@@ -24,58 +24,77 @@ pub(super) struct LabelledTable {
     pub(super) positive: String,
     /// The other one.
     pub(super) negative: String,
-    /// Columns without the label.
-    pub(super) columns: usize,
+    /// Columns without the label and the folds: the name in `rows`, and the one in the file.
+    pub(super) columns: Vec<(AttributeName, String)>,
+    /// The fold of each row, a position in `fold_names`; empty when no column says.
+    pub(super) folds: Vec<usize>,
+    /// The values of the column that says, in order.
+    pub(super) fold_names: Vec<String>,
 }
 
 /// Reads a file with a header. A cell that reads as a number is one; the transform decides what its column
 /// is. A first column without a name numbers the rows, as R and pandas write it, and is left out.
-pub(super) fn read(path: &Path, label: &str) -> Result<LabelledTable> {
+///
+/// `fold_name` names a column that says in which fold a row is held out; it is no feature.
+pub(super) fn read(path: &Path, label: &str, fold_name: Option<&str>) -> Result<LabelledTable> {
     let file = File::open(path).map_err(|source| LearningError::Read { path: path.to_owned(), source })?;
     let in_file = |source| LearningError::Csv { path: path.to_owned(), source };
     let mut reader = csv::Reader::from_reader(file);
     let header = reader.headers().map_err(in_file)?.clone();
-    let label_column = find_label(path, &header, label)?;
+    let label_column = find_column(path, &header, label)?;
+    let fold_column = fold_name.map(|name| find_column(path, &header, name)).transpose()?;
     let features = header
         .iter()
         .enumerate()
-        .filter(|&(column, name)| column != label_column && !(column == 0 && is_row_number(name)))
+        .filter(|&(column, _)| column != label_column && Some(column) != fold_column)
+        .filter(|&(column, name)| !(column == 0 && is_row_number(name)))
         // Names are free text and may repeat; the transform needs its own kind, one for each column.
         .map(|(column, _)| Ok((column, AttributeName::parse(format!("c{column:06}"))?)));
     let columns: Vec<(usize, AttributeName)> = features.collect::<Result<_>>()?;
 
-    let (mut rows, mut raw_labels) = (Vec::new(), Vec::new());
+    let (mut rows, mut raw_labels, mut raw_folds) = (Vec::new(), Vec::new(), Vec::new());
     for record in reader.records() {
         let record = record.map_err(in_file)?;
-        let raw = record[label_column].trim();
-        if is_missing(raw) {
-            return Err(LearningError::MissingLabel {
-                label: label.to_owned(),
-                line: record.position().map_or(0, csv::Position::line),
-            });
-        }
+        let raw = said(&record, label_column, label)?;
         raw_labels.push(raw.to_owned());
+        if let (Some(column), Some(name)) = (fold_column, fold_name) {
+            raw_folds.push(said(&record, column, name)?.to_owned());
+        }
         rows.push(cells(&record, &columns));
     }
     if rows.is_empty() {
         return Err(LearningError::EmptyTable { path: path.to_owned() });
     }
     let [negative, positive] = two_values(&raw_labels, label)?;
+    let fold_names: Vec<String> = BTreeSet::from_iter(raw_folds.iter().cloned()).into_iter().collect();
+    let fold = |name: &String| fold_names.partition_point(|other| other < name);
     Ok(LabelledTable {
         labels: raw_labels.iter().map(|raw| *raw == positive).collect(),
         rows,
         positive,
         negative,
-        columns: columns.len(),
+        columns: columns.into_iter().map(|(column, name)| (name, header[column].to_owned())).collect(),
+        folds: raw_folds.iter().map(fold).collect(),
+        fold_names,
     })
 }
 
-fn find_label(path: &Path, header: &StringRecord, label: &str) -> Result<usize> {
-    header.iter().position(|name| name.trim() == label).ok_or_else(|| LearningError::NoLabel {
+fn find_column(path: &Path, header: &StringRecord, column: &str) -> Result<usize> {
+    header.iter().position(|name| name.trim() == column).ok_or_else(|| LearningError::NoColumn {
         path: path.to_owned(),
-        label: label.to_owned(),
+        column: column.to_owned(),
         columns: header.iter().map(str::to_owned).collect(),
     })
+}
+
+/// The cell of a column that must be filled.
+fn said<'a>(record: &'a StringRecord, column: usize, name: &str) -> Result<&'a str> {
+    let cell = record[column].trim();
+    if is_missing(cell) {
+        let line = record.position().map_or(0, csv::Position::line);
+        return Err(LearningError::MissingCell { column: name.to_owned(), line });
+    }
+    Ok(cell)
 }
 
 fn is_row_number(name: &str) -> bool {
@@ -128,7 +147,7 @@ mod tests {
     fn read_text(text: &str, label: &str) -> Result<LabelledTable> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        read(file.path(), label)
+        read(file.path(), label, None)
     }
 
     fn error(text: &str, label: &str) -> String {
@@ -148,7 +167,7 @@ mod tests {
         assert_eq!(table.rows[0].get("c000001"), Some(&AttributeValue::Text("Rome".to_owned())));
         assert_eq!(table.rows[1], Attributes::default());
         assert_eq!(table.labels, [true, false]);
-        assert_eq!(table.columns, 2);
+        assert_eq!(table.columns.len(), 2);
     }
 
     #[test]
@@ -163,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_first_column_without_a_name_numbers_the_rows() {
-        assert_eq!(read_text(",x,y\n1,5,0\n2,6,1\n", "y").unwrap().columns, 1);
+        assert_eq!(read_text(",x,y\n1,5,0\n2,6,1\n", "y").unwrap().columns.len(), 1);
     }
 
     #[test]
@@ -174,13 +193,28 @@ mod tests {
 
         let table = read_text(&format!("{},y\n{row},0\n{row},1\n", names.join(",")), "y").unwrap();
 
-        assert_eq!(table.columns, 600);
+        assert_eq!(table.columns.len(), 600);
         assert_eq!(table.rows[1].get("c000599"), Some(&AttributeValue::Text(note)));
     }
 
     #[test]
+    fn a_column_may_say_which_fold_a_row_is_of_and_is_no_feature() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"x,fold,y\n1,b,0\n2,a,1\n3,b,1\n").unwrap();
+
+        let table = read(file.path(), "y", Some("fold")).unwrap();
+        let missing = read(file.path(), "y", Some("part")).unwrap_err().to_string();
+
+        assert_eq!(
+            (table.columns.len(), table.folds, table.fold_names),
+            (1, vec![1, 0, 1], vec!["a".to_owned(), "b".to_owned()])
+        );
+        assert!(missing.ends_with("has no column \"part\"; it has x, fold, y"), "{missing}");
+    }
+
+    #[test]
     fn a_byte_order_mark_is_no_part_of_the_first_name() {
-        assert_eq!(read_text("\u{feff}y,x\n0,1\n1,2\n", "y").unwrap().columns, 1);
+        assert_eq!(read_text("\u{feff}y,x\n0,1\n1,2\n", "y").unwrap().columns.len(), 1);
     }
 
     #[test]
@@ -200,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_or_ragged_is_named() {
-        let missing = read(Path::new("/nowhere/table.csv"), "y").unwrap_err().to_string();
+        let missing = read(Path::new("/nowhere/table.csv"), "y", None).unwrap_err().to_string();
 
         assert!(missing.starts_with("cannot read /nowhere/table.csv: "), "{missing}");
         let ragged = error("x,y\n1,yes\n2\n", "y");

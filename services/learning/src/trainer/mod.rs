@@ -4,10 +4,11 @@
 //! makes one example of each (`examples`), contrasts its answer with other products (`contrast`), and moves all weights
 //! at once (`network`, `loss`, `weights`, `adam`): the towers by a softmax over inner products, towers and scorer by a
 //! softmax over the scorer's logits, and by the cross-entropy that makes the scores probabilities. A part of the rows only
-//! decides when to stop (`stopping`). After each epoch everything that the next one depends on may be kept
-//! (`checkpoint`).
+//! decides when to stop (`stopping`), and then how the scores are calibrated (`calibration`). After each epoch everything
+//! that the next one depends on may be kept (`checkpoint`).
 
 mod adam;
+mod calibration;
 mod checkpoint;
 mod contrast;
 mod examples;
@@ -26,10 +27,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 pub(crate) use checkpoint::{Asked, Checkpoints, Identity};
-pub(crate) use loss::softplus;
-pub(crate) use network::{Layer, draw_scorer, export_layers, map_layers, run_layers};
 pub(crate) use stopping::EarlyStopping;
-pub(crate) use weights::{Schedule, Weights};
 
 use crate::{
     EpochProgress, LearningConfig, LearningError, Result, Stage, TrainObserver, dataset::Dataset,
@@ -38,6 +36,7 @@ use crate::{
 use features::Features;
 use lessons::Lessons;
 use session::Session;
+use weights::{Schedule, Weights};
 
 /// The random numbers of training are another stream than those of the split.
 const TRAINING_STREAM: u64 = 1;
@@ -55,6 +54,8 @@ pub(crate) struct Trained {
     pub(crate) training_customers: usize,
     /// Those that only decided when to stop.
     pub(crate) validation_customers: usize,
+    /// Pairs of such customers and products that the calibration was fitted on.
+    pub(crate) calibration_pairs: usize,
     pub(crate) seconds: f64,
 }
 
@@ -142,12 +143,19 @@ pub(crate) fn fit_from(
         Some(best) => (best.epoch, session.network_over(best.weights)?),
         None => (epoch, session.averaged()?),
     };
+    let questions = session.questions(&lessons.validation);
+    drop(session);
     let (user_tower, product_tower, scorer) = network.export()?;
     let seconds = started.elapsed().as_secs_f64();
+    let user = UserEncoder::new(features.user_transform, user_tower)?;
+    let product = ProductEncoder::new(features.product_transform, product_tower)?;
+    let pairs = calibration::pairs(dataset, &lessons.records, &questions, (&user, &product, &scorer))?;
+    let calibration = config.calibration.fit(&pairs.logits, &pairs.labels)?;
     Ok(Trained {
-        user: UserEncoder::new(features.user_transform, user_tower)?,
-        product: ProductEncoder::new(features.product_transform, product_tower)?,
-        scorer,
+        user,
+        product,
+        scorer: scorer.with_calibration(calibration),
+        calibration_pairs: pairs.labels.len(),
         epochs: epoch,
         best_epoch,
         training_customers: lessons.training.len(),

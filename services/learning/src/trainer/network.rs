@@ -10,8 +10,6 @@ use rand_chacha::ChaCha8Rng;
 use super::features::{Features, TowerInput};
 use crate::{LearningConfig, Result};
 
-/// The scorer's hidden layers.
-const SCORER_HIDDEN: [usize; 2] = [128, 64];
 /// Pairs that the scorer sees at once. Their activations, 128 wide, stay in the cache, and stay below the
 /// 65,536 elements from which candle spreads an operation over threads that spin while they wait: on a machine
 /// with other work that took up to four times as long.
@@ -19,9 +17,9 @@ const PAIRS_AT_ONCE: usize = 500;
 
 /// `x · weight + bias`.
 #[derive(Clone)]
-pub(crate) struct Layer {
-    pub(crate) weight: Tensor,
-    pub(crate) bias: Tensor,
+struct Layer {
+    weight: Tensor,
+    bias: Tensor,
 }
 
 /// `relu(dense · input + Σ sparse[id])`, then `output`.
@@ -58,7 +56,7 @@ impl Network {
             sparse: draw([features.product_transform.vocabulary_len(), hidden], 0.5, rng)?,
             output: Layer::draw(hidden, dimension, he(hidden), rng)?,
         };
-        let mut scorer = draw_scorer(2 * dimension, rng)?;
+        let mut scorer = draw_scorer(2 * dimension, &config.scorer.hidden(), rng)?;
         // The scores begin at the rate at which a product is the right one, not at one half.
         if let Some(last) = scorer.last_mut() {
             last.bias = Tensor::full(-(features.products() as f32).ln(), 1, &Device::Cpu)?;
@@ -138,7 +136,11 @@ impl Network {
     }
 
     fn scorer_tail(&self, first_sums: &Tensor) -> Result<Tensor> {
-        run_layers(&self.scorer[1..], &first_sums.relu()?)
+        match &self.scorer[1..] {
+            // The linear scorer's first sums are its logits.
+            [] => Ok(first_sums.clone()),
+            later => run_layers(later, &first_sums.relu()?),
+        }
     }
 
     /// The user tower, product tower and scorer that serve.
@@ -193,17 +195,14 @@ impl Layer {
     }
 }
 
-/// The layers of a scorer over `inputs` values.
-pub(crate) fn draw_scorer(inputs: usize, rng: &mut ChaCha8Rng) -> Result<Vec<Layer>> {
-    let [first, second] = SCORER_HIDDEN;
-    [(inputs, first), (first, second), (second, 1)]
-        .into_iter()
-        .map(|(inputs, outputs)| Layer::draw(inputs, outputs, he(inputs), rng))
-        .collect()
+/// The layers of a scorer over `inputs` values, with these hidden layers.
+fn draw_scorer(inputs: usize, hidden: &[usize], rng: &mut ChaCha8Rng) -> Result<Vec<Layer>> {
+    let widths: Vec<usize> = [&[inputs][..], hidden, &[1]].concat();
+    widths.windows(2).map(|step| Layer::draw(step[0], step[1], he(step[0]), rng)).collect()
 }
 
 /// Layers with ReLU between.
-pub(crate) fn run_layers(layers: &[Layer], rows: &Tensor) -> Result<Tensor> {
+fn run_layers(layers: &[Layer], rows: &Tensor) -> Result<Tensor> {
     let mut rows = rows.clone();
     for (index, layer) in layers.iter().enumerate() {
         if index > 0 {
@@ -214,14 +213,11 @@ pub(crate) fn run_layers(layers: &[Layer], rows: &Tensor) -> Result<Tensor> {
     Ok(rows)
 }
 
-pub(crate) fn map_layers(
-    layers: &[Layer],
-    map: &mut impl FnMut(&Tensor) -> Result<Tensor>,
-) -> Result<Vec<Layer>> {
+fn map_layers(layers: &[Layer], map: &mut impl FnMut(&Tensor) -> Result<Tensor>) -> Result<Vec<Layer>> {
     layers.iter().map(|layer| layer.map(map)).collect()
 }
 
-pub(crate) fn export_layers(layers: &[Layer]) -> Result<Vec<Dense>> {
+fn export_layers(layers: &[Layer]) -> Result<Vec<Dense>> {
     layers.iter().map(Layer::export).collect()
 }
 
@@ -251,4 +247,53 @@ fn matrix(tensor: &Tensor) -> Result<Array2<f32>> {
     let (rows, columns) = tensor.dims2()?;
     let values = tensor.flatten_all()?.to_vec1()?;
     Ok(Array2::from_shape_fn((rows, columns), |(row, column)| values[row * columns + column]))
+}
+
+#[cfg(test)]
+mod tests {
+    use finrank_model::Embedding;
+    use rand::SeedableRng;
+
+    use super::*;
+
+    /// Towers of no width to speak of, and a scorer over embeddings of 3.
+    fn network(scorer_hidden: &[usize], rng: &mut ChaCha8Rng) -> Network {
+        let mut tower = || TowerWeights {
+            input: Layer::draw(1, 2, 1.0, rng).unwrap(),
+            sparse: draw([1, 2], 1.0, rng).unwrap(),
+            output: Layer::draw(2, 3, 1.0, rng).unwrap(),
+        };
+        let (user, product) = (tower(), tower());
+        let scorer = draw_scorer(6, scorer_hidden, rng).unwrap();
+        Network {
+            user,
+            product,
+            scorer,
+            log_temperature: Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu).unwrap(),
+        }
+    }
+
+    #[test]
+    fn training_computes_the_logits_that_the_exported_scorer_serves() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        for hidden in [&[] as &[usize], &[5], &[5, 4]] {
+            let network = network(hidden, &mut rng);
+            let (users, products) =
+                (draw([4, 3], 1.0, &mut rng).unwrap(), draw([2, 3], 1.0, &mut rng).unwrap());
+
+            let found: Vec<Vec<f32>> = network.score_all(&users, &products).unwrap().to_vec2().unwrap();
+
+            let (_, _, scorer) = network.export().unwrap();
+            let embeddings = |rows: &Tensor| -> Vec<Embedding> {
+                let rows: Vec<Vec<f32>> = rows.to_vec2().unwrap();
+                rows.into_iter().map(|row| Embedding::new(row, 3).unwrap()).collect()
+            };
+            for (user, found) in embeddings(&users).iter().zip(&found) {
+                for (product, found) in embeddings(&products).iter().zip(found) {
+                    let expected = scorer.score(user, product).logit();
+                    assert!((found - expected).abs() < 1e-5, "{found} instead of {expected}");
+                }
+            }
+        }
+    }
 }

@@ -210,6 +210,11 @@ impl<'a> Session<'a> {
         Ok(total / checks.len() as f64)
     }
 
+    /// One question for each of `users` of whom something is seen, the same that the validation loss asks.
+    pub(super) fn questions(&self, users: &[usize]) -> Vec<Example> {
+        self.holdings.checks(users, &mut ChaCha8Rng::seed_from_u64(self.validation_seed))
+    }
+
     fn encode(
         &self,
         network: &Network,

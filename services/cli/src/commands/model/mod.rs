@@ -2,6 +2,7 @@
 
 mod check;
 mod compare;
+mod import;
 mod list;
 mod promote;
 mod rollback;
@@ -15,13 +16,14 @@ use finrank_model::ModelVersion;
 pub(crate) use self::promote::promote_new;
 use crate::settings::Settings;
 
-/// Look at registered models, check them by the promotion policy, and decide which one is served.
+/// Look at registered models, take in networks that were trained elsewhere, check models by the promotion policy, and
+/// decide which one is served.
 ///
 /// Before the first promotion the newest generation is served, whichever model it is of. From then on the promoted model
 /// is, whatever is trained and refreshed. `feature_store.promotion.policy` names the policy; docs/models.md explains it.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank model list\n  finrank model check two-tower-20260105\n  finrank model promote two-tower-20260105 --by alice\n  finrank model rollback --by alice --reason 'complaints about loans'"
+    after_help = "Examples:\n  finrank model list\n  finrank model check two-tower-20260105\n  finrank model promote two-tower-20260105 --by alice\n  finrank model rollback --by alice --reason 'complaints about loans'\n  finrank model import scorer.onnx --bundle caravan-1 --version caravan-1-keras"
 )]
 pub(crate) struct Model {
     #[command(subcommand)]
@@ -33,6 +35,7 @@ enum Command {
     List(list::List),
     Show(show::Show),
     Compare(compare::Compare),
+    Import(import::Import),
     Check(check::Check),
     Waive(waive::Waive),
     Promote(promote::Promote),
@@ -45,6 +48,7 @@ impl Model {
             Command::List(list) => list.run(settings),
             Command::Show(show) => show.run(settings),
             Command::Compare(compare) => compare.run(settings),
+            Command::Import(import) => import.run(settings),
             Command::Check(check) => check.run(settings),
             Command::Waive(waive) => waive.run(settings),
             Command::Promote(promote) => promote.run(settings),
