@@ -18,16 +18,16 @@ impl GivenFacts {
     ///
     /// # Errors
     /// When there are not as many of the ones as of the others.
-    pub(crate) fn new(features: Vec<String>, values: Vec<FeatureValue>) -> Result<Self> {
+    pub(crate) fn new(features: &[String], values: Vec<FeatureValue>) -> Result<Self> {
         if features.len() != values.len() {
             let told = format!("{} values of {} features", values.len(), features.len());
             return Err(RankingError::BadAnswer(told));
         }
         Ok(Self(
             features
-                .into_iter()
+                .iter()
                 .zip(values)
-                .filter_map(|(name, value)| Some((name, given(value)?)))
+                .filter_map(|(name, value)| Some((name.clone(), given(value)?)))
                 .collect(),
         ))
     }
@@ -73,7 +73,7 @@ mod tests {
 
     fn read(status: FeatureStatus, value: Option<Value>) -> Option<Given> {
         let value = FeatureValue { status: status.into(), event_time: None, value };
-        let facts = GivenFacts::new(vec!["v:f".to_owned()], vec![value]).unwrap();
+        let facts = GivenFacts::new(&["v:f".to_owned()], vec![value]).unwrap();
         facts.get(&FeatureRef::new("v", "f"))
     }
 
@@ -101,6 +101,6 @@ mod tests {
 
     #[test]
     fn as_many_values_as_features_are_an_answer() {
-        assert!(matches!(GivenFacts::new(vec!["v:f".to_owned()], vec![]), Err(RankingError::BadAnswer(_))));
+        assert!(matches!(GivenFacts::new(&["v:f".to_owned()], vec![]), Err(RankingError::BadAnswer(_))));
     }
 }

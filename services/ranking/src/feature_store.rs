@@ -24,8 +24,8 @@ use crate::{
     index::SpacedEmbedding, popularity::Popularity,
 };
 
-/// The most entities whose features one request may ask for.
-const ENTITIES: usize = 1000;
+/// The most entities that one request may ask about.
+pub(crate) const ENTITIES: usize = 1000;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -74,17 +74,17 @@ impl FeatureStore {
         Ok(response.into_inner())
     }
 
-    /// A user's embedding of the catalogue's model, which is asked for by version: vectors of two models never
-    /// meet.
-    pub(crate) async fn embedding(
+    /// Users' embeddings of the catalogue's model, in the order asked. It is asked for by version: vectors of two models
+    /// never meet. At most [`ENTITIES`] users.
+    pub(crate) async fn embeddings(
         &self,
-        user_id: &UserId,
+        user_ids: &[UserId],
         catalogue: &Generation,
         deadline: Deadline,
-    ) -> Result<UserEmbedding> {
+    ) -> Result<Vec<Result<UserEmbedding>>> {
         let request = BatchGetEmbeddingsRequest {
             entity: EntityKind::User.into(),
-            ids: vec![user_id.to_string()],
+            ids: raw(user_ids),
             model_version: catalogue.model_version.to_string(),
         };
         let response = self.client.clone().batch_get_embeddings(deadline.within(request)).await;
@@ -96,17 +96,20 @@ impl FeatureStore {
         })?;
         let response = response.into_inner();
         let run_id = response.generation.map(|generation| generation.run_id).unwrap_or_default();
-        let result = single(response.results, "embeddings")?;
-        Ok(UserEmbedding { embedding: user_embedding(user_id, catalogue, result)?, run_id })
+        let results = of_each(user_ids, response.results, "embeddings")?;
+        let embedding = |(user_id, result)| {
+            Ok(UserEmbedding { embedding: user_embedding(user_id, catalogue, result)?, run_id })
+        };
+        Ok(results.map(embedding).collect())
     }
 
-    /// What the policy asks to know of a user.
+    /// What the policy asks to know of users, in the order asked. At most [`ENTITIES`] users.
     pub(crate) async fn facts(
         &self,
-        user_id: &UserId,
+        user_ids: &[UserId],
         source: &FactSource,
         deadline: Deadline,
-    ) -> Result<GivenFacts> {
+    ) -> Result<Vec<GivenFacts>> {
         let FactSource { service, purpose } = source;
         let selection = FeatureSelection {
             feature_service: service.clone(),
@@ -115,8 +118,7 @@ impl FeatureStore {
             expired: ExpiredPolicy::Flag.into(),
             ..FeatureSelection::default()
         };
-        let request =
-            GetOnlineFeaturesRequest { selection: Some(selection), entity_ids: vec![user_id.to_string()] };
+        let request = GetOnlineFeaturesRequest { selection: Some(selection), entity_ids: raw(user_ids) };
         let response = self.client.clone().get_online_features(deadline.within(request)).await;
         let response = response.map_err(|status| match status.code() {
             Code::InvalidArgument => RankingError::FactsNotDeclared {
@@ -127,8 +129,9 @@ impl FeatureStore {
             _ => RankingError::FeatureStore(status),
         })?;
         let GetOnlineFeaturesResponse { header, rows } = response.into_inner();
-        let row = single(rows, "rows of features")?;
-        GivenFacts::new(header.unwrap_or_default().features, row.values)
+        let features = header.unwrap_or_default().features;
+        let rows = of_each(user_ids, rows, "rows of features")?;
+        rows.map(|(_, row)| GivenFacts::new(&features, row.values)).collect()
     }
 
     /// How popular a catalogue's products are.
@@ -158,18 +161,20 @@ impl FeatureStore {
         Ok(Popularity::new(by_row))
     }
 
-    /// What a user holds.
-    pub(crate) async fn holdings(&self, user_id: &UserId, deadline: Deadline) -> Result<Vec<ProductId>> {
-        let request = BatchGetHoldingsRequest { user_ids: vec![user_id.to_string()] };
+    /// What users hold, in the order asked. At most [`ENTITIES`] users.
+    pub(crate) async fn holdings(
+        &self,
+        user_ids: &[UserId],
+        deadline: Deadline,
+    ) -> Result<Vec<Vec<ProductId>>> {
+        let request = BatchGetHoldingsRequest { user_ids: raw(user_ids) };
         let response = self.client.clone().batch_get_holdings(deadline.within(request)).await;
         let results = response.map_err(RankingError::FeatureStore)?.into_inner().results;
-        let product_ids = single(results, "holdings")?.product_ids;
-        product_ids
-            .iter()
-            .map(|product_id| {
-                ProductId::parse(product_id).map_err(|invalid| RankingError::BadAnswer(invalid.to_string()))
-            })
-            .collect()
+        let product_id = |raw: &String| {
+            ProductId::parse(raw).map_err(|invalid| RankingError::BadAnswer(invalid.to_string()))
+        };
+        let holdings = of_each(user_ids, results, "holdings")?;
+        holdings.map(|(_, result)| result.product_ids.iter().map(product_id).collect()).collect()
     }
 }
 
@@ -182,14 +187,21 @@ fn popularity(value: &FeatureValue) -> f64 {
     }
 }
 
-/// The one result for the one id asked for.
-fn single<T>(results: Vec<T>, of_what: &str) -> Result<T> {
-    let count = results.len();
-    let mut results = results.into_iter();
-    match (results.next(), results.next()) {
-        (Some(result), None) => Ok(result),
-        _ => Err(RankingError::BadAnswer(format!("{count} {of_what} for one customer"))),
+fn raw(user_ids: &[UserId]) -> Vec<String> {
+    user_ids.iter().map(ToString::to_string).collect()
+}
+
+/// Each user with the result in its place.
+fn of_each<'u, T>(
+    user_ids: &'u [UserId],
+    results: Vec<T>,
+    of_what: &str,
+) -> Result<impl Iterator<Item = (&'u UserId, T)> + use<'u, T>> {
+    if results.len() != user_ids.len() {
+        let told = format!("{} {of_what} for {} customers", results.len(), user_ids.len());
+        return Err(RankingError::BadAnswer(told));
     }
+    Ok(user_ids.iter().zip(results))
 }
 
 fn user_embedding(
@@ -281,7 +293,17 @@ mod tests {
         for answer in broken {
             assert!(matches!(answer, Err(RankingError::BadAnswer(_))), "{answer:?}");
         }
-        assert!(matches!(single(Vec::<i32>::new(), "embeddings"), Err(RankingError::BadAnswer(_))));
-        assert!(matches!(single(vec![1, 2], "embeddings"), Err(RankingError::BadAnswer(_))));
+    }
+
+    #[test]
+    fn as_many_results_as_customers_are_an_answer() {
+        let users = ["a", "b"].map(|id| UserId::parse(id).unwrap());
+
+        let answered = |results: Vec<i32>| of_each(&users, results, "embeddings").map(Iterator::count);
+
+        assert_eq!(answered(vec![1, 2]).unwrap(), 2);
+        for results in [vec![], vec![1], vec![1, 2, 3]] {
+            assert!(matches!(answered(results), Err(RankingError::BadAnswer(_))));
+        }
     }
 }

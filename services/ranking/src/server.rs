@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RankingConfig, Result, catalogue::CurrentCatalogue, feature_store::FeatureStore, pipeline::Pipeline,
-    policies::Policies, popularity::KnownPopularity, service::RankingService, subscription::Subscription,
+    policies::Policies, service::RankingService, subscription::Subscription,
 };
 
 /// Serves until `shutdown` is cancelled and calls in flight have ended. The address listened on goes to `bound`
@@ -31,7 +31,7 @@ pub async fn serve(
     let service = RankingServiceServer::new(RankingService {
         current: Arc::clone(&current),
         policies: Arc::clone(&policies),
-        popularity: KnownPopularity::default(),
+        popularity: Arc::default(),
         feature_store: feature_store.clone(),
         pseudonyms: Pseudonyms::load(config.server.pseudonym_key.as_deref())?,
         pipeline: Arc::new(Pipeline::new(config.retrieval.candidates.get())),

@@ -31,6 +31,12 @@ impl InvalidField {
         Self { field: field.into(), reason: reason.into() }
     }
 
+    /// The same fault of a field of `outer`.
+    #[must_use]
+    pub fn within(self, outer: &str) -> Self {
+        Self { field: format!("{outer}.{}", self.field), ..self }
+    }
+
     /// Several of them, a line each.
     pub fn lines(invalid: &[Self]) -> String {
         invalid.iter().map(Self::to_string).collect::<Vec<_>>().join("\n")

@@ -12,28 +12,31 @@ use crate::{Result, deadline::Deadline, pipeline::Customer};
 /// A customer, as known at a moment.
 #[derive(Debug)]
 pub(super) struct KnownCustomer {
-    user_id: UserId,
+    pub(super) user_id: UserId,
     pub(super) facts: Facts,
     held: Vec<ProductId>,
     moment: DateTime<Utc>,
 }
 
 impl RankingService {
-    /// Facts and holdings, asked for side by side. Without either there is no verdict, and so the request fails: whatever
-    /// may degrade elsewhere, this may not.
+    /// Facts and holdings of customers, in the order asked; both are asked for side by side. Without either there is no
+    /// verdict, and so the request fails: whatever may degrade elsewhere, this may not.
     pub(super) async fn known(
         &self,
-        user_id: &UserId,
+        user_ids: &[UserId],
         policy: &Policy,
         deadline: Deadline,
-    ) -> Result<KnownCustomer> {
+    ) -> Result<Vec<KnownCustomer>> {
         let (held, given) = tokio::try_join!(
-            self.feature_store.holdings(user_id, deadline),
-            self.feature_store.facts(user_id, policy.source(), deadline),
+            self.feature_store.holdings(user_ids, deadline),
+            self.feature_store.facts(user_ids, policy.source(), deadline),
         )?;
         let moment = Utc::now();
-        let facts = Facts::at(policy, moment, |feature| given.get(feature));
-        Ok(KnownCustomer { user_id: user_id.clone(), facts, held, moment })
+        let known = user_ids.iter().zip(held).zip(given).map(|((user_id, held), given)| {
+            let facts = Facts::at(policy, moment, |feature| given.get(feature));
+            KnownCustomer { user_id: user_id.clone(), facts, held, moment }
+        });
+        Ok(known.collect())
     }
 }
 

@@ -1,6 +1,6 @@
 //! ExplainEligibility: what the policy says of a customer and products, rule by rule.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use finrank_contracts::ranking::v1;
 use finrank_model::ProductId;
@@ -19,10 +19,10 @@ impl RankingService {
         let policy = self.policies.in_force();
         let catalogue = self.catalogue()?;
         let (rows, next_page_token) = rows(&catalogue, &request)?;
-        let known = self.known(&request.user_id, &policy, deadline).await?;
-        if known.is_of_nobody() {
+        let known = self.known(slice::from_ref(&request.user_id), &policy, deadline).await?;
+        let Some(known) = known.into_iter().find(|known| !known.is_of_nobody()) else {
             return Err(RankingError::UserNotFound(request.user_id));
-        }
+        };
         let (policies, shared) = (Arc::clone(&self.policies), Arc::clone(&catalogue));
         compute(catalogue, move |catalogue| {
             let customer = known.customer(policies.compiled(&policy, &shared));

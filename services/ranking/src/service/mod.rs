@@ -1,19 +1,20 @@
 //! The contract, rpc by rpc: parses a request, fetches what it needs to know of the customer, lets the pipeline
 //! work on one catalogue, and words the answer.
 
+mod batch;
 mod compute;
 mod eligibility;
 mod explanation;
+mod recommend;
 mod request;
 mod response;
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use finrank_contracts::ranking::v1::{self, ranking_service_server::RankingService as RankingRpcs};
 use finrank_model::{ProductId, UserId};
-use finrank_policy::Policy;
 use finrank_serving::Pseudonyms;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     RankingError, Result,
@@ -21,7 +22,7 @@ use crate::{
     deadline::Deadline,
     feature_store::{FeatureStore, UserEmbedding},
     index::Row,
-    pipeline::{Ask, Basis, Pipeline, Terms},
+    pipeline::{Pipeline, Terms},
     policies::Policies,
     popularity::KnownPopularity,
 };
@@ -29,11 +30,12 @@ use compute::compute;
 use request::{Explain, Recommend, Retrieve, RetrieveBy, Score, Similar};
 
 /// Implements `finrank.ranking.v1.RankingService`.
-#[derive(Debug)]
+/// Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct RankingService {
     pub(crate) current: Arc<CurrentCatalogue>,
     pub(crate) policies: Arc<Policies>,
-    pub(crate) popularity: KnownPopularity,
+    pub(crate) popularity: Arc<KnownPopularity>,
     pub(crate) feature_store: FeatureStore,
     pub(crate) pseudonyms: Pseudonyms,
     pub(crate) pipeline: Arc<Pipeline>,
@@ -48,6 +50,16 @@ impl RankingRpcs for RankingService {
         let deadline = Deadline::of(&request);
         let request = Recommend::parse(&request.into_inner())?;
         Ok(Response::new(self.decide(request, deadline).await?))
+    }
+
+    type BatchRecommendStream = batch::Answers;
+
+    async fn batch_recommend(
+        &self,
+        request: Request<Streaming<v1::BatchRecommendRequest>>,
+    ) -> Result<Response<Self::BatchRecommendStream>, Status> {
+        let deadline = Deadline::of(&request);
+        Ok(Response::new(batch::recommend(self.clone(), request.into_inner(), deadline)))
     }
 
     async fn retrieve(
@@ -95,49 +107,6 @@ impl RankingRpcs for RankingService {
 }
 
 impl RankingService {
-    async fn decide(&self, request: Recommend, deadline: Deadline) -> Result<v1::RecommendResponse> {
-        let Recommend { user_id, k, scenario, excluded } = request;
-        // Without a catalogue nothing can be offered, whoever it is: nobody needs to be asked.
-        self.catalogue()?;
-        let policy = self.policies.in_force();
-        let (user, known) =
-            tokio::join!(self.user(&user_id, deadline), self.known(&user_id, &policy, deadline));
-        let known = known?;
-        let (catalogue, basis) = if policy.may_profile(&known.facts) {
-            let (catalogue, user) = user?;
-            (catalogue, Basis::Profile { user: user.embedding, generation: user.run_id })
-        } else {
-            self.without_profile(user, &policy).await?
-        };
-        let terms = Terms { scenario, excluded };
-        let (pipeline, policies) = (Arc::clone(&self.pipeline), Arc::clone(&self.policies));
-        let (shared, pseudonym) = (Arc::clone(&catalogue), self.pseudonyms.of(&user_id));
-        compute(catalogue, move |catalogue| {
-            let customer = known.customer(policies.compiled(&policy, &shared));
-            let decision = pipeline.recommend(catalogue, &Ask { pseudonym, customer, basis, terms, k })?;
-            Ok(response::recommend(&user_id, catalogue, &decision))
-        })
-        .await
-    }
-
-    /// What to rank by for who objects to profiling. The embedding is not used; that it is there tells only that there is
-    /// such a customer.
-    async fn without_profile(
-        &self,
-        user: Result<(Arc<Catalogue>, UserEmbedding)>,
-        policy: &Policy,
-    ) -> Result<(Arc<Catalogue>, Basis)> {
-        if let Err(error @ RankingError::UserNotFound(_)) = user {
-            return Err(error);
-        }
-        let catalogue = self.catalogue()?;
-        let popularity = match policy.profiling() {
-            Some(profiling) => self.popularity.of(&catalogue, profiling, &self.feature_store).await,
-            None => None,
-        };
-        Ok((catalogue, Basis::Popularity(popularity)))
-    }
-
     async fn find(&self, request: Retrieve, deadline: Deadline) -> Result<v1::RetrieveResponse> {
         let Retrieve { by, k, scenario } = request;
         let (catalogue, query, user_generation) = match by {
@@ -190,22 +159,33 @@ impl RankingService {
     }
 
     /// A customer's embedding, and the catalogue that it may meet.
+    async fn user(&self, user_id: &UserId, deadline: Deadline) -> Result<(Arc<Catalogue>, UserEmbedding)> {
+        let (catalogue, embeddings) = self.users(slice::from_ref(user_id), deadline).await?;
+        let embedding = embeddings.into_iter().next();
+        Ok((catalogue, embedding.ok_or_else(|| RankingError::UserNotFound(user_id.clone()))??))
+    }
+
+    /// Customers' embeddings in the order asked, and the catalogue that they may meet.
     ///
     /// The feature store keeps the two newest generations, and those of the promoted model and of the one before, so it
     /// has dropped the catalogue's model only if as many refreshes or promotions came since; then the next catalogue may
     /// have come meanwhile, and is tried once.
-    async fn user(&self, user_id: &UserId, deadline: Deadline) -> Result<(Arc<Catalogue>, UserEmbedding)> {
+    async fn users(
+        &self,
+        user_ids: &[UserId],
+        deadline: Deadline,
+    ) -> Result<(Arc<Catalogue>, Vec<Result<UserEmbedding>>)> {
         let catalogue = self.catalogue()?;
-        let user = self.feature_store.embedding(user_id, catalogue.generation(), deadline).await;
-        let Err(RankingError::CatalogueOutdated { model_version }) = user else {
-            return Ok((catalogue, user?));
+        let users = self.feature_store.embeddings(user_ids, catalogue.generation(), deadline).await;
+        let Err(RankingError::CatalogueOutdated { model_version }) = users else {
+            return Ok((catalogue, users?));
         };
         let next = self.catalogue()?;
         if next.generation().model_version == model_version {
             return Err(RankingError::CatalogueOutdated { model_version });
         }
-        let user = self.feature_store.embedding(user_id, next.generation(), deadline).await?;
-        Ok((next, user))
+        let users = self.feature_store.embeddings(user_ids, next.generation(), deadline).await?;
+        Ok((next, users))
     }
 
     fn catalogue(&self) -> Result<Arc<Catalogue>> {

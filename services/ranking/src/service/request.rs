@@ -1,13 +1,16 @@
 //! Requests, parsed: once past here, every id, count and vector is what it must be. All faults of a request
 //! are named at once.
 
+use std::ops::RangeInclusive;
+
 use finrank_contracts::ranking::v1::{self, retrieve_request::Query};
 use finrank_model::{Embedding, EmbeddingSpace, InvalidField, ProductId, UserId};
 
 use crate::{
     Generation, RankingError, Result,
+    feature_store::ENTITIES,
     index::{IndexError, SpacedEmbedding},
-    pipeline::Scenario,
+    pipeline::{Scenario, Terms},
 };
 
 /// The most products of one answer.
@@ -26,21 +29,65 @@ type Field<T> = std::result::Result<T, InvalidField>;
 #[derive(Debug)]
 pub(super) struct Recommend {
     pub(super) user_id: UserId,
+    pub(super) wanted: Wanted,
+}
+
+/// What to recommend, to whomever.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
     pub(super) k: usize,
-    pub(super) scenario: Scenario,
-    pub(super) excluded: Vec<ProductId>,
+    pub(super) terms: Terms,
 }
 
 impl Recommend {
     pub(super) fn parse(request: &v1::RecommendRequest) -> Result<Self> {
-        let user_id = UserId::parse(&request.user_id);
+        match (UserId::parse(&request.user_id), Wanted::parse(request)) {
+            (Ok(user_id), Ok(wanted)) => Ok(Self { user_id, wanted }),
+            (user_id, wanted) => {
+                let faults = user_id.err().into_iter().chain(wanted.err().unwrap_or_default());
+                Err(RankingError::Invalid(faults.collect()))
+            }
+        }
+    }
+}
+
+impl Wanted {
+    fn parse(request: &v1::RecommendRequest) -> Result<Self, Vec<InvalidField>> {
         let k = k(request.k);
         let scenario = scenario(request.scenario);
         let excluded = product_ids("exclude_product_ids", &request.exclude_product_ids, 0..=MAX_EXCLUDED);
-        match (user_id, k, scenario, excluded) {
-            (Ok(user_id), Ok(k), Ok(scenario), Ok(excluded)) => Ok(Self { user_id, k, scenario, excluded }),
-            (user_id, k, scenario, excluded) => {
-                Err(faults([user_id.err(), k.err(), scenario.err(), excluded.err()]))
+        match (k, scenario, excluded) {
+            (Ok(k), Ok(scenario), Ok(excluded)) => Ok(Self { k, terms: Terms { scenario, excluded } }),
+            (k, scenario, excluded) => {
+                Err([k.err(), scenario.err(), excluded.err()].into_iter().flatten().collect())
+            }
+        }
+    }
+}
+
+/// One message of BatchRecommend.
+#[derive(Debug)]
+pub(super) struct BatchRecommend {
+    pub(super) user_ids: Vec<UserId>,
+    pub(super) wanted: Wanted,
+}
+
+impl BatchRecommend {
+    pub(super) fn parse(message: &v1::BatchRecommendRequest) -> Result<Self> {
+        let user_ids = user_ids("user_ids", &message.user_ids, 1..=ENTITIES);
+        let wanted = match &message.request {
+            Some(request) if request.user_id.is_empty() => Wanted::parse(request)
+                .map_err(|faults| faults.into_iter().map(|fault| fault.within("request")).collect()),
+            Some(_) => {
+                Err(vec![InvalidField::new("request.user_id", "is not empty: user_ids name the customers")])
+            }
+            None => Err(vec![InvalidField::new("request", "is missing")]),
+        };
+        match (user_ids, wanted) {
+            (Ok(user_ids), Ok(wanted)) => Ok(Self { user_ids, wanted }),
+            (user_ids, wanted) => {
+                let faults = user_ids.err().into_iter().chain(wanted.err().unwrap_or_default());
+                Err(RankingError::Invalid(faults.collect()))
             }
         }
     }
@@ -212,20 +259,28 @@ fn scenario(raw: i32) -> Field<Scenario> {
     }
 }
 
+fn product_ids(field: &str, raw: &[String], allowed: RangeInclusive<usize>) -> Field<Vec<ProductId>> {
+    ids(field, raw, allowed, |raw| ProductId::parse(raw))
+}
+
+fn user_ids(field: &str, raw: &[String], allowed: RangeInclusive<usize>) -> Field<Vec<UserId>> {
+    ids(field, raw, allowed, |raw| UserId::parse(raw))
+}
+
 /// Checks how many ids there are, and each of them; a bad one is named by its place: `product_ids[3]`.
-fn product_ids(
+fn ids<T>(
     field: &str,
     raw: &[String],
-    allowed: std::ops::RangeInclusive<usize>,
-) -> Field<Vec<ProductId>> {
+    allowed: RangeInclusive<usize>,
+    parse: impl Fn(&str) -> Field<T>,
+) -> Field<Vec<T>> {
     if !allowed.contains(&raw.len()) {
         let (least, most) = (allowed.start(), allowed.end());
         let reason = format!("has {} entries, {least} to {most} are allowed", raw.len());
         return Err(InvalidField::new(field, reason));
     }
     let parse = |(place, raw): (usize, &String)| {
-        ProductId::parse(raw)
-            .map_err(|invalid| InvalidField::new(format!("{field}[{place}]"), invalid.reason))
+        parse(raw).map_err(|invalid| InvalidField::new(format!("{field}[{place}]"), invalid.reason))
     };
     raw.iter().enumerate().map(parse).collect()
 }

@@ -5,9 +5,9 @@ mod swap;
 use std::net::SocketAddr;
 
 use finrank_contracts::ranking::v1::{
-    QueryVector, RecommendRequest, RetrieveRequest, RetrieveResponse, ScoreRequest, SimilarProductsRequest,
-    ranking_service_client::RankingServiceClient, ranking_service_server::RankingServiceServer,
-    retrieve_request::Query,
+    BatchRecommendRequest, QueryVector, RecommendRequest, RetrieveRequest, RetrieveResponse, ScoreRequest,
+    SimilarProductsRequest, ranking_service_client::RankingServiceClient,
+    ranking_service_server::RankingServiceServer, retrieve_request::Query,
 };
 use finrank_model::{ProductClass, ProductStatus};
 use tokio::net::TcpListener;
@@ -29,7 +29,7 @@ async fn served(current: Arc<CurrentCatalogue>) -> RankingServiceClient<Channel>
     let service = RankingService {
         current,
         policies: Arc::new(Policies::load(&PolicyConfig::default()).unwrap()),
-        popularity: KnownPopularity::default(),
+        popularity: Arc::default(),
         feature_store: FeatureStore::at("http://127.0.0.1:1").unwrap(),
         pseudonyms: Pseudonyms::load(None).unwrap(),
         pipeline: Arc::new(Pipeline::new(500)),
@@ -90,6 +90,28 @@ async fn all_faults_of_a_request_are_named_at_once() {
 
     assert_eq!(refusal.code(), Code::InvalidArgument);
     assert_eq!(fields(&refusal), ["user_id", "k", "scenario", "exclude_product_ids"]);
+}
+
+#[tokio::test]
+async fn a_bad_message_ends_a_batch_with_all_its_faults() {
+    let mut ranking = serving(&[]).await;
+    let named = |user_ids: &[&str], request| BatchRecommendRequest {
+        user_ids: user_ids.iter().map(ToString::to_string).collect(),
+        request,
+    };
+    let cases = [
+        (named(&["a", ""], Some(recommend("", 0))), vec!["user_ids[1]", "request.k"]),
+        (named(&[], Some(recommend("a", 1))), vec!["user_ids", "request.user_id"]),
+        (named(&["a"; 1001], None), vec!["user_ids", "request"]),
+    ];
+
+    for (message, expected) in cases {
+        let answers = ranking.batch_recommend(tokio_stream::iter([message])).await.unwrap();
+        let refusal = answers.into_inner().message().await.unwrap_err();
+
+        assert_eq!(refusal.code(), Code::InvalidArgument);
+        assert_eq!(fields(&refusal), expected);
+    }
 }
 
 #[tokio::test]

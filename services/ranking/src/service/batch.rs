@@ -1,0 +1,146 @@
+//! BatchRecommend: recommendations for many, in the order asked. While the customers of one message are decided for, those
+//! of the next are looked up; nothing else is taken in before the client has taken what was answered, so that memory
+//! stays bounded however long the stream is.
+
+use std::{sync::Arc, thread::available_parallelism};
+
+use finrank_contracts::ranking::v1::{self, batch_recommend_response::Outcome};
+use finrank_model::UserId;
+use futures::{StreamExt, stream};
+use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+use tonic_types::StatusExt;
+use tracing::{Instrument, Span};
+
+use super::{
+    RankingService,
+    recommend::{Asked, AskedCustomer},
+    request::{BatchRecommend, Wanted},
+};
+use crate::{RankingError, Result, deadline::Deadline};
+
+/// Messages that are looked up ahead.
+const LOOKED_UP_AHEAD: usize = 1;
+/// Answers that wait for the client.
+const ANSWERS_AHEAD: usize = 100;
+/// Customers that a thread decides for at a time: some milliseconds' work.
+const AT_A_TIME: usize = 25;
+
+/// The answers, one customer each.
+pub(super) type Answers = ReceiverStream<Result<v1::BatchRecommendResponse, Status>>;
+
+/// Customers of one message, looked up.
+struct LookedUp {
+    user_ids: Vec<UserId>,
+    wanted: Wanted,
+    asked: Asked,
+}
+
+/// Answers every message in turn, until one cannot be, the client hangs up, or there are no more.
+pub(super) fn recommend(
+    service: RankingService,
+    mut messages: Streaming<v1::BatchRecommendRequest>,
+    deadline: Deadline,
+) -> Answers {
+    let (looked_up, mut deciding) = mpsc::channel(LOOKED_UP_AHEAD);
+    let (answers, answered) = mpsc::channel(ANSWERS_AHEAD);
+    let lookups = service.clone();
+    let looking_up = async move {
+        loop {
+            let next = match messages.message().await {
+                Ok(Some(message)) => look_up(&lookups, &message, deadline).await.map_err(Status::from),
+                Ok(None) => return,
+                Err(status) => Err(status),
+            };
+            let is_last = next.is_err();
+            if looked_up.send(next).await.is_err() || is_last {
+                return;
+            }
+        }
+    };
+    let answering = async move {
+        while let Some(next) = deciding.recv().await {
+            let outcome = match next {
+                Ok(looked_up) => decide(&service, looked_up, &answers).await.map_err(Status::from),
+                Err(status) => Err(status),
+            };
+            if let Err(status) = outcome {
+                // Whoever hung up does not want to know.
+                let _ = answers.send(Err(status)).await;
+                return;
+            }
+        }
+    };
+    tokio::spawn(looking_up.in_current_span());
+    tokio::spawn(answering.in_current_span());
+    ReceiverStream::new(answered)
+}
+
+async fn look_up(
+    service: &RankingService,
+    message: &v1::BatchRecommendRequest,
+    deadline: Deadline,
+) -> Result<LookedUp> {
+    let BatchRecommend { user_ids, wanted } = BatchRecommend::parse(message)?;
+    let asked = service.ask_about(&user_ids, deadline).await?;
+    Ok(LookedUp { user_ids, wanted, asked })
+}
+
+/// Decides for all customers of a message, on as many threads as there are cores, and answers in their order.
+async fn decide(
+    service: &RankingService,
+    looked_up: LookedUp,
+    answers: &mpsc::Sender<Result<v1::BatchRecommendResponse, Status>>,
+) -> Result<()> {
+    let LookedUp { user_ids, wanted, asked: Asked { catalogue, policy, customers } } = looked_up;
+    let (shared, compiling) = (Arc::clone(&catalogue), service.clone());
+    let policy = spawn_blocking(move || compiling.policies.compiled(&policy, &shared)).await?;
+    let mut waiting = user_ids.into_iter().zip(customers);
+    let parts = std::iter::from_fn(move || {
+        let part: Vec<_> = waiting.by_ref().take(AT_A_TIME).collect();
+        (!part.is_empty()).then_some(part)
+    });
+    let decided = parts.map(|part| {
+        let (service, catalogue, policy) = (service.clone(), Arc::clone(&catalogue), Arc::clone(&policy));
+        let (wanted, span) = (wanted.clone(), Span::current());
+        let work = move || {
+            let _request = span.enter();
+            let decide = |customer: AskedCustomer| {
+                service.decide_for(&catalogue, Arc::clone(&policy), customer, &wanted)
+            };
+            let answers =
+                part.into_iter().map(|(user_id, customer)| answer(&user_id, customer.and_then(decide)));
+            answers.collect::<Vec<_>>()
+        };
+        async move { spawn_blocking(work).await }
+    });
+    let threads = available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut decided = stream::iter(decided).buffered(threads);
+    while let Some(part) = decided.next().await {
+        for answer in part? {
+            if answers.send(Ok(answer)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn answer(user_id: &UserId, decided: Result<v1::RecommendResponse>) -> v1::BatchRecommendResponse {
+    let outcome = match decided {
+        Ok(recommendation) => Outcome::Recommendation(recommendation),
+        Err(error) => Outcome::Refusal(refusal(user_id, error)),
+    };
+    v1::BatchRecommendResponse { outcome: Some(outcome) }
+}
+
+fn refusal(user_id: &UserId, error: RankingError) -> v1::CustomerRefusal {
+    let status = Status::from(error);
+    v1::CustomerRefusal {
+        user_id: user_id.to_string(),
+        code: status.code().into(),
+        reason: status.get_details_error_info().map(|info| info.reason).unwrap_or_default(),
+        message: status.message().to_owned(),
+    }
+}

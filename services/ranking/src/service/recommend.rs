@@ -1,0 +1,120 @@
+//! Recommend: what to offer to customers, once it is known who they are.
+
+use std::{slice, sync::Arc};
+
+use finrank_contracts::ranking::v1;
+use finrank_model::UserId;
+use finrank_policy::{CompiledPolicy, Policy};
+
+use super::{
+    RankingService,
+    compute::compute,
+    eligibility::KnownCustomer,
+    request::{Recommend, Wanted},
+    response,
+};
+use crate::{
+    RankingError, Result,
+    catalogue::Catalogue,
+    deadline::Deadline,
+    pipeline::{Ask, Basis},
+    popularity::Popularity,
+};
+
+/// Customers to decide for, by one catalogue and one policy.
+pub(super) struct Asked {
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) policy: Arc<Policy>,
+    /// In the order asked: what is known of each and by what to rank, or why nothing can be decided.
+    pub(super) customers: Vec<Result<AskedCustomer>>,
+}
+
+/// One of them.
+pub(super) struct AskedCustomer {
+    known: KnownCustomer,
+    basis: Basis,
+}
+
+impl RankingService {
+    pub(super) async fn decide(
+        &self,
+        request: Recommend,
+        deadline: Deadline,
+    ) -> Result<v1::RecommendResponse> {
+        let Recommend { user_id, wanted } = request;
+        let Asked { catalogue, policy, customers } =
+            self.ask_about(slice::from_ref(&user_id), deadline).await?;
+        let customer = customers.into_iter().next();
+        let customer = customer.ok_or_else(|| RankingError::UserNotFound(user_id))??;
+        let (service, shared) = (self.clone(), Arc::clone(&catalogue));
+        compute(catalogue, move |catalogue| {
+            let policy = service.policies.compiled(&policy, &shared);
+            service.decide_for(catalogue, policy, customer, &wanted)
+        })
+        .await
+    }
+
+    /// What has to be known of customers before anything can be decided.
+    ///
+    /// # Errors
+    /// When something stands in everybody's way.
+    pub(super) async fn ask_about(&self, user_ids: &[UserId], deadline: Deadline) -> Result<Asked> {
+        // Without a catalogue nothing can be offered, whoever it is: nobody needs to be asked.
+        self.catalogue()?;
+        let policy = self.policies.in_force();
+        let (users, known) =
+            tokio::join!(self.users(user_ids, deadline), self.known(user_ids, &policy, deadline));
+        let known = known?;
+        let profiled = known.iter().filter(|customer| policy.may_profile(&customer.facts)).count();
+        let (catalogue, embeddings) = match users {
+            Ok((catalogue, users)) => (catalogue, users.into_iter().map(Some).collect()),
+            Err(error) if profiled > 0 => return Err(error),
+            // Who objects to profiling needs none.
+            Err(_) => (self.catalogue()?, known.iter().map(|_| None).collect::<Vec<_>>()),
+        };
+        let popularity =
+            if profiled == known.len() { None } else { self.popularity(&catalogue, &policy).await };
+        let customers = known.into_iter().zip(embeddings).map(|(known, embedding)| {
+            let basis = match embedding {
+                // The embedding tells at least that there is such a customer.
+                Some(Err(error @ RankingError::UserNotFound(_))) => return Err(error),
+                Some(embedding) if policy.may_profile(&known.facts) => {
+                    let user = embedding?;
+                    Basis::Profile { user: user.embedding, generation: user.run_id }
+                }
+                _ => Basis::Popularity(popularity.clone()),
+            };
+            Ok(AskedCustomer { known, basis })
+        });
+        Ok(Asked { catalogue, customers: customers.collect(), policy })
+    }
+
+    /// How popular products are, for who objects to profiling.
+    async fn popularity(&self, catalogue: &Arc<Catalogue>, policy: &Policy) -> Option<Arc<Popularity>> {
+        self.popularity.of(catalogue, policy.profiling()?, &self.feature_store).await
+    }
+
+    /// Lets the pipeline decide.
+    ///
+    /// # Errors
+    /// As [`crate::pipeline::Pipeline::recommend`].
+    pub(super) fn decide_for(
+        &self,
+        catalogue: &Catalogue,
+        policy: Arc<CompiledPolicy>,
+        customer: AskedCustomer,
+        wanted: &Wanted,
+    ) -> Result<v1::RecommendResponse> {
+        let AskedCustomer { known, basis } = customer;
+        let user_id = known.user_id.clone();
+        let ask = Ask {
+            pseudonym: self.pseudonyms.of(&user_id),
+            customer: known.customer(policy),
+            basis,
+            terms: wanted.terms.clone(),
+            k: wanted.k,
+        };
+        let decision = self.pipeline.recommend(catalogue, &ask)?;
+        Ok(response::recommend(&user_id, catalogue, &decision))
+    }
+}
