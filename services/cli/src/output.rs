@@ -1,10 +1,13 @@
 //! Printing: tables for people, JSON for programs.
 
-use std::io::{ErrorKind, Write, stdout};
+use std::{
+    io::{ErrorKind, Write, stdout},
+    path::Path,
+};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Whether a program reads the answer.
 #[derive(Args, Clone, Copy)]
@@ -37,6 +40,32 @@ impl Format {
     /// Whether progress may be drawn for a person.
     pub(crate) fn for_people(self) -> bool {
         !self.json
+    }
+}
+
+/// The forms of a file of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FileFormat {
+    /// Text.
+    Csv,
+    /// Typed columns.
+    Parquet,
+}
+
+impl FileFormat {
+    /// The form that a file's name tells.
+    pub(crate) fn of(file: &Path) -> Self {
+        let parquet = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
+        if parquet { Self::Parquet } else { Self::Csv }
+    }
+
+    /// How names of such files end.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use finrank_contracts::{
         ranking_service_client::RankingServiceClient,
     },
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tonic::transport::Channel;
 
 use crate::{
@@ -43,7 +43,8 @@ pub(crate) struct Recommend {
 }
 
 /// The scenarios by the names that people type.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum ScenarioName {
     All,
     Credit,
@@ -161,13 +162,13 @@ impl From<RecommendResponse> for Answer {
 }
 
 /// `PRODUCT_CLASS_CREDIT_CARD` as "credit card".
-fn class_name(class: ProductClass) -> String {
+pub(crate) fn class_name(class: ProductClass) -> String {
     let name = class.as_str_name();
     name.trim_start_matches("PRODUCT_CLASS_").to_lowercase().replace('_', " ")
 }
 
 /// `RANKING_BASIS_PROFILE` as "profile".
-fn basis_name(basis: RankingBasis) -> String {
+pub(crate) fn basis_name(basis: RankingBasis) -> String {
     basis.as_str_name().trim_start_matches("RANKING_BASIS_").to_lowercase()
 }
 

@@ -30,10 +30,15 @@ use tonic::Streaming;
 
 use self::{
     rows::{Carried, Rows},
-    set::{FileFormat, Set},
+    set::Set,
 };
 use super::selection::{Selection, moment};
-use crate::{client, output::Format, progress, settings::Settings};
+use crate::{
+    client,
+    output::{FileFormat, Format},
+    progress,
+    settings::Settings,
+};
 
 /// Messages that wait for the server.
 const MESSAGES_AHEAD: usize = 4;

@@ -1,35 +1,18 @@
 //! The set in the making, in one form or the other, with the same columns and rows.
 
-use std::{io::Write, path::Path};
+use std::io::Write;
 
-use clap::ValueEnum;
 use csv::StringRecord;
 use finrank_contracts::feature::v1::{FeatureHeader, FeatureRow};
 
 use super::{csv_set::CsvSet, parquet_set::ParquetSet};
-
-/// The forms of a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum FileFormat {
-    /// Text.
-    Csv,
-    /// Typed columns.
-    Parquet,
-}
+use crate::output::FileFormat;
 
 /// A set in the making.
 pub(super) enum Set<W: Write + Send> {
     // Boxed, for it is much the larger.
     Csv(Box<CsvSet<W>>),
     Parquet(ParquetSet<W>),
-}
-
-impl FileFormat {
-    /// The form that a file's name tells.
-    pub(super) fn of(file: &Path) -> Self {
-        let parquet = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
-        if parquet { Self::Parquet } else { Self::Csv }
-    }
 }
 
 impl<W: Write + Send> Set<W> {
