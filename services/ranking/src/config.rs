@@ -12,7 +12,10 @@ use finrank_policy::{BUILT_IN_POLICY, Policy};
 use finrank_serving::ServerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::PolicyError;
+use crate::{
+    PolicyError,
+    index::{Depth, IndexConfig, IndexSettings},
+};
 
 /// Where ranking listens unless told otherwise.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50052);
@@ -80,6 +83,15 @@ impl Default for RankingConfig {
 pub struct RetrievalConfig {
     /// How many candidates are scored for one request; more when more products are asked for.
     pub candidates: NonZeroUsize,
+    /// How the index is built and searched.
+    pub index: IndexConfig,
+}
+
+impl RetrievalConfig {
+    /// What indexes are built by: measured for as many candidates as are scored.
+    pub fn index_settings(&self) -> IndexSettings {
+        IndexSettings { config: self.index.clone(), depth: Depth(self.candidates) }
+    }
 }
 
 impl Default for RetrievalConfig {
@@ -87,6 +99,7 @@ impl Default for RetrievalConfig {
         Self {
             // Scored in about 0.1 ms.
             candidates: const { NonZeroUsize::new(500).expect("500 is not zero") },
+            index: IndexConfig::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | room | tells |
 //! |---|---|
-//! | [`index`] | the embeddings of one generation in Faiss |
+//! | [`index`] | the embeddings of one generation, searched exactly or approximately |
 //! | [`catalogue`] | products, index and scorer of one generation, replaced as one |
 //! | [`pipeline`] | from a customer's embedding to a decision, stage by stage |
 //! | `snapshot` | the beginning of the stream of product embeddings, checked and put together |

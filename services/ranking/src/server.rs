@@ -46,6 +46,7 @@ pub async fn serve(
         feature_store,
         models_dir: config.models_dir,
         config: config.subscription,
+        index: config.retrieval.index_settings(),
         current: Arc::clone(&current),
         policies: Arc::clone(&policies),
         health: server.health(),

@@ -22,9 +22,10 @@ use tracing::{info, warn};
 
 use crate::{
     SubscriptionConfig,
-    catalogue::{Catalogue, CatalogueError, CurrentCatalogue},
+    catalogue::{Catalogue, CatalogueError, CurrentCatalogue, Indexing},
     feature_store::FeatureStore,
     feed::{Feed, News},
+    index::IndexSettings,
     policies::Policies,
     snapshot::{Snapshot, SnapshotError},
 };
@@ -38,6 +39,8 @@ pub(crate) struct Subscription {
     pub(crate) feature_store: FeatureStore,
     pub(crate) models_dir: PathBuf,
     pub(crate) config: SubscriptionConfig,
+    /// How catalogues are indexed.
+    pub(crate) index: IndexSettings,
     pub(crate) current: Arc<CurrentCatalogue>,
     /// Compiled for each catalogue before it is in service.
     pub(crate) policies: Arc<Policies>,
@@ -138,8 +141,11 @@ impl Subscription {
         let models_dir = self.models_dir.clone();
         let known = following.bundle.clone();
         let policies = Arc::clone(&self.policies);
+        let index = self.index.clone();
+        let in_service = self.current.get();
         let (catalogue, bundle) = spawn_blocking(move || {
-            let (catalogue, bundle) = build(&models_dir, snapshot, known)?;
+            let indexing = Indexing { settings: &index, in_service: in_service.as_deref() };
+            let (catalogue, bundle) = build(&models_dir, snapshot, known, indexing)?;
             let catalogue = Arc::new(catalogue);
             policies.compiled(&policies.in_force(), &catalogue);
             Ok::<_, CatalogueError>((catalogue, bundle))
@@ -151,6 +157,7 @@ impl Subscription {
             model_version = %generation.model_version,
             embedding_space = %generation.embedding_space,
             products = catalogue.len(),
+            beside_the_index = catalogue.index().changed(),
             "catalogue in service"
         );
         self.current.publish(catalogue);
@@ -192,6 +199,7 @@ fn build(
     models_dir: &Path,
     snapshot: Snapshot,
     known: Option<(Sha256Digest, Arc<Bundle>)>,
+    indexing: Indexing<'_>,
 ) -> Result<(Catalogue, (Sha256Digest, Arc<Bundle>)), CatalogueError> {
     let digest = snapshot.bundle;
     let bundle = match known.filter(|(known, _)| *known == digest) {
@@ -201,17 +209,22 @@ fn build(
             Arc::new(Bundle::read_registered(&directory, digest)?)
         }
     };
-    Ok((Catalogue::build(snapshot, &bundle)?, (digest, bundle)))
+    Ok((Catalogue::build_by(snapshot, &bundle, indexing)?, (digest, bundle)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, sync::LazyLock};
 
     use finrank_model::{ModelError, ProductClass, ProductStatus};
 
     use super::*;
     use crate::fixtures::{DIMENSION, Sample, bundle, generation, products};
+
+    fn exact() -> Indexing<'static> {
+        static SETTINGS: LazyLock<IndexSettings> = LazyLock::new(IndexSettings::default);
+        Indexing { settings: &SETTINGS, in_service: None }
+    }
 
     fn snapshot() -> Snapshot {
         let sample =
@@ -228,7 +241,7 @@ mod tests {
             bundle(&generation(model)).write(&models.path().join(format!("m{model}"))).unwrap();
         }
 
-        let (catalogue, _) = build(models.path(), snapshot(), None).unwrap();
+        let (catalogue, _) = build(models.path(), snapshot(), None, exact()).unwrap();
 
         assert_eq!(catalogue.generation(), &generation(1));
         assert_eq!(catalogue.len(), 1);
@@ -237,19 +250,19 @@ mod tests {
     #[test]
     fn no_catalogue_is_built_with_a_bundle_that_is_missing_or_damaged_or_another_one() {
         let models = tempfile::tempdir().unwrap();
-        let missing = build(models.path(), snapshot(), None).unwrap_err();
+        let missing = build(models.path(), snapshot(), None, exact()).unwrap_err();
         bundle(&generation(1)).write(&models.path().join("m1")).unwrap();
         let weights = models.path().join("m1/scorer.safetensors");
         let mut bytes = fs::read(&weights).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&weights, bytes).unwrap();
 
-        let damaged = build(models.path(), snapshot(), None).unwrap_err();
+        let damaged = build(models.path(), snapshot(), None, exact()).unwrap_err();
         fs::remove_dir_all(models.path().join("m1")).unwrap();
         let mut another = bundle(&generation(1));
         another.manifest.seed += 1;
         another.write(&models.path().join("m1")).unwrap();
-        let another = build(models.path(), snapshot(), None).unwrap_err();
+        let another = build(models.path(), snapshot(), None, exact()).unwrap_err();
 
         assert!(matches!(missing, CatalogueError::Bundle(ModelError::FileMissing { .. })), "{missing}");
         assert!(matches!(damaged, CatalogueError::Bundle(ModelError::Damaged { .. })), "{damaged}");

@@ -16,8 +16,19 @@ pub use product::CatalogueProduct;
 
 use crate::{
     Generation, Snapshot,
-    index::{IndexError, ProductIndex, Row, RowSet, SpacedEmbedding, norm},
+    index::{
+        IndexBuilder, IndexError, IndexSettings, ProductIndex, Row, RowSet, SpacedEmbedding, Unchanged, norm,
+    },
 };
+
+/// How a catalogue is indexed.
+#[derive(Clone, Copy, Debug)]
+pub struct Indexing<'a> {
+    /// The deployment's settings.
+    pub settings: &'a IndexSettings,
+    /// The catalogue in service, whose approximate indexes serve on while little has changed since they were built.
+    pub in_service: Option<&'a Catalogue>,
+}
 
 /// Products, index and scorer of one generation. A product's [`Row`] is its place in the order of ids.
 #[derive(Debug)]
@@ -34,22 +45,42 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
+    /// Builds index and scorer for a snapshot's products, by the default settings.
+    ///
+    /// # Errors
+    /// As [`Catalogue::build_by`].
+    pub fn build(snapshot: Snapshot, bundle: &Bundle) -> Result<Self, CatalogueError> {
+        Self::build_by(snapshot, bundle, Indexing { settings: &IndexSettings::default(), in_service: None })
+    }
+
     /// Builds index and scorer for a snapshot's products. Takes about as long as the products take to be
-    /// copied twice and to pass the scorer's first layer: off the asynchronous threads, please.
+    /// copied twice and to pass the scorer's first layer, and seconds more where an approximate index is built: off
+    /// the asynchronous threads, please.
     ///
     /// # Errors
     /// When the bundle is of another model, space or dimension than the embeddings, two products have one id,
     /// or an embedding has another dimension.
-    pub fn build(snapshot: Snapshot, bundle: &Bundle) -> Result<Self, CatalogueError> {
+    pub fn build_by(
+        snapshot: Snapshot,
+        bundle: &Bundle,
+        indexing: Indexing<'_>,
+    ) -> Result<Self, CatalogueError> {
         let Snapshot { generation, mut products, .. } = snapshot;
         check_bundle(&generation, bundle)?;
         products.sort_by(|(a, _), (b, _)| a.product_id.cmp(&b.product_id));
         let (products, embeddings): (Vec<CatalogueProduct>, Vec<Embedding>) = products.into_iter().unzip();
+        let rows = rows_by_id(&products)?;
         let directions: Vec<Embedding> = embeddings.iter().map(direction).collect();
+        let unchanged = indexing.in_service.map(|catalogue| catalogue.unchanged(&products, &embeddings));
+        let build = |index: fn(&Self) -> &ProductIndex, embeddings: &[Embedding]| {
+            let in_service = indexing.in_service.zip(unchanged.clone());
+            let unchanged = in_service.map(|(catalogue, rows)| Unchanged { index: index(catalogue), rows });
+            IndexBuilder { settings: indexing.settings, unchanged }.build(generation.clone(), embeddings)
+        };
         Ok(Self {
-            rows: rows_by_id(&products)?,
-            index: ProductIndex::build(generation.clone(), &embeddings)?,
-            directions: ProductIndex::build(generation, &directions)?,
+            rows,
+            index: build(Self::index, &embeddings)?,
+            directions: build(Self::directions, &directions)?,
             scorer: SplitScorer::new(&bundle.scorer, &embeddings)?,
             sellable: rows_where(&products, |product| product.status == ProductStatus::Active),
             by_class: ProductClass::ALL
@@ -58,6 +89,14 @@ impl Catalogue {
                 .collect(),
             products,
         })
+    }
+
+    /// For each product, this catalogue's row of it if the embedding is the same. Both are in the order of ids.
+    fn unchanged(&self, products: &[CatalogueProduct], embeddings: &[Embedding]) -> Vec<Option<Row>> {
+        let same = |(product, embedding): (&CatalogueProduct, &Embedding)| {
+            self.row(&product.product_id).filter(|&row| self.index.embedding(row).embedding == *embedding)
+        };
+        products.iter().zip(embeddings).map(same).collect()
     }
 
     /// What it was built from.

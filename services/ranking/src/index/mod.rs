@@ -1,23 +1,48 @@
-//! The index: every product embedding of one catalogue in Faiss, searched by inner product.
+//! The index: every product embedding of one catalogue, searched by inner product under a filter.
 //!
-//! Rows are numbered from 0 in the order given. A search is exact (a Flat scan: 61 µs for 10,000 products,
-//! 755 µs for 100,000), and its filter is applied inside Faiss, so that `k` rows come back whenever `k` are let
-//! through. The index knows nothing of products, users or requests.
+//! Rows are numbered from 0 in the order given. A search is exact, or approximate where that was measured to find
+//! enough and reads less: `plan` decides, and the plan goes with the hits. Whatever the plan, `k` rows come back whenever
+//! `k` are let through, and an inner product is the same figure. The index knows nothing of products, users or requests.
+//!
+//! | file | tells |
+//! |---|---|
+//! | `config` | what a deployment may set |
+//! | `build` | from embeddings to an index |
+//! | `plan` | exact or approximate, and how |
+//! | `vectors` | the vectors, and exact searches of them |
+//! | `approximate` | Faiss's graphs and lists |
+//! | `recall` | how much these find, measured |
+//! | `side` | what has changed since they were built |
+//! | `row_set`, `best` | a filter; the best of many |
+//! | `selector`, `shared`, `threads` | what is asked of Faiss and OpenMP beside their safe bindings, and all `unsafe` of this crate |
 
+mod approximate;
+mod best;
+mod build;
+mod config;
+mod plan;
+mod recall;
 mod row_set;
 mod selector;
+mod shared;
+mod side;
+mod threads;
+mod vectors;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use faiss::{
-    Index,
-    index::{SearchWithParams, flat::FlatIndexImpl},
-};
 use finrank_model::{Embedding, EmbeddingSpace};
 use thiserror::Error;
 
-pub use row_set::RowSet;
-use selector::SearchRows;
+use self::{approximate::Approximate, best::Best, side::Places, vectors::Vectors};
+pub use self::{
+    approximate::{ApproximateKind, Effort},
+    build::{IndexBuilder, Unchanged},
+    config::{Depth, IndexConfig, IndexKind, IndexSettings},
+    plan::{Method, Plan},
+    recall::{Band, RecallTable, Setting, Survey},
+    row_set::RowSet,
+};
 
 use crate::Generation;
 
@@ -41,6 +66,15 @@ pub struct Hit {
     pub row: Row,
     /// ⟨query, row⟩.
     pub inner_product: f32,
+}
+
+/// What a search found, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The rows, the largest inner product first and equal ones by row.
+    pub hits: Vec<Hit>,
+    /// How the search was made.
+    pub plan: Plan,
 }
 
 /// Why an index cannot be built or searched.
@@ -70,44 +104,35 @@ pub enum IndexError {
     Faiss(#[from] faiss::error::Error),
 }
 
-/// An exact inner-product index over the embeddings of one generation.
+/// An inner-product index over the embeddings of one generation.
 #[derive(Debug)]
 pub struct ProductIndex {
-    vectors: FlatIndexImpl,
+    vectors: Vectors,
     generation: Generation,
-    rows: usize,
-    /// The longest row's Euclidean norm, by which an overflow is ruled out before a search.
-    longest: f64,
+    approximate: Option<Placed>,
+    /// What an approximate search must have been measured to find.
+    recall_target: f64,
+}
+
+/// An approximate index, shared by the catalogues that changed little since it was built, and where the rows lie in it.
+#[derive(Debug)]
+struct Placed {
+    index: Arc<Approximate>,
+    places: Places,
 }
 
 impl ProductIndex {
-    /// Builds an index whose row `i` is `embeddings[i]`.
+    /// Builds an index whose row `i` is `embeddings[i]`, and whose searches are exact. [`IndexBuilder`] builds others.
     ///
     /// # Errors
     /// [`IndexError::OtherDimension`], or when Faiss cannot have the memory.
     pub fn build(generation: Generation, embeddings: &[Embedding]) -> Result<Self, IndexError> {
-        let dimension = generation.dimension;
-        let mut flat = Vec::with_capacity(embeddings.len() * dimension);
-        for embedding in embeddings {
-            check_dimension(dimension, embedding)?;
-            flat.extend_from_slice(embedding.as_slice());
-        }
-        let width = u32::try_from(dimension)
-            .map_err(|_| IndexError::OtherDimension { expected: u32::MAX as usize, found: dimension })?;
-        let mut vectors = FlatIndexImpl::new_ip(width)?;
-        if !embeddings.is_empty() {
-            vectors.add(&flat)?;
-        }
-        Ok(Self {
-            vectors,
-            generation,
-            rows: embeddings.len(),
-            longest: embeddings.iter().map(norm).fold(0.0, f64::max),
-        })
+        let vectors = Vectors::build(generation.dimension, embeddings)?;
+        Ok(Self { vectors, generation, approximate: None, recall_target: 1.0 })
     }
 
-    /// The `k` rows among `allowed` with the largest inner product, largest first and equal ones by row; all of
-    /// `allowed` when it has fewer. Which of several equal rows takes the last place is Faiss's choice.
+    /// The `k` rows among `allowed` with the largest inner product; all of `allowed` when it has fewer. Where the plan is
+    /// approximate it may miss some, but gives as many.
     ///
     /// One query runs on the calling thread: Faiss opens `min(queries, threads)` OpenMP threads, here one.
     ///
@@ -116,38 +141,74 @@ impl ProductIndex {
     ///
     /// # Panics
     /// When `allowed` is of another index.
-    pub fn search(
+    pub fn search(&self, query: &SpacedEmbedding, allowed: &RowSet, k: usize) -> Result<Found, IndexError> {
+        self.check(query)?;
+        assert_eq!(allowed.universe(), self.rows(), "the rows allowed are of this index");
+        let query = query.embedding.as_slice();
+        let eligible = allowed.len();
+        let k = k.min(eligible);
+        let (hits, method, expected_recall) = match self.search_approximately(query, allowed, k)? {
+            Some((hits, kind, setting)) if hits.len() == k => {
+                let method = Method::Approximate { kind, effort: setting.effort };
+                (hits, method, setting.recall)
+            }
+            Some((_, kind, setting)) => {
+                let method = Method::ExactAfterApproximate { kind, effort: setting.effort };
+                (self.search_exactly(query, allowed, k, method)?, method, 1.0)
+            }
+            None => {
+                let method = plan::exact(eligible, self.rows());
+                (self.search_exactly(query, allowed, k, method)?, method, 1.0)
+            }
+        };
+        let plan = Plan { method, eligible, expected_recall, returned: hits.len() };
+        Ok(Found { hits, plan })
+    }
+
+    fn search_exactly(
         &self,
-        query: &SpacedEmbedding,
+        query: &[f32],
         allowed: &RowSet,
         k: usize,
+        method: Method,
     ) -> Result<Vec<Hit>, IndexError> {
-        self.check(query)?;
-        assert_eq!(allowed.universe(), self.rows, "the rows allowed are of this index");
-        let k = k.min(allowed.len());
-        if k == 0 {
+        let mut best = Best::of(k);
+        match method {
             // Faiss refuses to search for nothing.
-            return Ok(Vec::new());
+            Method::FilteredFlat if k > 0 => self.vectors.filtered(query, allowed, k, &mut best)?,
+            _ => self.vectors.scan(query, allowed, &mut best),
         }
-        let rows = SearchRows::only(allowed)?;
-        let found = SearchWithParams::search_with_params(
-            &self.vectors,
-            query.embedding.as_slice(),
-            k,
-            rows.parameters(),
-        )?;
-        // A place that Faiss could not fill has the label -1, which `get` leaves out.
-        let mut hits: Vec<Hit> = found
-            .labels
-            .iter()
-            .zip(&found.distances)
-            .filter_map(|(label, &inner_product)| {
-                let row = Row(usize::try_from(label.get()?).ok()?);
-                Some(Hit { row, inner_product })
-            })
-            .collect();
-        hits.sort_by(|a, b| b.inner_product.total_cmp(&a.inner_product).then(a.row.cmp(&b.row)));
-        Ok(hits)
+        Ok(best.into_sorted())
+    }
+
+    /// The approximate index under the filter together with a scan of what lies beside it, where that was measured to
+    /// reach the target.
+    fn search_approximately(
+        &self,
+        query: &[f32],
+        allowed: &RowSet,
+        k: usize,
+    ) -> Result<Option<(Vec<Hit>, ApproximateKind, Setting)>, IndexError> {
+        let Some(Placed { index, places }) = &self.approximate else { return Ok(None) };
+        let labels = places.labels_of(allowed);
+        let Some(setting) = plan::approximate(index, k, labels.len(), self.recall_target) else {
+            return Ok(None);
+        };
+        let mut best = Best::of(k);
+        // As deep as it was measured: a graph that is asked for less looks at less.
+        let depth = index.recall.depth.min(labels.len());
+        for label in index.search(query, &labels, depth, setting.effort)? {
+            // Once more by the filter itself, since Faiss is known to have let others through.
+            if let Some(row) = places.row(label)
+                && allowed.contains(row)
+            {
+                best.offer(self.vectors.hit(query, row));
+            }
+        }
+        let mut beside = places.side().clone();
+        beside.keep(allowed);
+        self.vectors.scan(query, &beside, &mut best);
+        Ok(Some((best.into_sorted(), index.kind, setting)))
     }
 
     /// ⟨query, row⟩ of each row named, in their order: the same figures as a search gives.
@@ -158,10 +219,9 @@ impl ProductIndex {
     /// # Panics
     /// When a row is not below [`ProductIndex::rows`].
     pub fn inner_products(&self, query: &SpacedEmbedding, rows: &[Row]) -> Result<Vec<f32>, IndexError> {
-        let named = RowSet::of(self.rows, rows.iter().copied());
-        let hits = self.search(query, &named, named.len())?;
-        let by_row: HashMap<Row, f32> = hits.iter().map(|hit| (hit.row, hit.inner_product)).collect();
-        Ok(rows.iter().map(|row| by_row[row]).collect())
+        self.check(query)?;
+        let query = query.embedding.as_slice();
+        Ok(rows.iter().map(|&row| self.vectors.hit(query, row).inner_product).collect())
     }
 
     /// The embedding of a row.
@@ -169,20 +229,27 @@ impl ProductIndex {
     /// # Panics
     /// When the row is not below [`ProductIndex::rows`].
     pub fn embedding(&self, row: Row) -> SpacedEmbedding {
-        // Also keeps an empty index away from `xb`, which makes a slice of Faiss's null pointer.
-        assert!(row.0 < self.rows, "row {} of {}", row.0, self.rows);
-        let dimension = self.generation.dimension;
-        let values = &self.vectors.xb()[row.0 * dimension..][..dimension];
+        let values = self.vectors.row(row);
         SpacedEmbedding {
-            embedding: Embedding::new(values, dimension)
-                .expect("Faiss gives back the embedding it was given"),
+            embedding: Embedding::new(values, values.len())
+                .expect("the vectors are those of the embeddings that were given"),
             space: self.generation.embedding_space.clone(),
         }
     }
 
+    /// The kind of the approximate index, if there is one, and what was measured of it.
+    pub fn approximate(&self) -> Option<(ApproximateKind, &RecallTable)> {
+        self.approximate.as_ref().map(|placed| (placed.index.kind, &placed.index.recall))
+    }
+
+    /// How many rows lie beside the approximate index, or are gone from it.
+    pub fn changed(&self) -> usize {
+        self.approximate.as_ref().map_or(0, |placed| placed.places.changed())
+    }
+
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.vectors.rows()
     }
 
     /// What it was built from.
@@ -200,7 +267,7 @@ impl ProductIndex {
         }
         check_dimension(self.generation.dimension, &query.embedding)?;
         // Cauchy–Schwarz bounds every partial sum too; half the range is far more than rounding can add.
-        if norm(&query.embedding) * self.longest > f64::from(f32::MAX) / 2.0 {
+        if norm(&query.embedding) * self.vectors.longest > f64::from(f32::MAX) / 2.0 {
             return Err(IndexError::TooLong);
         }
         Ok(())

@@ -105,6 +105,44 @@ impl RowSet {
         self.rows
     }
 
+    /// The rows in it, from the lowest on.
+    pub fn iter(&self) -> impl Iterator<Item = Row> + '_ {
+        let bytes = self.bits.iter().enumerate().filter(|&(_, &byte)| byte != 0);
+        bytes.flat_map(|(place, &byte)| {
+            let mut left = byte;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                Some(Row(place * 8 + bit))
+            })
+        })
+    }
+
+    /// Puts in `length` rows from `to` on, of which another set has those `length` from `from` on.
+    ///
+    /// # Panics
+    /// When either reaches past its set.
+    pub(super) fn copy_run(&mut self, to: Row, other: &Self, from: Row, length: usize) {
+        assert!(to.0 + length <= self.rows && from.0 + length <= other.rows, "a run lies within both sets");
+        let mut done = 0;
+        while done < length {
+            let place = to.0 + done;
+            // Up to the end of the byte written to.
+            let count = (8 - place % 8).min(length - done);
+            let bits = other.eight_bits(from.0 + done) & (0xff >> (8 - count));
+            self.bits[place / 8] |= bits << (place % 8);
+            done += count;
+        }
+    }
+
+    /// The eight rows from one on; those past the last are not in it.
+    fn eight_bits(&self, row: usize) -> u8 {
+        let (byte, shift) = (row / 8, row % 8);
+        let low = u16::from(self.bits[byte]);
+        let high = u16::from(self.bits.get(byte + 1).copied().unwrap_or_default());
+        ((high << 8 | low) >> shift) as u8
+    }
+
     /// The bits, for Faiss.
     pub(super) fn bits(&self) -> &[u8] {
         &self.bits
@@ -141,6 +179,7 @@ mod tests {
             for row in 0..80 {
                 prop_assert_eq!(set.contains(Row(row)), kept.contains(&row));
             }
+            prop_assert!(set.iter().map(|row| row.0).eq(kept));
         }
 
         #[test]
@@ -156,6 +195,27 @@ mod tests {
                 prop_assert_eq!(either.contains(Row(row)), members.contains(&row) || row % every == 0);
                 prop_assert_eq!(both.contains(Row(row)), members.contains(&row) && row % every == 0);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn copies_a_run_of_another_set_to_any_place(
+            (rows, members) in rows_and_members(),
+            from in 0..70_usize,
+            to in 0..70_usize,
+            length in 0..70_usize,
+        ) {
+            let from = from.min(rows);
+            let length = length.min(rows - from);
+            let other = RowSet::of(rows, members.iter().copied().map(Row));
+            let mut set = RowSet::empty(140);
+
+            set.copy_run(Row(to), &other, Row(from), length);
+
+            let moved: BTreeSet<usize> =
+                members.range(from..from + length).map(|row| row - from + to).collect();
+            prop_assert!(set.iter().map(|row| row.0).eq(moved));
         }
     }
 

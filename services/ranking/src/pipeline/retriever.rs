@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use tracing::debug_span;
+use tracing::{debug, debug_span};
 
 use super::{candidate::RetrievedCandidate, eligibility::Eligible};
 use crate::{
@@ -65,8 +65,13 @@ fn search(
     count: usize,
 ) -> Result<Vec<RetrievedCandidate>, IndexError> {
     let _stage = debug_span!("retrieve", eligible = eligible.count(), count).entered();
-    let hits = index.search(query, eligible.rows(), count)?;
-    let candidates =
-        hits.into_iter().map(|hit| RetrievedCandidate { row: hit.row, retrieval_score: hit.inner_product });
+    let found = index.search(query, eligible.rows(), count)?;
+    metrics::counter!("finrank_ranking_retrieval_plans_total", "plan" => found.plan.method.name())
+        .increment(1);
+    debug!(plan = ?found.plan);
+    let candidates = found
+        .hits
+        .into_iter()
+        .map(|hit| RetrievedCandidate { row: hit.row, retrieval_score: hit.inner_product });
     Ok(candidates.collect())
 }

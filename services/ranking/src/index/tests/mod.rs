@@ -1,9 +1,12 @@
+mod changes;
+mod plans;
+
 use finrank_model::ModelVersion;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::*;
+use super::{selector::SearchRows, *};
 
 fn generation(dimension: usize) -> Generation {
     Generation {
@@ -66,7 +69,7 @@ proptest! {
     ) {
         let allowed = RowSet::of(vectors.len(), (0..vectors.len()).filter(|&row| keep[row]).map(Row));
 
-        let hits = index(asked.len(), &vectors).search(&query(&asked), &allowed, k).unwrap();
+        let hits = index(asked.len(), &vectors).search(&query(&asked), &allowed, k).unwrap().hits;
 
         let mut expected = brute_force(&vectors, &asked, &allowed);
         expected.truncate(k);
@@ -88,7 +91,7 @@ proptest! {
     ) {
         let all = RowSet::full(vectors.len());
 
-        let hits = index(asked.len(), &vectors).search(&query(&asked), &all, 500).unwrap();
+        let hits = index(asked.len(), &vectors).search(&query(&asked), &all, 500).unwrap().hits;
 
         let mut rows: Vec<usize> = hits.iter().map(|hit| hit.row.0).collect();
         rows.sort_unstable();
@@ -101,7 +104,7 @@ fn rows_that_may_not_be_found_take_no_places() {
     let vectors: Vec<[f32; 4]> = (0..1000).map(|row| [row as f32, 0.0, 0.0, 0.0]).collect();
     let allowed = RowSet::of(1000, [Row(3), Row(500), Row(7)]);
 
-    let hits = index(4, &vectors).search(&query(&[1.0, 0.0, 0.0, 0.0]), &allowed, 3).unwrap();
+    let hits = index(4, &vectors).search(&query(&[1.0, 0.0, 0.0, 0.0]), &allowed, 3).unwrap().hits;
 
     assert!(hits.iter().map(|hit| hit.row).eq([Row(500), Row(7), Row(3)]));
 }
@@ -111,8 +114,8 @@ fn nothing_allowed_or_nothing_there_finds_nothing() {
     let filled = index(4, &[[1.0; 4]]);
     let empty = index::<[f32; 4]>(4, &[]);
 
-    assert!(filled.search(&query(&[1.0; 4]), &RowSet::empty(1), 5).unwrap().is_empty());
-    assert!(empty.search(&query(&[1.0; 4]), &RowSet::full(0), 5).unwrap().is_empty());
+    assert!(filled.search(&query(&[1.0; 4]), &RowSet::empty(1), 5).unwrap().hits.is_empty());
+    assert!(empty.search(&query(&[1.0; 4]), &RowSet::full(0), 5).unwrap().hits.is_empty());
 }
 
 #[test]

@@ -1,0 +1,70 @@
+//! How a search is made: exactly while few rows may be found, approximately where that was measured to be good enough
+//! and reads less.
+
+use super::{
+    approximate::{Approximate, ApproximateKind, Effort},
+    recall::Setting,
+};
+
+/// How one search was made, for whoever debugs it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan {
+    /// The way that the answer was found.
+    pub method: Method,
+    /// How many rows might have been found.
+    pub eligible: usize,
+    /// The share of the exact answer that such a search finds, as measured when the index was built; 1 for an exact one.
+    pub expected_recall: f64,
+    /// How many rows were found.
+    pub returned: usize,
+}
+
+/// A way to search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Each row that may be found is read, and no other.
+    ExactScan,
+    /// Faiss reads every row and leaves out those that may not be found.
+    FilteredFlat,
+    /// An approximate index was searched under the filter.
+    Approximate {
+        /// Of this kind.
+        kind: ApproximateKind,
+        /// With this effort.
+        effort: Effort,
+    },
+    /// An approximate index gave back fewer rows than there are, and so each row that may be found was read after all.
+    ExactAfterApproximate {
+        /// Of this kind.
+        kind: ApproximateKind,
+        /// With this effort.
+        effort: Effort,
+    },
+}
+
+impl Method {
+    /// As metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ExactScan => "exact-scan",
+            Self::FilteredFlat => "filtered-flat",
+            Self::Approximate { kind, .. } => kind.name(),
+            Self::ExactAfterApproximate { .. } => "exact-after-approximate",
+        }
+    }
+}
+
+/// The exact way: read one by one, rows cost more than in a row, so that Faiss's scan of all is as fast from a half on.
+pub(super) fn exact(eligible: usize, rows: usize) -> Method {
+    if eligible * 2 > rows { Method::FilteredFlat } else { Method::ExactScan }
+}
+
+/// The setting of an approximate search for `k` of the `eligible` labels, where one was measured to reach the target
+/// and reads less than a scan of just these.
+pub(super) fn approximate(index: &Approximate, k: usize, eligible: usize, target: f64) -> Option<Setting> {
+    if k > index.recall.depth {
+        return None;
+    }
+    let setting = index.recall.setting(eligible, index.labels(), target)?;
+    (index.reads(setting.effort) < eligible).then_some(setting)
+}
