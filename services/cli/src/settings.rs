@@ -10,7 +10,7 @@ use anyhow::Context;
 use finrank_feature_store::FeatureStoreConfig;
 use finrank_learning::LearningConfig;
 use finrank_model::TransformConfig;
-use finrank_ranking::RankingConfig;
+use finrank_ranking::{RankingConfig, RetrievalConfig, index::IndexConfig};
 use finrank_serving::{ServerConfig, config, metrics::MetricsConfig, telemetry::LogConfig};
 use finrank_store::{
     DatabaseConfig, Store,
@@ -63,6 +63,7 @@ impl Settings {
     /// The defaults, with everything that is written under one directory.
     fn within(state_dir: PathBuf) -> Self {
         let models_dir = state_dir.join("models");
+        let index = IndexConfig { directory: Some(state_dir.join("indexes")), ..IndexConfig::default() };
         let pseudonym_key = Some(state_dir.join("pseudonym.key"));
         Self {
             file: None,
@@ -80,6 +81,7 @@ impl Settings {
             ranking: RankingConfig {
                 models_dir,
                 server: ServerConfig { pseudonym_key, ..RankingConfig::default().server },
+                retrieval: RetrievalConfig { index, ..RetrievalConfig::default() },
                 ..RankingConfig::default()
             },
             transform: TransformConfig::default(),

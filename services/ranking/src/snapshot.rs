@@ -20,6 +20,20 @@ pub struct Snapshot {
     pub(crate) products: Vec<(CatalogueProduct, Embedding)>,
 }
 
+impl Snapshot {
+    /// What it is of.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// Products and their embeddings as an index has them: in the order of ids.
+    pub fn into_rows(mut self) -> (Generation, Vec<CatalogueProduct>, Vec<Embedding>) {
+        self.products.sort_by(|(a, _), (b, _)| a.product_id.cmp(&b.product_id));
+        let (products, embeddings) = self.products.into_iter().unzip();
+        (self.generation, products, embeddings)
+    }
+}
+
 /// Why a snapshot cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]

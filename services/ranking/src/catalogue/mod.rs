@@ -21,6 +21,11 @@ use crate::{
     },
 };
 
+/// Where the index of the embeddings is kept, in the indexes' directory.
+pub const EMBEDDINGS: &str = "embeddings";
+/// Where that of their directions is.
+pub const DIRECTIONS: &str = "directions";
+
 /// How a catalogue is indexed.
 #[derive(Clone, Copy, Debug)]
 pub struct Indexing<'a> {
@@ -65,22 +70,14 @@ impl Catalogue {
         bundle: &Bundle,
         indexing: Indexing<'_>,
     ) -> Result<Self, CatalogueError> {
-        let Snapshot { generation, mut products, .. } = snapshot;
-        check_bundle(&generation, bundle)?;
-        products.sort_by(|(a, _), (b, _)| a.product_id.cmp(&b.product_id));
-        let (products, embeddings): (Vec<CatalogueProduct>, Vec<Embedding>) = products.into_iter().unzip();
+        check_bundle(&snapshot.generation, bundle)?;
+        let (generation, products, embeddings) = snapshot.into_rows();
         let rows = rows_by_id(&products)?;
-        let directions: Vec<Embedding> = embeddings.iter().map(direction).collect();
-        let unchanged = indexing.in_service.map(|catalogue| catalogue.unchanged(&products, &embeddings));
-        let build = |index: fn(&Self) -> &ProductIndex, embeddings: &[Embedding]| {
-            let in_service = indexing.in_service.zip(unchanged.clone());
-            let unchanged = in_service.map(|(catalogue, rows)| Unchanged { index: index(catalogue), rows });
-            IndexBuilder { settings: indexing.settings, unchanged }.build(generation.clone(), embeddings)
-        };
+        let (index, directions) = indexes(&generation, &products, &embeddings, indexing)?;
         Ok(Self {
             rows,
-            index: build(Self::index, &embeddings)?,
-            directions: build(Self::directions, &directions)?,
+            index,
+            directions,
             scorer: SplitScorer::new(&bundle.scorer, &embeddings)?,
             sellable: rows_where(&products, |product| product.status == ProductStatus::Active),
             by_class: ProductClass::ALL
@@ -161,6 +158,42 @@ impl Catalogue {
         let rows: Vec<usize> = rows.iter().map(|row| row.0).collect();
         Ok(self.scorer.score(&user.embedding, &rows))
     }
+}
+
+/// Builds a snapshot's indexes alone, of the embeddings and of their directions; what is approximate is read from, or
+/// kept in, the settings' directory.
+///
+/// # Errors
+/// When an embedding has another dimension, or Faiss fails.
+pub fn build_indexes(
+    snapshot: Snapshot,
+    settings: &IndexSettings,
+) -> Result<(ProductIndex, ProductIndex), IndexError> {
+    let (generation, products, embeddings) = snapshot.into_rows();
+    indexes(&generation, &products, &embeddings, Indexing { settings, in_service: None })
+}
+
+fn indexes(
+    generation: &Generation,
+    products: &[CatalogueProduct],
+    embeddings: &[Embedding],
+    indexing: Indexing<'_>,
+) -> Result<(ProductIndex, ProductIndex), IndexError> {
+    let unchanged = indexing.in_service.map(|catalogue| catalogue.unchanged(products, embeddings));
+    let build = |name, index: fn(&Catalogue) -> &ProductIndex, embeddings: &[Embedding]| {
+        let in_service = indexing.in_service.zip(unchanged.clone());
+        let builder = IndexBuilder {
+            settings: indexing.settings,
+            unchanged: in_service.map(|(catalogue, rows)| Unchanged { index: index(catalogue), rows }),
+            directory: indexing.settings.config.directory.as_ref().map(|directory| directory.join(name)),
+        };
+        builder.build(generation.clone(), embeddings)
+    };
+    let directions: Vec<Embedding> = embeddings.iter().map(direction).collect();
+    Ok((
+        build(EMBEDDINGS, Catalogue::index, embeddings)?,
+        build(DIRECTIONS, Catalogue::directions, &directions)?,
+    ))
 }
 
 fn check_bundle(generation: &Generation, bundle: &Bundle) -> Result<(), CatalogueError> {

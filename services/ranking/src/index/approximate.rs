@@ -53,6 +53,8 @@ pub(super) struct Approximate {
     pub(super) recall: RecallTable,
     faiss: SharedIndex,
     labels: usize,
+    /// Of a graph, how hard each of its searches tries.
+    settled: Option<Effort>,
 }
 
 impl Approximate {
@@ -83,12 +85,22 @@ impl Approximate {
     /// One that Faiss has built or read, with what was measured of it.
     pub(super) fn of(kind: ApproximateKind, faiss: IndexImpl, recall: RecallTable) -> Self {
         let labels = usize::try_from(faiss.ntotal()).unwrap_or_default();
-        Self { kind, recall, faiss: SharedIndex::of(faiss), labels }
+        Self { kind, recall, faiss: SharedIndex::of(faiss), labels, settled: None }
     }
 
     /// How many rows it was built of.
     pub(super) fn labels(&self) -> usize {
         self.labels
+    }
+
+    /// Of a graph, how hard each of its searches tries.
+    pub(super) fn settled(&self) -> Option<Effort> {
+        self.settled
+    }
+
+    /// The index itself, for what only reads it.
+    pub(super) fn faiss(&self) -> &IndexImpl {
+        self.faiss.faiss()
     }
 
     /// Some `k` of the labels allowed with large inner products, in no order. May be fewer.
@@ -132,9 +144,10 @@ impl Approximate {
     ///
     /// # Errors
     /// When Faiss fails.
-    pub(super) fn settle(&mut self, effort: Effort) -> Result<(), IndexError> {
+    pub(super) fn settle(&mut self, effort: Effort) -> Result<(), faiss::error::Error> {
         if self.kind == ApproximateKind::Hnsw {
             ParameterSpace::new()?.set_index_parameter(self.faiss.faiss(), "efSearch", effort.0)?;
+            self.settled = Some(effort);
         }
         Ok(())
     }

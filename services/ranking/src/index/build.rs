@@ -1,6 +1,6 @@
 //! From embeddings to an index: built whole, or around an approximate index that an earlier catalogue had.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use finrank_model::Embedding;
 use tracing::info;
@@ -10,6 +10,7 @@ use super::{
     approximate::{Approximate, ApproximateKind},
     recall,
     side::Places,
+    stored::Shelf,
     vectors::Vectors,
 };
 use crate::Generation;
@@ -21,6 +22,8 @@ pub struct IndexBuilder<'previous> {
     pub settings: &'previous IndexSettings,
     /// The index that is in service, if any.
     pub unchanged: Option<Unchanged<'previous>>,
+    /// The directory of this index alone, where an approximate one is read from and kept.
+    pub directory: Option<PathBuf>,
 }
 
 /// What an index in service has in common with the one to be built.
@@ -45,8 +48,8 @@ impl IndexBuilder<'_> {
             Some(kind) => match self.kept(&generation, kind) {
                 Some(placed) => Some(placed),
                 None => {
-                    let index = Arc::new(self.measured(kind, &vectors)?);
-                    Some(Placed { index, places: Places::identity(vectors.rows()) })
+                    let index = self.read_or_built(kind, &generation, &vectors)?;
+                    Some(Placed { index: Arc::new(index), places: Places::identity(vectors.rows()) })
                 }
             },
         };
@@ -66,6 +69,30 @@ impl IndexBuilder<'_> {
         let places = Places::of(held.labels(), &labels);
         let most = held.labels() as f64 * self.settings.config.side_share;
         (places.changed() as f64 <= most).then(|| Placed { index: Arc::clone(held), places })
+    }
+
+    fn read_or_built(
+        &self,
+        kind: ApproximateKind,
+        generation: &Generation,
+        vectors: &Vectors,
+    ) -> Result<Approximate, IndexError> {
+        let shelf = self.directory.as_deref().map(|directory| Shelf {
+            directory,
+            generation,
+            vectors,
+            kind,
+            depth: self.settings.depth.0.get(),
+            recall_target: self.settings.config.recall_target,
+        });
+        if let Some(index) = shelf.as_ref().and_then(Shelf::take) {
+            return Ok(index);
+        }
+        let index = self.measured(kind, vectors)?;
+        if let Some(shelf) = shelf {
+            shelf.keep(&index);
+        }
+        Ok(index)
     }
 
     fn measured(&self, kind: ApproximateKind, vectors: &Vectors) -> Result<Approximate, IndexError> {

@@ -13,6 +13,7 @@
 //! | `approximate` | Faiss's graphs and lists |
 //! | `recall` | how much these find, measured |
 //! | `side` | what has changed since they were built |
+//! | `stored` | approximate indexes on disk, verified before they are read |
 //! | `row_set`, `best` | a filter; the best of many |
 //! | `selector`, `shared`, `threads` | what is asked of Faiss and OpenMP beside their safe bindings, and all `unsafe` of this crate |
 
@@ -26,6 +27,7 @@ mod row_set;
 mod selector;
 mod shared;
 mod side;
+mod stored;
 mod threads;
 mod vectors;
 
@@ -42,6 +44,7 @@ pub use self::{
     plan::{Method, Plan},
     recall::{Band, RecallTable, Setting, Survey},
     row_set::RowSet,
+    stored::{IndexFile, IndexManifest, StoredIndex, StoredIndexError},
 };
 
 use crate::Generation;

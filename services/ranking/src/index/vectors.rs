@@ -4,7 +4,7 @@
 use std::fmt;
 
 use faiss::index::{Index, SearchWithParams, flat::FlatIndexImpl};
-use finrank_model::Embedding;
+use finrank_model::{Embedding, Sha256Digest};
 
 use super::{Hit, IndexError, Row, RowSet, best::Best, check_dimension, norm, selector::SearchRows};
 
@@ -94,6 +94,12 @@ impl Vectors {
             }
         }
         Ok(())
+    }
+
+    /// Of all components, by which an index kept on disk is known to be of these vectors.
+    pub(super) fn digest(&self) -> Sha256Digest {
+        let bytes: Vec<u8> = self.components().iter().flat_map(|component| component.to_le_bytes()).collect();
+        Sha256Digest::of(&bytes)
     }
 }
 

@@ -13,7 +13,7 @@ fn after(before: &ProductIndex, kind: IndexKind, rows: &[(Option<Row>, Embedding
     let settings = settings(kind);
     let unchanged = Unchanged { index: before, rows: rows.iter().map(|(row, _)| *row).collect() };
     let embeddings: Vec<Embedding> = rows.iter().map(|(_, embedding)| embedding.clone()).collect();
-    let builder = IndexBuilder { settings: &settings, unchanged: Some(unchanged) };
+    let builder = IndexBuilder { settings: &settings, unchanged: Some(unchanged), directory: None };
     builder.build(generation(DIMENSION), &embeddings).unwrap()
 }
 
@@ -96,7 +96,9 @@ fn an_index_of_another_space_or_kind_is_not_built_upon() {
     let build = |kind, generation| {
         let settings = settings(kind);
         let unchanged = Some(Unchanged { index: &before, rows: rows.clone() });
-        IndexBuilder { settings: &settings, unchanged }.build(generation, &embeddings).unwrap()
+        IndexBuilder { settings: &settings, unchanged, directory: None }
+            .build(generation, &embeddings)
+            .unwrap()
     };
     let shares = |index: &ProductIndex| {
         Arc::ptr_eq(&index.approximate.as_ref().unwrap().index, &before.approximate.as_ref().unwrap().index)

@@ -1,5 +1,6 @@
 mod changes;
 mod plans;
+mod stored;
 
 use finrank_model::ModelVersion;
 use proptest::prelude::*;

@@ -26,7 +26,9 @@ pub(super) fn embeddings(rows: usize, seed: u64) -> Vec<Embedding> {
 
 pub(super) fn built(kind: IndexKind, embeddings: &[Embedding]) -> ProductIndex {
     let settings = settings(kind);
-    IndexBuilder { settings: &settings, unchanged: None }.build(generation(DIMENSION), embeddings).unwrap()
+    IndexBuilder { settings: &settings, unchanged: None, directory: None }
+        .build(generation(DIMENSION), embeddings)
+        .unwrap()
 }
 
 fn share_of_rows(share: f64, seed: u64) -> RowSet {
