@@ -18,6 +18,11 @@ impl Sha256Digest {
         Self(Sha256::digest(content).into())
     }
 
+    /// A digest that was kept as bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Its 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -1,0 +1,45 @@
+//! What is written of one decision: the record, which is hashed and names nobody, and the inputs, which are personal.
+
+use chrono::{DateTime, Utc};
+use finrank_contracts::ranking::v1::{DecisionInputs, DecisionRecord};
+use finrank_model::{Sha256Digest, UserId};
+use finrank_serving::wire;
+use prost::Message;
+use uuid::Uuid;
+
+/// One decision, encoded as it is written.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub(crate) decision_id: Uuid,
+    pub(crate) decided_at: DateTime<Utc>,
+    pub(crate) user_id: UserId,
+    pub(crate) record: Vec<u8>,
+    pub(crate) inputs: Vec<u8>,
+}
+
+impl Entry {
+    /// Salts the inputs, and lets the record commit to them. The record's id and time, and the inputs' customer, are set to
+    /// those given.
+    pub fn new(
+        decision_id: Uuid,
+        decided_at: DateTime<Utc>,
+        user_id: UserId,
+        record: DecisionRecord,
+        inputs: DecisionInputs,
+    ) -> Self {
+        let salt = rand::random::<[u8; 32]>().to_vec();
+        let inputs = DecisionInputs { salt, user_id: user_id.to_string(), ..inputs }.encode_to_vec();
+        let record = DecisionRecord {
+            decision_id: decision_id.to_string(),
+            decided_at: Some(wire::timestamp(decided_at)),
+            inputs_sha256: commitment(&inputs).as_bytes().to_vec(),
+            ..record
+        };
+        Self { decision_id, decided_at, user_id, record: record.encode_to_vec(), inputs }
+    }
+}
+
+/// By what a record commits to its inputs' bytes.
+pub(crate) fn commitment(inputs: &[u8]) -> Sha256Digest {
+    Sha256Digest::of(inputs)
+}

@@ -1,0 +1,40 @@
+//! What can go wrong with the log.
+
+use finrank_model::InvalidField;
+use thiserror::Error;
+use uuid::Uuid;
+
+/// What the log answers with.
+pub type Result<T, E = DecisionLogError> = std::result::Result<T, E>;
+
+/// Why the log cannot do what it was asked for.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DecisionLogError {
+    /// No such decision.
+    #[error("there is no decision {0} in the log")]
+    NotFound(Uuid),
+    /// No checkpoint covers the decision yet.
+    #[error("decision {0} is not signed yet: the next checkpoint will cover it")]
+    NotSignedYet(Uuid),
+    /// The writer has ended, and nothing more is kept.
+    #[error("the decision log is closed")]
+    Closed,
+    /// A row does not hold what it must.
+    #[error("decision {sequence} of the log {reason}")]
+    Damaged {
+        /// Its place.
+        sequence: i64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A proof proves nothing.
+    #[error("the proof does not hold: {0}")]
+    NoProof(String),
+    /// A key is none.
+    #[error(transparent)]
+    Key(#[from] InvalidField),
+    /// Postgres does not answer.
+    #[error("the decision log's database: {0}")]
+    Database(#[from] sqlx::Error),
+}

@@ -1,0 +1,26 @@
+//! The log of decisions: every one that was made, in one chain of hashes, with signed checkpoints, in Postgres.
+//!
+//! | room | tells |
+//! |---|---|
+//! | [`chain`] | how a record is hashed onto those before it |
+//! | [`checkpoint`] | how the chain is signed, and how a signature is checked |
+//! | [`entry`] | what is written of a decision, and how what is personal stands apart |
+//! | [`writer`] | the queue, and the one task that writes |
+//! | [`read`] | one decision, as it is kept |
+//! | [`proof`] | that a decision stands in the log, for whoever has no access to it |
+//! | [`verify`] | the whole log, computed again |
+//!
+//! It knows Postgres and the contract's messages, and nothing of how decisions are made.
+
+pub mod chain;
+pub mod checkpoint;
+mod config;
+pub mod entry;
+mod error;
+pub mod proof;
+pub mod read;
+pub mod verify;
+pub mod writer;
+
+pub use config::{DecisionLogConfig, Mode};
+pub use error::{DecisionLogError, Result};
