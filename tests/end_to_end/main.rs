@@ -5,6 +5,7 @@
 mod bad_input;
 mod batch;
 mod commands;
+mod decisions;
 mod eligibility;
 mod feast;
 mod features;

@@ -8,7 +8,7 @@ use chrono::Utc;
 use finrank_store::Store;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -55,18 +55,39 @@ pub struct Place {
     mode: Mode,
 }
 
+/// The task that writes.
+#[derive(Debug)]
+pub struct Writing {
+    task: JoinHandle<()>,
+    /// Its end is the task's sign to finish.
+    closing: watch::Sender<()>,
+}
+
 /// Tells when a decision is kept as the mode wants it.
 #[derive(Debug)]
 pub struct Receipt(Option<oneshot::Receiver<()>>);
 
 impl DecisionLog {
-    /// Begins to write. The task ends once every clone of the log is gone and what waited is written.
-    pub fn start(store: Store, config: &DecisionLogConfig, key: CheckpointKey) -> (Self, JoinHandle<()>) {
+    /// Begins to write, until it is told to finish.
+    pub fn start(store: Store, config: &DecisionLogConfig, key: CheckpointKey) -> (Self, Writing) {
         info!(public_key = %key.public(), mode = ?config.mode, "decisions are kept");
         let (queue, waiting) = mpsc::channel(config.queue.get());
-        let writer =
-            Writer { store, waiting, config: config.clone(), key, unsigned: 0, signed_at: Instant::now() };
-        (Self { queue, mode: config.mode }, tokio::spawn(writer.run()))
+        let (closing, told) = watch::channel(());
+        let writer = Writer {
+            store,
+            waiting,
+            told,
+            config: config.clone(),
+            key,
+            unsigned: 0,
+            signed_at: Instant::now(),
+        };
+        (Self { queue, mode: config.mode }, Writing { task: tokio::spawn(writer.run()), closing })
+    }
+
+    /// How many places the queue has.
+    pub fn places(&self) -> usize {
+        self.queue.max_capacity()
     }
 
     /// Waits for a place in the queue.
@@ -76,6 +97,16 @@ impl DecisionLog {
     pub async fn place(&self) -> Result<Place> {
         let permit = self.queue.clone().reserve_owned().await.map_err(|_| DecisionLogError::Closed)?;
         Ok(Place { permit, mode: self.mode })
+    }
+}
+
+impl Writing {
+    /// Takes nothing more on, and waits until what was taken is written and signed, or cannot be for some seconds.
+    pub async fn finish(self) {
+        drop(self.closing);
+        if let Err(failure) = self.task.await {
+            error!(%failure, "the writer of decisions failed");
+        }
     }
 }
 
@@ -110,6 +141,8 @@ impl Receipt {
 struct Writer {
     store: Store,
     waiting: mpsc::Receiver<Queued>,
+    /// Closed when it is time to finish.
+    told: watch::Receiver<()>,
     config: DecisionLogConfig,
     key: CheckpointKey,
     /// Decisions written since the last checkpoint.
@@ -125,6 +158,10 @@ impl Writer {
             let open = tokio::select! {
                 taken = self.waiting.recv_many(&mut batch, BATCH) => taken > 0,
                 () = sleep_until(due), if self.unsigned > 0 => true,
+                _ = self.told.changed(), if !self.waiting.is_closed() => {
+                    self.waiting.close();
+                    continue;
+                }
             };
             if !open {
                 break;
@@ -155,7 +192,7 @@ impl Writer {
         while let Err(failure) = write(&self.store, &entries).await {
             metrics::counter!("finrank_decision_log_failures_total").increment(1);
             warn!(%failure, waiting = batch.len() + self.waiting.len(), "decisions cannot be written; trying again");
-            if self.waiting.is_closed() && self.waiting.sender_strong_count() == 0 {
+            if self.told.has_changed().is_err() {
                 let until = *give_up.get_or_insert_with(|| Instant::now() + LAST_TRIES);
                 if Instant::now() >= until {
                     error!(%failure, lost = batch.len() + self.waiting.len(), "decisions are lost: the server ends");

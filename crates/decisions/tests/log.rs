@@ -4,7 +4,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use finrank_contracts::ranking::v1::{DecisionInputs, DecisionRecord};
 use finrank_decisions::{
     DecisionLogConfig, DecisionLogError, Mode,
@@ -16,6 +16,7 @@ use finrank_decisions::{
 };
 use finrank_model::UserId;
 use finrank_store::scratch::ScratchDatabase;
+use sqlx::Row;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -61,7 +62,7 @@ async fn written(database: &ScratchDatabase, count: u32) -> Vec<Uuid> {
             receipt.kept().await.unwrap();
         }
         drop(log);
-        writing.await.unwrap();
+        writing.finish().await;
     }
     ids
 }
@@ -161,24 +162,21 @@ async fn a_chain_that_is_written_anew_does_not_end_at_what_was_signed() {
     let (genuine, forged) = (database().await, database().await);
     written(&genuine, 8).await;
     written(&forged, 8).await;
-    let rows: Vec<(i64, Vec<u8>, chrono::DateTime<Utc>, Vec<u8>, Vec<u8>)> =
-        sqlx::query_as("select sequence, sha256, signed_at, public_key, signature from decision_checkpoints where sequence = 8")
-            .fetch_all(genuine.store.pool())
-            .await
-            .unwrap();
+    let signed = sqlx::query("select * from decision_checkpoints where sequence = 8")
+        .fetch_one(genuine.store.pool())
+        .await
+        .unwrap();
     tamper(&forged, "delete from decision_checkpoints").await;
 
-    for (sequence, sha256, signed_at, public_key, signature) in rows {
-        sqlx::query("insert into decision_checkpoints values ($1, $2, $3, $4, $5)")
-            .bind(sequence)
-            .bind(sha256)
-            .bind(signed_at)
-            .bind(public_key)
-            .bind(signature)
-            .execute(forged.store.pool())
-            .await
-            .unwrap();
-    }
+    sqlx::query("insert into decision_checkpoints values ($1, $2, $3, $4, $5)")
+        .bind(signed.get::<i64, _>("sequence"))
+        .bind(signed.get::<Vec<u8>, _>("sha256"))
+        .bind(signed.get::<DateTime<Utc>, _>("signed_at"))
+        .bind(signed.get::<Vec<u8>, _>("public_key"))
+        .bind(signed.get::<Vec<u8>, _>("signature"))
+        .execute(forged.store.pool())
+        .await
+        .unwrap();
     let fault = verified(&forged).await.fault.unwrap();
     tamper(&forged, "delete from decision_checkpoints").await;
     sign(&forged.store, &CheckpointKey::new(&[9; 32])).await.unwrap().unwrap();
@@ -240,7 +238,7 @@ async fn what_is_not_signed_yet_is_not_proven_and_who_is_not_known_leaves_no_inp
     log.place().await.unwrap().take(of_nobody).kept().await.unwrap();
     let early = proof::prove(&database.store, decision_id).await.unwrap_err();
     drop(log);
-    writing.await.unwrap();
+    writing.finish().await;
 
     assert!(matches!(early, DecisionLogError::NotSignedYet(_)));
     assert!(read::decision(&database.store, decision_id).await.unwrap().inputs.is_none());
@@ -258,7 +256,7 @@ async fn writers_of_several_servers_share_one_chain() {
             log.place().await.unwrap().take(entry("known", k).1).kept().await.unwrap();
         }
         drop(log);
-        writing.await.unwrap();
+        writing.finish().await;
     });
     futures::future::join_all(deciding).await;
 
@@ -284,7 +282,7 @@ async fn nobody_decides_what_cannot_be_kept_and_nothing_is_lost_while_postgres_i
     }
     sqlx::query("alter table away rename to decisions").execute(database.store.pool()).await.unwrap();
     drop(log);
-    writing.await.unwrap();
+    writing.finish().await;
 
     // The queue and one batch.
     assert!((3..=6).contains(&taken), "{taken}");

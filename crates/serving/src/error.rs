@@ -35,9 +35,11 @@ pub enum ServingError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The key by which logs name customers cannot be had.
-    #[error("server.pseudonym_key {}: {reason}", path.display())]
-    PseudonymKey {
+    /// A key cannot be had.
+    #[error("{setting} {}: {reason}", path.display())]
+    Key {
+        /// What names the file.
+        setting: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.

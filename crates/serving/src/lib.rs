@@ -1,5 +1,5 @@
-//! What every gRPC server of finrank wears: settings, logs, how logs name customers, metrics, health, reflection, limits, drain, traces,
-//! rich errors, and the conversion between contract messages and entities.
+//! What every gRPC server of finrank wears: settings, logs, how logs name customers, secret keys,
+//! metrics, health, reflection, limits, drain, traces, rich errors, and the conversion between contract messages and entities.
 //!
 //! It knows no service: what a server serves is given to it.
 
@@ -10,6 +10,7 @@ mod error;
 mod hangup;
 pub mod metrics;
 mod pseudonym;
+pub mod secret;
 mod server;
 pub mod shutdown;
 pub mod status;

@@ -4,23 +4,17 @@
 //! The hash is HMAC-SHA-256 (RFC 2104) of the user's id, cut to 128 bits. Without a key, ids as regular as account
 //! numbers could be found by trying them all.
 
-use std::{
-    fmt, fs,
-    io::{ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, path::Path, sync::Arc};
 
 use finrank_model::UserId;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use uuid::Uuid;
 
-use crate::{Result, ServingError};
+use crate::{
+    Result,
+    secret::{self, KEY_BYTES},
+};
 
-/// How long a key is, in bytes: as long as the hash.
-const KEY_BYTES: usize = 32;
 /// How many bytes of the hash a log shows: two of a billion customers then share one with a chance of 10⁻²¹.
 const SHOWN_BYTES: usize = 16;
 
@@ -33,27 +27,12 @@ pub struct Pseudonyms(Arc<[u8; KEY_BYTES]>);
 pub struct Pseudonym([u8; SHOWN_BYTES]);
 
 impl Pseudonyms {
-    /// The key in `file`, or without a file one that ends with the process. A file that does not exist is made, with
-    /// a new key that only its owner may read.
+    /// The key in `file`; see [`secret::load`].
     ///
     /// # Errors
-    /// [`ServingError::PseudonymKey`] when the file cannot be read or made, or holds anything but 64 hexadecimal digits.
+    /// As [`secret::load`].
     pub fn load(file: Option<&Path>) -> Result<Self> {
-        let Some(path) = file else {
-            return Ok(Self(Arc::new(rand::random())));
-        };
-        let refused = |reason| ServingError::PseudonymKey { path: path.to_owned(), reason };
-        let content = match fs::read_to_string(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                make(path).and_then(|()| fs::read_to_string(path))
-            }
-            read => read,
-        };
-        let content = content.map_err(|error| refused(error.to_string()))?;
-        let mut key = [0; KEY_BYTES];
-        hex::decode_to_slice(content.trim_end(), &mut key)
-            .map_err(|_| refused(format!("it does not hold {} hexadecimal digits", 2 * KEY_BYTES)))?;
-        Ok(Self(Arc::new(key)))
+        Ok(Self(Arc::new(secret::load("server.pseudonym_key", file)?)))
     }
 
     /// How logs name a customer.
@@ -64,24 +43,6 @@ impl Pseudonyms {
         let hash: [u8; 32] = mac.finalize().into_bytes().into();
         let (shown, _) = hash.split_first_chunk().expect("32 bytes are more than 16");
         Pseudonym(*shown)
-    }
-}
-
-/// Makes the file whole or not at all: of servers that start together one makes it, and all read the same key.
-fn make(path: &Path) -> std::io::Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    let mut unfinished = PathBuf::from(path);
-    unfinished.as_mut_os_string().push(format!(".{}", Uuid::new_v4()));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    writeln!(file, "{}", hex::encode(rand::random::<[u8; KEY_BYTES]>()))?;
-    file.sync_all()?;
-    let made = fs::hard_link(&unfinished, path);
-    fs::remove_file(&unfinished)?;
-    match made {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made,
     }
 }
 
@@ -106,7 +67,7 @@ impl fmt::Debug for Pseudonym {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt, thread};
+    use std::{fs, os::unix::fs::PermissionsExt, thread};
 
     use super::*;
 

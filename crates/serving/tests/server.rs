@@ -5,9 +5,11 @@
 use std::time::Duration;
 
 use finrank_contracts::ranking::v1::{
-    ExplainEligibilityRequest, ExplainEligibilityResponse, RecommendRequest, RecommendResponse,
-    ReloadPolicyRequest, ReloadPolicyResponse, RetrieveRequest, RetrieveResponse, ScoreRequest,
-    ScoreResponse, SimilarProductsRequest, SimilarProductsResponse,
+    BatchRecommendRequest, BatchRecommendResponse, ExplainEligibilityRequest, ExplainEligibilityResponse,
+    GetDecisionRequest, GetDecisionResponse, InclusionProof, ProveDecisionRequest, RecommendRequest,
+    RecommendResponse, ReloadPolicyRequest, ReloadPolicyResponse, RetrieveRequest, RetrieveResponse,
+    ScoreRequest, ScoreResponse, SimilarProductsRequest, SimilarProductsResponse, VerifyDecisionLogRequest,
+    VerifyDecisionLogResponse,
     ranking_service_client::RankingServiceClient,
     ranking_service_server::{RankingService, RankingServiceServer},
 };
@@ -15,7 +17,7 @@ use finrank_serving::{Health, Server, ServerConfig, ServingError};
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Code, Request, Response, Status,
+    Code, Request, Response, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 use tonic_health::{
@@ -43,6 +45,15 @@ impl RankingService for Obedient {
         Ok(Response::new(RecommendResponse::default()))
     }
 
+    type BatchRecommendStream = tokio_stream::Empty<Result<BatchRecommendResponse, Status>>;
+
+    async fn batch_recommend(
+        &self,
+        _: Request<Streaming<BatchRecommendRequest>>,
+    ) -> Result<Response<Self::BatchRecommendStream>, Status> {
+        Err(Status::unimplemented("not told to"))
+    }
+
     async fn retrieve(&self, _: Request<RetrieveRequest>) -> Result<Response<RetrieveResponse>, Status> {
         Err(Status::unimplemented("not told to"))
     }
@@ -62,6 +73,29 @@ impl RankingService for Obedient {
         &self,
         _: Request<ExplainEligibilityRequest>,
     ) -> Result<Response<ExplainEligibilityResponse>, Status> {
+        Err(Status::unimplemented("not told to"))
+    }
+
+    async fn get_decision(
+        &self,
+        _: Request<GetDecisionRequest>,
+    ) -> Result<Response<GetDecisionResponse>, Status> {
+        Err(Status::unimplemented("not told to"))
+    }
+
+    async fn prove_decision(
+        &self,
+        _: Request<ProveDecisionRequest>,
+    ) -> Result<Response<InclusionProof>, Status> {
+        Err(Status::unimplemented("not told to"))
+    }
+
+    type VerifyDecisionLogStream = tokio_stream::Empty<Result<VerifyDecisionLogResponse, Status>>;
+
+    async fn verify_decision_log(
+        &self,
+        _: Request<VerifyDecisionLogRequest>,
+    ) -> Result<Response<Self::VerifyDecisionLogStream>, Status> {
         Err(Status::unimplemented("not told to"))
     }
 

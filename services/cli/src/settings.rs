@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
+use finrank_decisions::DecisionLogConfig;
 use finrank_feature_store::FeatureStoreConfig;
 use finrank_learning::LearningConfig;
 use finrank_model::TransformConfig;
@@ -80,6 +81,10 @@ impl Settings {
             },
             ranking: RankingConfig {
                 models_dir,
+                decision_log: DecisionLogConfig {
+                    signing_key: Some(state_dir.join("decision-log.key")),
+                    ..DecisionLogConfig::default()
+                },
                 server: ServerConfig { pseudonym_key, ..RankingConfig::default().server },
                 retrieval: RetrievalConfig { index, ..RetrievalConfig::default() },
                 ..RankingConfig::default()

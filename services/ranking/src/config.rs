@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use finrank_decisions::DecisionLogConfig;
 use finrank_policy::{BUILT_IN_POLICY, Policy};
 use finrank_serving::ServerConfig;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct RankingConfig {
     pub subscription: SubscriptionConfig,
     /// Who may be offered what.
     pub policy: PolicyConfig,
+    /// How decisions are kept.
+    pub decision_log: DecisionLogConfig,
 }
 
 /// Who may be offered what.
@@ -73,6 +76,7 @@ impl Default for RankingConfig {
             retrieval: RetrievalConfig::default(),
             subscription: SubscriptionConfig::default(),
             policy: PolicyConfig::default(),
+            decision_log: DecisionLogConfig::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use finrank_decisions::DecisionLogError;
 use finrank_model::{InvalidField, ModelVersion, ProductId, UserId};
 use finrank_policy::InvalidPolicy;
 use finrank_serving::{ServingError, status};
@@ -72,6 +73,15 @@ pub enum RankingError {
         /// What the feature store says.
         refusal: String,
     },
+    /// No place in the queue of the decision log came free.
+    #[error("the decision log cannot be written, and nothing is decided that is not kept")]
+    DecisionLogFull,
+    /// No decisions are kept.
+    #[error("this server keeps no decisions: ranking.decision_log.mode is off")]
+    NoDecisionLog,
+    /// The decision log.
+    #[error(transparent)]
+    DecisionLog(#[from] DecisionLogError),
     /// The policy's file is of no use.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -133,6 +143,17 @@ impl From<RankingError> for Status {
             RankingError::Index(IndexError::OtherSpace { .. }) => {
                 status::failed_precondition("EMBEDDING_SPACE_MISMATCH", message)
             }
+            RankingError::DecisionLogFull | RankingError::DecisionLog(DecisionLogError::Closed) => {
+                let message = "the decision log cannot be written, and nothing is decided that is not kept";
+                status::unavailable("DECISION_LOG_UNAVAILABLE", message, RETRY_AFTER)
+            }
+            RankingError::NoDecisionLog => status::failed_precondition("DECISION_LOG_OFF", message),
+            RankingError::DecisionLog(DecisionLogError::NotFound(_)) => {
+                status::not_found("DECISION_NOT_FOUND", message, "decision_id")
+            }
+            RankingError::DecisionLog(DecisionLogError::NotSignedYet(_)) => {
+                status::failed_precondition("DECISION_NOT_SIGNED_YET", message)
+            }
             RankingError::FactsNotDeclared { .. } => {
                 status::failed_precondition("ELIGIBILITY_FACTS_NOT_DECLARED", message)
             }
@@ -147,6 +168,7 @@ impl From<RankingError> for Status {
             }
             RankingError::FeatureStore(answer) => feature_store_failed(&error, answer),
             RankingError::Index(_)
+            | RankingError::DecisionLog(_)
             | RankingError::BadAnswer(_)
             | RankingError::FeatureStoreUrl(_)
             | RankingError::Serving(_)

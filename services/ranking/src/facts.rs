@@ -1,7 +1,5 @@
 //! What the feature store says of a customer, in the words of the policy.
 
-use std::collections::HashMap;
-
 use finrank_contracts::feature::v1::{FeatureStatus, FeatureValue, feature_value::Value};
 use finrank_model::{Money, features::FeatureRef};
 use finrank_policy::{Given, GivenValue};
@@ -9,32 +7,37 @@ use finrank_serving::wire;
 
 use crate::{RankingError, Result};
 
-/// The answer for one customer, by feature.
+/// The answer for one customer, as it was told.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct GivenFacts(HashMap<String, Given>);
+pub(crate) struct GivenFacts {
+    features: Vec<String>,
+    /// As many as features.
+    values: Vec<FeatureValue>,
+}
 
 impl GivenFacts {
     /// Takes features and their values.
     ///
     /// # Errors
     /// When there are not as many of the ones as of the others.
-    pub(crate) fn new(features: &[String], values: Vec<FeatureValue>) -> Result<Self> {
+    pub(crate) fn new(features: Vec<String>, values: Vec<FeatureValue>) -> Result<Self> {
         if features.len() != values.len() {
             let told = format!("{} values of {} features", values.len(), features.len());
             return Err(RankingError::BadAnswer(told));
         }
-        Ok(Self(
-            features
-                .iter()
-                .zip(values)
-                .filter_map(|(name, value)| Some((name.clone(), given(value)?)))
-                .collect(),
-        ))
+        Ok(Self { features, values })
     }
 
     /// What is said of one feature; `None` if it is not served.
     pub(crate) fn get(&self, feature: &FeatureRef) -> Option<Given> {
-        self.0.get(&feature.to_string()).cloned()
+        let name = feature.to_string();
+        let place = self.features.iter().position(|feature| *feature == name)?;
+        given(self.values[place].clone())
+    }
+
+    /// Features and values, in the order told.
+    pub(crate) fn into_told(self) -> (Vec<String>, Vec<FeatureValue>) {
+        (self.features, self.values)
     }
 }
 
@@ -73,7 +76,7 @@ mod tests {
 
     fn read(status: FeatureStatus, value: Option<Value>) -> Option<Given> {
         let value = FeatureValue { status: status.into(), event_time: None, value };
-        let facts = GivenFacts::new(&["v:f".to_owned()], vec![value]).unwrap();
+        let facts = GivenFacts::new(vec!["v:f".to_owned()], vec![value]).unwrap();
         facts.get(&FeatureRef::new("v", "f"))
     }
 
@@ -101,6 +104,6 @@ mod tests {
 
     #[test]
     fn as_many_values_as_features_are_an_answer() {
-        assert!(matches!(GivenFacts::new(&["v:f".to_owned()], vec![]), Err(RankingError::BadAnswer(_))));
+        assert!(matches!(GivenFacts::new(vec!["v:f".to_owned()], vec![]), Err(RankingError::BadAnswer(_))));
     }
 }

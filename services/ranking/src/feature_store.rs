@@ -131,7 +131,7 @@ impl FeatureStore {
         let GetOnlineFeaturesResponse { header, rows } = response.into_inner();
         let features = header.unwrap_or_default().features;
         let rows = of_each(user_ids, rows, "rows of features")?;
-        rows.map(|(_, row)| GivenFacts::new(&features, row.values)).collect()
+        rows.map(|(_, row)| GivenFacts::new(features.clone(), row.values)).collect()
     }
 
     /// How popular a catalogue's products are.

@@ -15,8 +15,8 @@
 //! | `service` | the contract, rpc by rpc |
 //! | [`serve`] | the server around it |
 //!
-//! It knows Faiss, bundles and the contracts. It never touches Postgres: embeddings, holdings,
-//! facts and products reach it over gRPC.
+//! It knows Faiss, bundles and the contracts. Embeddings, holdings, facts and products reach it over gRPC; Postgres it
+//! touches for the log of its own decisions alone, through `finrank-decisions`.
 
 pub mod catalogue;
 mod config;

@@ -3,16 +3,28 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use finrank_contracts::ranking::v1::ranking_service_server::RankingServiceServer;
-use finrank_serving::{Pseudonyms, Server};
+use finrank_decisions::{
+    DecisionLogConfig, Mode,
+    checkpoint::{CheckpointKey, PublicKey},
+    writer::{DecisionLog, Writing},
+};
+use finrank_serving::{Pseudonyms, Server, secret};
+use finrank_store::Store;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    RankingConfig, Result, catalogue::CurrentCatalogue, feature_store::FeatureStore, pipeline::Pipeline,
-    policies::Policies, service::RankingService, subscription::Subscription,
+    RankingConfig, Result,
+    catalogue::CurrentCatalogue,
+    feature_store::FeatureStore,
+    pipeline::Pipeline,
+    policies::Policies,
+    service::{Log, RankingService},
+    subscription::Subscription,
 };
 
-/// Serves until `shutdown` is cancelled and calls in flight have ended. The address listened on goes to `bound`
+/// Serves until `shutdown` is cancelled and calls in flight have ended, and then until every decision is written. Decisions
+/// are kept in `store`, if there is one and the settings do not say otherwise. The address listened on goes to `bound`
 /// as soon as there is one; health says SERVING as soon as there is a catalogue.
 ///
 /// # Errors
@@ -21,9 +33,17 @@ use crate::{
 /// that is not there is no error: it is waited for.
 pub async fn serve(
     config: RankingConfig,
+    store: Option<Store>,
     shutdown: CancellationToken,
     bound: oneshot::Sender<SocketAddr>,
 ) -> Result<()> {
+    let (log, writing) = match store.filter(|_| config.decision_log.mode != Mode::Off) {
+        Some(store) => {
+            let (log, writing) = keep_decisions(&config.decision_log, store)?;
+            (Some(log), Some(writing))
+        }
+        None => (None, None),
+    };
     let current = Arc::new(CurrentCatalogue::default());
     let feature_store = FeatureStore::at(&config.feature_store)?;
     let policies = Arc::new(Policies::load(&config.policy)?);
@@ -35,6 +55,7 @@ pub async fn serve(
         feature_store: feature_store.clone(),
         pseudonyms: Pseudonyms::load(config.server.pseudonym_key.as_deref())?,
         pipeline: Arc::new(Pipeline::new(config.retrieval.candidates.get())),
+        log,
     })
     .max_decoding_message_size(max_message_bytes)
     .max_encoding_message_size(max_message_bytes);
@@ -61,7 +82,20 @@ pub async fn serve(
     drop(stop_following);
     following.await?;
     listening.await?;
+    if let Some(writing) = writing {
+        writing.finish().await;
+    }
     Ok(served?)
+}
+
+fn keep_decisions(config: &DecisionLogConfig, store: Store) -> Result<(Log, Writing)> {
+    let secret = secret::load("ranking.decision_log.signing_key", config.signing_key.as_deref())?;
+    let key = CheckpointKey::new(&secret);
+    let trusted = config.trusted_keys.iter().map(|raw| PublicKey::parse(raw));
+    let mut trusted: Vec<PublicKey> = trusted.collect::<std::result::Result<_, _>>()?;
+    trusted.push(key.public());
+    let (writer, writing) = DecisionLog::start(store.clone(), config, key);
+    Ok((Log { writer, store, trusted, candidates: config.candidates }, writing))
 }
 
 /// Follows until `stop` is cancelled, and cancels it if following ends in any other way: a server whose
@@ -94,7 +128,7 @@ mod tests {
         shutdown: &CancellationToken,
     ) -> (SocketAddr, JoinHandle<Result<()>>) {
         let (bound, address) = oneshot::channel();
-        let server = tokio::spawn(serve(config, shutdown.clone(), bound));
+        let server = tokio::spawn(serve(config, None, shutdown.clone(), bound));
         (address.await.unwrap(), server)
     }
 
@@ -119,8 +153,9 @@ mod tests {
         let taken = holder.local_addr().unwrap();
         let malformed = RankingConfig { feature_store: "not a url".to_owned(), ..on("127.0.0.1:0") };
 
-        let on_taken = serve(on(&taken.to_string()), CancellationToken::new(), oneshot::channel().0).await;
-        let on_malformed = serve(malformed, CancellationToken::new(), oneshot::channel().0).await;
+        let on_taken =
+            serve(on(&taken.to_string()), None, CancellationToken::new(), oneshot::channel().0).await;
+        let on_malformed = serve(malformed, None, CancellationToken::new(), oneshot::channel().0).await;
 
         assert!(
             matches!(on_taken, Err(RankingError::Serving(ServingError::AddressInUse(address))) if address == taken)

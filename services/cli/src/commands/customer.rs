@@ -10,9 +10,11 @@ use finrank_contracts::{
         EraseCustomerRequest, EraseCustomerResponse, ExportCustomerRequest, export_customer_response::Item,
         feature_store_service_client::FeatureStoreServiceClient,
     },
+    ranking::v1::DecisionInputs,
 };
 use finrank_model::UserId;
 use finrank_serving::Pseudonyms;
+use prost::Message;
 use serde::Serialize;
 use serde_json::json;
 use tonic::transport::Channel;
@@ -42,7 +44,7 @@ pub(crate) struct Customer {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print every statement, event, embedding and kept sample of what was served, one JSON object a line.
+    /// Print every statement, event, embedding, kept sample of what was served, and what decisions were made from, one JSON object a line.
     #[command(after_help = "Example:\n  finrank customer export caravan-0003 > caravan-0003.jsonl")]
     Export {
         /// Whose.
@@ -54,7 +56,7 @@ enum Command {
         /// Whose.
         user_id: String,
     },
-    /// Erase every statement, event, embedding and sample for good, and print the receipt.
+    /// Erase every statement, event, embedding, sample and what decisions were made from for good, and print the receipt.
     #[command(after_help = "Example:\n  finrank customer erase caravan-0003 --yes")]
     Erase {
         /// Whose.
@@ -152,6 +154,19 @@ fn line(item: &Item) -> serde_json::Value {
                 "model_version": embedding.model_version,
                 "values": embedding.values,
                 "computed_at": embedding.computed_at.as_ref().map(moment),
+            })
+        }
+        Item::Decision(made) => {
+            let inputs = DecisionInputs::decode(made.inputs.as_slice()).unwrap_or_default();
+            let values = inputs.features.iter().cloned().zip(inputs.values.iter().map(features::json));
+            json!({
+                "statement": "decision",
+                "user_id": inputs.user_id,
+                "decision_id": made.decision_id,
+                "facts": values.collect::<serde_json::Map<_, _>>(),
+                "held": inputs.held_product_ids,
+                "excluded": inputs.excluded_product_ids,
+                "embedding": inputs.embedding,
             })
         }
         Item::Served(served) => {

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod audit;
 pub(crate) mod batch_recommend;
 pub(crate) mod customer;
 pub(crate) mod evaluate;

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
+use finrank_decisions::Mode;
 use finrank_serving::{metrics, shutdown};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +36,7 @@ enum Server {
         #[command(flatten)]
         listen: Listen,
     },
-    /// Ranking: retrieves, filters and scores; needs a feature store.
+    /// Ranking: retrieves, filters and scores; needs a feature store, and a database for its decisions.
     #[command(after_help = "Example:\n  finrank serve ranking --feature-store http://127.0.0.1:50051")]
     Ranking {
         #[command(flatten)]
@@ -118,7 +120,14 @@ async fn feature_store(
 
 async fn ranking(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let (bound, address) = oneshot::channel();
-    let serving = async { Ok(finrank_ranking::serve(settings.ranking, stop, bound).await?) };
+    let store = match settings.ranking.decision_log.mode {
+        Mode::Off => None,
+        Mode::Queued | Mode::Strict => {
+            let needed = "decisions are kept in the database; ranking.decision_log.mode = \"off\" keeps none";
+            Some(settings.store().await.context(needed)?)
+        }
+    };
+    let serving = async { Ok(finrank_ranking::serve(settings.ranking, store, stop, bound).await?) };
     tokio::try_join!(serving, announced("ranking", address)).map(drop)
 }
 

@@ -3,7 +3,7 @@
 //! A refresh that runs meanwhile has perhaps read the person before and writes an embedding after. It removes the
 //! embeddings of whoever is not known any more before its run becomes visible (see [`forget_the_erased`]). Both take
 //! [`LOCK`] first, so that the one sees all that the other did. So does whoever writes samples of what was served (see
-//! [`wait_for_erasures`]). A step of live embeddings shares it from its beginning to its end (see
+//! [`wait_for_erasures`]) or what decisions were made from. A step of live embeddings shares it from its beginning to its end (see
 //! [`hold_off_erasures`]), and so writes nobody who was erased meanwhile.
 
 use std::collections::BTreeMap;
@@ -88,6 +88,9 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
         sqlx::query!("delete from feature_outliers where entity = 'user' and id = $1", user_id.as_str())
             .execute(&mut *transaction)
             .await?;
+    let decisions = sqlx::query!("delete from decision_inputs where user_id = $1", user_id.as_str())
+        .execute(&mut *transaction)
+        .await?;
     let removed = vec![
         ("customer_statements", statements.rows_affected()),
         ("event_statements", events.rows_affected()),
@@ -97,6 +100,7 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
         ("refresh_partitions", bounds.rows_affected()),
         ("feature_outliers", outliers.rows_affected()),
         ("served_samples", samples.rows_affected()),
+        ("decision_inputs", decisions.rows_affected()),
     ];
     if removed.iter().all(|(_, rows)| *rows == 0) {
         return Err(FeatureStoreError::CustomerNotFound { user_id: user_id.clone() });

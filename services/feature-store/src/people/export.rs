@@ -48,6 +48,7 @@ pub(crate) async fn export(
         r#"select exists (select from customer_statements where user_id = $1)
                or exists (select from event_statements where user_id = $1)
                or exists (select from live_user_embeddings where user_id = $1)
+               or exists (select from decision_inputs where user_id = $1)
                or exists (
                    select from refresh_runs join user_embeddings using (run_id) where user_id = $1
                ) as "is_held!""#,
@@ -78,7 +79,8 @@ async fn send_all(
     statements(view, user_id, client).await?;
     events(view, user_id, client).await?;
     embeddings(view, user_id, client).await?;
-    served(view, user_id, client).await
+    served(view, user_id, client).await?;
+    decisions(view, user_id, client).await
 }
 
 async fn statements(
@@ -199,6 +201,23 @@ async fn served(
             row: v1::FeatureRow::decode(&*row.served).ok(),
         };
         client.send(Item::Served(served)).await?;
+    }
+    Ok(())
+}
+
+async fn decisions(
+    view: &mut Transaction<'static, Postgres>,
+    user_id: &UserId,
+    client: &Client,
+) -> Result<(), Ended> {
+    let mut rows = sqlx::query!(
+        "select decision_id, inputs from decision_inputs where user_id = $1 order by decision_id",
+        user_id.as_str(),
+    )
+    .fetch(&mut **view);
+    while let Some(row) = rows.try_next().await? {
+        let decision = v1::DecisionMade { decision_id: row.decision_id.to_string(), inputs: row.inputs };
+        client.send(Item::Decision(decision)).await?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Ask, Basis,
+    candidate::ScoredCandidate,
     eligibility::{Eligible, Scenario},
     recheck::OfferedItem,
 };
@@ -35,8 +36,8 @@ pub struct Decision {
     pub k: usize,
     /// What could have been offered.
     pub eligible: Eligible,
-    /// How many were scored.
-    pub candidates: usize,
+    /// What was scored, in the order of retrieval.
+    pub candidates: Vec<ScoredCandidate>,
     /// What is offered, best first.
     pub items: Vec<OfferedItem>,
 }
@@ -58,7 +59,7 @@ impl Decision {
         catalogue: &Catalogue,
         ask: &Ask,
         eligible: Eligible,
-        candidates: usize,
+        candidates: Vec<ScoredCandidate>,
         items: Vec<OfferedItem>,
     ) -> Self {
         let ranked_by = match &ask.basis {

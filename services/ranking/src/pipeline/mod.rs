@@ -100,12 +100,12 @@ impl Pipeline {
                 let count = ask.k.max(self.candidates);
                 let retrieved = self.retriever.retrieve(catalogue, user, &eligible, count)?;
                 let scored = self.scorer.score(catalogue, user, retrieved)?;
-                (scored.len(), self.selector.select(scored, ask.k))
+                (scored.clone(), self.selector.select(scored, ask.k))
             }
             // Not for the selector, which goes by scores: there are none.
             Basis::Popularity(popularity) => {
                 let items = most_popular(&eligible, popularity.as_deref(), ask.k);
-                (items.len(), items)
+                (items.clone(), items)
             }
         };
         let items = recheck(catalogue, ask, decision_id, items);

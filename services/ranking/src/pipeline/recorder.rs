@@ -31,7 +31,7 @@ impl Recorder for LogRecorder {
             k = decision.k,
             eligible = decision.eligible.count(),
             human_review = decision.eligible.human_review(),
-            candidates = decision.candidates,
+            candidates = decision.candidates.len(),
             offered = decision.items.len(),
             "decided"
         );

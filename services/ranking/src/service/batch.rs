@@ -2,10 +2,11 @@
 //! of the next are looked up; nothing else is taken in before the client has taken what was answered, so that memory
 //! stays bounded however long the stream is.
 
-use std::{sync::Arc, thread::available_parallelism};
+use std::{num::NonZero, sync::Arc, thread::available_parallelism};
 
 use finrank_contracts::ranking::v1::{self, batch_recommend_response::Outcome};
 use finrank_model::UserId;
+use finrank_policy::CompiledPolicy;
 use futures::{StreamExt, stream};
 use tokio::{sync::mpsc, task::spawn_blocking};
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,7 +19,7 @@ use super::{
     recommend::{Asked, AskedCustomer},
     request::{BatchRecommend, Wanted},
 };
-use crate::{RankingError, Result, deadline::Deadline};
+use crate::{RankingError, Result, catalogue::Catalogue, deadline::Deadline};
 
 /// Messages that are looked up ahead.
 const LOOKED_UP_AHEAD: usize = 1;
@@ -96,27 +97,16 @@ async fn decide(
     let LookedUp { user_ids, wanted, asked: Asked { catalogue, policy, customers } } = looked_up;
     let (shared, compiling) = (Arc::clone(&catalogue), service.clone());
     let policy = spawn_blocking(move || compiling.policies.compiled(&policy, &shared)).await?;
+    let deciding = Deciding { service: service.clone(), catalogue, policy, wanted: Arc::new(wanted) };
+    let threads = available_parallelism().map_or(1, NonZero::get);
+    // Every part finds places in the log's queue, whatever the others hold.
+    let at_a_time = AT_A_TIME.min(service.places() / threads).max(1);
     let mut waiting = user_ids.into_iter().zip(customers);
     let parts = std::iter::from_fn(move || {
-        let part: Vec<_> = waiting.by_ref().take(AT_A_TIME).collect();
+        let part: Vec<_> = waiting.by_ref().take(at_a_time).collect();
         (!part.is_empty()).then_some(part)
     });
-    let decided = parts.map(|part| {
-        let (service, catalogue, policy) = (service.clone(), Arc::clone(&catalogue), Arc::clone(&policy));
-        let (wanted, span) = (wanted.clone(), Span::current());
-        let work = move || {
-            let _request = span.enter();
-            let decide = |customer: AskedCustomer| {
-                service.decide_for(&catalogue, Arc::clone(&policy), customer, &wanted)
-            };
-            let answers =
-                part.into_iter().map(|(user_id, customer)| answer(&user_id, customer.and_then(decide)));
-            answers.collect::<Vec<_>>()
-        };
-        async move { spawn_blocking(work).await }
-    });
-    let threads = available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut decided = stream::iter(decided).buffered(threads);
+    let mut decided = stream::iter(parts.map(|part| deciding.clone().part(part))).buffered(threads);
     while let Some(part) = decided.next().await {
         for answer in part? {
             if answers.send(Ok(answer)).await.is_err() {
@@ -127,12 +117,49 @@ async fn decide(
     Ok(())
 }
 
-fn answer(user_id: &UserId, decided: Result<v1::RecommendResponse>) -> v1::BatchRecommendResponse {
-    let outcome = match decided {
-        Ok(recommendation) => Outcome::Recommendation(recommendation),
-        Err(error) => Outcome::Refusal(refusal(user_id, error)),
-    };
-    v1::BatchRecommendResponse { outcome: Some(outcome) }
+/// By what customers are decided for.
+#[derive(Clone)]
+struct Deciding {
+    service: RankingService,
+    catalogue: Arc<Catalogue>,
+    policy: Arc<CompiledPolicy>,
+    wanted: Arc<Wanted>,
+}
+
+impl Deciding {
+    /// The answers for some customers, once their decisions are kept.
+    async fn part(
+        self,
+        customers: Vec<(UserId, Result<AskedCustomer>)>,
+    ) -> Result<Vec<v1::BatchRecommendResponse>> {
+        let mut placed = Vec::with_capacity(customers.len());
+        for (user_id, customer) in customers {
+            let customer = match customer {
+                Ok(customer) => Ok((customer, self.service.place().await?)),
+                Err(error) => Err(error),
+            };
+            placed.push((user_id, customer));
+        }
+        let span = Span::current();
+        let decided = spawn_blocking(move || {
+            let _request = span.enter();
+            let decide = |(customer, place)| {
+                let policy = Arc::clone(&self.policy);
+                self.service.decide_for(&self.catalogue, policy, customer, &self.wanted, place)
+            };
+            let decided = placed.into_iter().map(|(user_id, customer)| (user_id, customer.and_then(decide)));
+            decided.collect::<Vec<_>>()
+        });
+        let mut answers = Vec::new();
+        for (user_id, decided) in decided.await? {
+            let outcome = match decided {
+                Ok(decided) => Outcome::Recommendation(decided.kept().await?),
+                Err(error) => Outcome::Refusal(refusal(&user_id, error)),
+            };
+            answers.push(v1::BatchRecommendResponse { outcome: Some(outcome) });
+        }
+        Ok(answers)
+    }
 }
 
 fn refusal(user_id: &UserId, error: RankingError) -> v1::CustomerRefusal {

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use finrank_contracts::ranking::v1::DecisionInputs;
 use finrank_model::{ProductId, UserId};
 use finrank_policy::{CompiledPolicy, FactState, Facts, Policy, Unknown};
 
 use super::RankingService;
-use crate::{Result, deadline::Deadline, pipeline::Customer};
+use crate::{Result, deadline::Deadline, facts::GivenFacts, pipeline::Customer};
 
 /// A customer, as known at a moment.
 #[derive(Debug)]
 pub(super) struct KnownCustomer {
     pub(super) user_id: UserId,
     pub(super) facts: Facts,
+    /// What the facts were read from.
+    given: GivenFacts,
     held: Vec<ProductId>,
     moment: DateTime<Utc>,
 }
@@ -34,7 +37,7 @@ impl RankingService {
         let moment = Utc::now();
         let known = user_ids.iter().zip(held).zip(given).map(|((user_id, held), given)| {
             let facts = Facts::at(policy, moment, |feature| given.get(feature));
-            KnownCustomer { user_id: user_id.clone(), facts, held, moment }
+            KnownCustomer { user_id: user_id.clone(), facts, given, held, moment }
         });
         Ok(known.collect())
     }
@@ -47,9 +50,16 @@ impl KnownCustomer {
         self.held.is_empty() && self.facts.iter().next().is_some() && self.facts.iter().all(nobody)
     }
 
+    /// What the log keeps of what is known, but for the embedding and the request.
+    pub(super) fn inputs(&self) -> DecisionInputs {
+        let (features, values) = self.given.clone().into_told();
+        let held_product_ids = self.held.iter().map(ToString::to_string).collect();
+        DecisionInputs { features, values, held_product_ids, ..DecisionInputs::default() }
+    }
+
     /// The customer, to be judged by the policy that the facts were read by.
     pub(super) fn customer(self, policy: Arc<CompiledPolicy>) -> Customer {
-        let Self { user_id, facts, held, moment } = self;
+        let Self { user_id, facts, given: _, held, moment } = self;
         Customer { user_id, facts, held, policy, moment }
     }
 }

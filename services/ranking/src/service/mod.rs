@@ -1,11 +1,13 @@
 //! The contract, rpc by rpc: parses a request, fetches what it needs to know of the customer, lets the pipeline
 //! work on one catalogue, and words the answer.
 
+mod audit;
 mod batch;
 mod compute;
 mod eligibility;
 mod explanation;
 mod recommend;
+mod record;
 mod request;
 mod response;
 
@@ -27,6 +29,7 @@ use crate::{
     popularity::KnownPopularity,
 };
 use compute::compute;
+pub(crate) use record::Log;
 use request::{Explain, Recommend, Retrieve, RetrieveBy, Score, Similar};
 
 /// Implements `finrank.ranking.v1.RankingService`.
@@ -39,6 +42,8 @@ pub(crate) struct RankingService {
     pub(crate) feature_store: FeatureStore,
     pub(crate) pseudonyms: Pseudonyms,
     pub(crate) pipeline: Arc<Pipeline>,
+    /// Where decisions are kept, if they are.
+    pub(crate) log: Option<Log>,
 }
 
 #[tonic::async_trait]
@@ -92,6 +97,29 @@ impl RankingRpcs for RankingService {
         let deadline = Deadline::of(&request);
         let request = Explain::parse(&request.into_inner())?;
         Ok(Response::new(self.explain(request, deadline).await?))
+    }
+
+    async fn get_decision(
+        &self,
+        request: Request<v1::GetDecisionRequest>,
+    ) -> Result<Response<v1::GetDecisionResponse>, Status> {
+        Ok(Response::new(self.kept_decision(request.into_inner()).await?))
+    }
+
+    async fn prove_decision(
+        &self,
+        request: Request<v1::ProveDecisionRequest>,
+    ) -> Result<Response<v1::InclusionProof>, Status> {
+        Ok(Response::new(self.proven(request.into_inner()).await?))
+    }
+
+    type VerifyDecisionLogStream = audit::Verifying;
+
+    async fn verify_decision_log(
+        &self,
+        _request: Request<v1::VerifyDecisionLogRequest>,
+    ) -> Result<Response<Self::VerifyDecisionLogStream>, Status> {
+        Ok(Response::new(self.verifying()?))
     }
 
     async fn reload_policy(

@@ -10,6 +10,7 @@ use super::{
     RankingService,
     compute::compute,
     eligibility::KnownCustomer,
+    record::{Decided, Place},
     request::{Recommend, Wanted},
     response,
 };
@@ -46,12 +47,13 @@ impl RankingService {
             self.ask_about(slice::from_ref(&user_id), deadline).await?;
         let customer = customers.into_iter().next();
         let customer = customer.ok_or_else(|| RankingError::UserNotFound(user_id))??;
+        let place = self.place().await?;
         let (service, shared) = (self.clone(), Arc::clone(&catalogue));
-        compute(catalogue, move |catalogue| {
+        let decided = compute(catalogue, move |catalogue| {
             let policy = service.policies.compiled(&policy, &shared);
-            service.decide_for(catalogue, policy, customer, &wanted)
-        })
-        .await
+            service.decide_for(catalogue, policy, customer, &wanted, place)
+        });
+        decided.await?.kept().await
     }
 
     /// What has to be known of customers before anything can be decided.
@@ -94,7 +96,7 @@ impl RankingService {
         self.popularity.of(catalogue, policy.profiling()?, &self.feature_store).await
     }
 
-    /// Lets the pipeline decide.
+    /// Lets the pipeline decide, and leaves the decision to be written.
     ///
     /// # Errors
     /// As [`crate::pipeline::Pipeline::recommend`].
@@ -104,9 +106,11 @@ impl RankingService {
         policy: Arc<CompiledPolicy>,
         customer: AskedCustomer,
         wanted: &Wanted,
-    ) -> Result<v1::RecommendResponse> {
+        place: Option<Place>,
+    ) -> Result<Decided> {
         let AskedCustomer { known, basis } = customer;
         let user_id = known.user_id.clone();
+        let inputs = place.is_some().then(|| known.inputs());
         let ask = Ask {
             pseudonym: self.pseudonyms.of(&user_id),
             customer: known.customer(policy),
@@ -115,6 +119,8 @@ impl RankingService {
             k: wanted.k,
         };
         let decision = self.pipeline.recommend(catalogue, &ask)?;
-        Ok(response::recommend(&user_id, catalogue, &decision))
+        let response = response::recommend(&user_id, catalogue, &decision);
+        let receipt = place.zip(inputs).map(|(place, inputs)| place.take(&ask, catalogue, &decision, inputs));
+        Ok(Decided { response, receipt })
     }
 }

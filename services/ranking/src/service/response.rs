@@ -30,12 +30,16 @@ pub(super) fn recommend(
         policy: Some(policy_version(&decision.policy)),
         exclusions: exclusions(decision),
         human_review_count: count(decision.eligible.human_review()),
-        ranking_basis: match decision.ranked_by {
-            RankedBy::Profile(_) => v1::RankingBasis::Profile,
-            RankedBy::Popularity => v1::RankingBasis::Popularity,
-            RankedBy::Nothing => v1::RankingBasis::Unranked,
-        }
-        .into(),
+        ranking_basis: ranking_basis(decision.ranked_by).into(),
+    }
+}
+
+/// By what items were ranked.
+pub(super) fn ranking_basis(ranked_by: RankedBy) -> v1::RankingBasis {
+    match ranked_by {
+        RankedBy::Profile(_) => v1::RankingBasis::Profile,
+        RankedBy::Popularity => v1::RankingBasis::Popularity,
+        RankedBy::Nothing => v1::RankingBasis::Unranked,
     }
 }
 
@@ -81,7 +85,7 @@ fn bytes(digest: Sha256Digest) -> Vec<u8> {
     digest.as_bytes().to_vec()
 }
 
-fn count(products: usize) -> u32 {
+pub(super) fn count(products: usize) -> u32 {
     u32::try_from(products).unwrap_or(u32::MAX)
 }
 

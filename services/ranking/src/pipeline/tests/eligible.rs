@@ -45,7 +45,7 @@ proptest! {
         prop_assert_eq!(offered.len(), decision.items.len());
         prop_assert_eq!(decision.eligible.count(), allowed.len());
         let looked_at = if profiled { k.max(candidates) } else { k };
-        prop_assert_eq!(decision.candidates, looked_at.min(allowed.len()));
+        prop_assert_eq!(decision.candidates.len(), looked_at.min(allowed.len()));
         prop_assert!(decision.items.iter().all(|item| item.proof.rules.contains(&"STATUS".to_owned())));
     }
 }

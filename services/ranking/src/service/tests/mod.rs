@@ -33,6 +33,7 @@ async fn served(current: Arc<CurrentCatalogue>) -> RankingServiceClient<Channel>
         feature_store: FeatureStore::at("http://127.0.0.1:1").unwrap(),
         pseudonyms: Pseudonyms::load(None).unwrap(),
         pipeline: Arc::new(Pipeline::new(500)),
+        log: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();

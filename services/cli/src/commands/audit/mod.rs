@@ -1,0 +1,61 @@
+//! `finrank audit`: what was decided, and whether the log of it is as it was written.
+
+mod check;
+mod prove;
+mod show;
+mod verify;
+
+use clap::{Args, Subcommand};
+use finrank_contracts::ranking::v1::ranking_service_client::RankingServiceClient;
+use tonic::transport::Channel;
+
+use crate::{client, settings::Settings};
+
+/// Look at decisions as they were recorded, prove them, and verify the whole log. docs/decisions.md explains it.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit verify\n  finrank audit prove 0198f3c2-7d1e-7c11-9a53-0242ac120002 --out proof.bin\n  finrank audit check proof.bin --public-key KEY"
+)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Show(show::Show),
+    Verify(verify::Verify),
+    Prove(prove::Prove),
+    Check(check::Check),
+}
+
+impl Audit {
+    pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        match self.command {
+            Command::Show(show) => show.run(settings),
+            Command::Verify(verify) => verify.run(settings),
+            Command::Prove(prove) => prove.run(settings),
+            Command::Check(check) => check.run(),
+        }
+    }
+}
+
+/// The ranking server that is asked.
+#[derive(Args)]
+struct Server {
+    /// The ranking server; by default the one that the settings name.
+    #[arg(long, value_name = "URL")]
+    ranking: Option<String>,
+}
+
+impl Server {
+    async fn connect(&self, settings: &Settings) -> anyhow::Result<RankingServiceClient<Channel>> {
+        let url = self.ranking.clone().unwrap_or_else(|| settings.ranking_url());
+        Ok(RankingServiceClient::new(client::connect(&url, "ranking").await?))
+    }
+}
+
+/// Bytes as people compare them.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

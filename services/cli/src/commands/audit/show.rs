@@ -1,0 +1,200 @@
+//! `finrank audit show`: one decision, as it was recorded.
+
+use anyhow::Context;
+use clap::Args;
+use finrank_contracts::ranking::v1::{
+    DecisionInputs, DecisionRecord, GetDecisionRequest, GetDecisionResponse, RankingBasis, RecordedCandidate,
+    Scenario,
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Server, hexadecimal};
+use crate::{
+    client,
+    commands::{
+        block_on,
+        features::{json, moment},
+        recommend::basis_name,
+    },
+    output::{Format, table},
+    settings::Settings,
+};
+
+/// Show a decision: what was offered, what else was scored, and which model and policy decided.
+#[derive(Args)]
+#[command(after_help = "Example:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002 --inputs --json")]
+pub(super) struct Show {
+    /// The decision's id, as the answer told it.
+    decision_id: String,
+    /// Also show what it was made from, which is personal.
+    #[arg(long)]
+    inputs: bool,
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// A decision, as printed.
+#[derive(Serialize)]
+struct Shown {
+    sequence: i64,
+    chain_sha256: String,
+    decision_id: String,
+    decided_at: String,
+    scenario: String,
+    k: u32,
+    model_version: String,
+    index_generation: i64,
+    user_generation: i64,
+    policy_version: String,
+    policy_sha256: String,
+    ranking_basis: String,
+    eligible_count: u32,
+    human_review_count: u32,
+    candidate_count: u32,
+    candidates_sha256: String,
+    items: Vec<Item>,
+    candidates: Vec<Item>,
+    inputs_erased: bool,
+    inputs: Option<Inputs>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    product_id: String,
+    retrieval_score: f32,
+    logit: f32,
+    score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof_sha256: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Inputs {
+    user_id: String,
+    facts: Map<String, Value>,
+    held: Vec<String>,
+    excluded: Vec<String>,
+    embedding: Vec<f32>,
+}
+
+impl Show {
+    pub(super) fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        let request = GetDecisionRequest { decision_id: self.decision_id, include_inputs: self.inputs };
+        let kept = block_on(async {
+            let kept = self.server.connect(settings).await?.get_decision(request).await;
+            Ok(kept.map_err(|status| client::refusal(&status))?.into_inner())
+        })?;
+        self.format.print(&Shown::of(kept)?, Shown::to_text)
+    }
+}
+
+impl Shown {
+    fn of(kept: GetDecisionResponse) -> anyhow::Result<Self> {
+        let record: DecisionRecord = kept.record.context("the server sent no record")?;
+        let items = record.items.iter().map(|item| {
+            let candidate = item.candidate.clone().unwrap_or_default();
+            Item { proof_sha256: Some(hexadecimal(&item.proof_sha256)), ..Item::of(&candidate) }
+        });
+        Ok(Self {
+            sequence: kept.sequence,
+            chain_sha256: hexadecimal(&kept.sha256),
+            items: items.collect(),
+            candidates: record.candidates.iter().map(Item::of).collect(),
+            decided_at: record.decided_at.as_ref().map(moment).unwrap_or_default(),
+            scenario: Scenario::try_from(record.scenario)
+                .map(|scenario| scenario.as_str_name().trim_start_matches("SCENARIO_").to_lowercase())
+                .unwrap_or_default(),
+            ranking_basis: RankingBasis::try_from(record.ranking_basis).map(basis_name).unwrap_or_default(),
+            policy_sha256: hexadecimal(&record.policy_sha256),
+            candidates_sha256: hexadecimal(&record.candidates_sha256),
+            decision_id: record.decision_id,
+            k: record.k,
+            model_version: record.model_version,
+            index_generation: record.index_generation,
+            user_generation: record.user_generation,
+            policy_version: record.policy_version,
+            eligible_count: record.eligible_count,
+            human_review_count: record.human_review_count,
+            candidate_count: record.candidate_count,
+            inputs_erased: kept.inputs_erased,
+            inputs: kept.inputs.map(Inputs::of),
+        })
+    }
+
+    fn to_text(&self) -> String {
+        let rows = self.items.iter().zip(1..).map(|(item, rank): (&Item, usize)| {
+            [
+                rank.to_string(),
+                item.product_id.clone(),
+                format!("{:.1} %", 100.0 * item.score),
+                format!("{:.4}", item.logit),
+                format!("{:.4}", item.retrieval_score),
+            ]
+        });
+        let items = table(["#", "product_id", "score", "logit", "retrieval"], 2, rows);
+        let inputs = match (&self.inputs, self.inputs_erased) {
+            (Some(inputs), _) => format!("\n{}", inputs.to_text()),
+            (None, true) => "\nwhat it was made from was erased with the customer".to_owned(),
+            (None, false) => String::new(),
+        };
+        format!(
+            "decision {} · {} · number {} of the log\n{items}\n{} of {} scored products kept, {} eligible, {} for \
+             human review · ranked by {} · scenario {} · k {}\nmodel {} · index generation {} · customer's generation {} · \
+             policy {} ({}){inputs}",
+            self.decision_id,
+            self.decided_at,
+            self.sequence,
+            self.candidates.len(),
+            self.candidate_count,
+            self.eligible_count,
+            self.human_review_count,
+            self.ranking_basis,
+            self.scenario,
+            self.k,
+            self.model_version,
+            self.index_generation,
+            self.user_generation,
+            self.policy_version,
+            self.policy_sha256.chars().take(12).collect::<String>(),
+        )
+    }
+}
+
+impl Item {
+    fn of(candidate: &RecordedCandidate) -> Self {
+        Self {
+            product_id: candidate.product_id.clone(),
+            retrieval_score: candidate.retrieval_score,
+            logit: candidate.logit,
+            score: candidate.score,
+            proof_sha256: None,
+        }
+    }
+}
+
+impl Inputs {
+    fn of(inputs: DecisionInputs) -> Self {
+        let facts = inputs.features.into_iter().zip(inputs.values.iter().map(json));
+        Self {
+            user_id: inputs.user_id,
+            facts: facts.collect(),
+            held: inputs.held_product_ids,
+            excluded: inputs.excluded_product_ids,
+            embedding: inputs.embedding,
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let facts = self.facts.iter().map(|(name, value)| format!("\n  {name} = {value}"));
+        format!(
+            "customer {} · holds {} products · excluded {}{}",
+            self.user_id,
+            self.held.len(),
+            self.excluded.len(),
+            facts.collect::<String>(),
+        )
+    }
+}

@@ -1,0 +1,161 @@
+//! Recording: what the log keeps of a decision. A place in its queue is taken before anything is decided, so that nothing is
+//! offered that cannot be kept.
+
+use std::{cmp::Reverse, time::Duration};
+
+use finrank_contracts::ranking::v1::{
+    self, DecisionInputs, DecisionRecord, RecommendResponse, RecordedCandidate, RecordedItem,
+};
+use finrank_decisions::{checkpoint::PublicKey, entry::Entry, writer};
+use finrank_model::Sha256Digest;
+use finrank_store::Store;
+use tokio::time::timeout;
+
+use super::{RankingService, response};
+use crate::{
+    RankingError, Result,
+    catalogue::Catalogue,
+    pipeline::{Ask, Basis, Decision, Scenario, ScoredCandidate},
+};
+
+/// How long a request waits for a place: the writer is stuck if none comes free in so many batches' time.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The log, to be written and to be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    pub(crate) writer: writer::DecisionLog,
+    pub(crate) store: Store,
+    /// The keys whose checkpoints count.
+    pub(crate) trusted: Vec<PublicKey>,
+    /// Candidates that a record names.
+    pub(crate) candidates: usize,
+}
+
+/// A place in the log's queue.
+pub(super) struct Place {
+    place: writer::Place,
+    candidates: usize,
+}
+
+/// An answer, and when it may go out.
+pub(super) struct Decided {
+    pub(super) response: RecommendResponse,
+    pub(super) receipt: Option<writer::Receipt>,
+}
+
+impl RankingService {
+    /// A place in the log's queue; `None` without a log.
+    ///
+    /// # Errors
+    /// When none comes free.
+    pub(super) async fn place(&self) -> Result<Option<Place>> {
+        let Some(log) = &self.log else { return Ok(None) };
+        let place =
+            timeout(PATIENCE, log.writer.place()).await.map_err(|_| RankingError::DecisionLogFull)??;
+        Ok(Some(Place { place, candidates: log.candidates }))
+    }
+
+    /// How many places there are in the log's queue.
+    pub(super) fn places(&self) -> usize {
+        self.log.as_ref().map_or(usize::MAX, |log| log.writer.places())
+    }
+}
+
+impl Decided {
+    /// The answer, once its decision is kept as the log's mode wants it.
+    ///
+    /// # Errors
+    /// When the log ended before.
+    pub(super) async fn kept(self) -> Result<RecommendResponse> {
+        if let Some(receipt) = self.receipt {
+            receipt.kept().await?;
+        }
+        Ok(self.response)
+    }
+}
+
+impl Place {
+    /// Leaves a decision to be written.
+    pub(super) fn take(
+        self,
+        ask: &Ask,
+        catalogue: &Catalogue,
+        decision: &Decision,
+        inputs: DecisionInputs,
+    ) -> writer::Receipt {
+        let inputs = DecisionInputs {
+            embedding: match &ask.basis {
+                Basis::Profile { user, .. } => user.embedding.as_slice().to_vec(),
+                Basis::Popularity(_) => Vec::new(),
+            },
+            excluded_product_ids: ask.terms.excluded.iter().map(ToString::to_string).collect(),
+            ..inputs
+        };
+        let record = record(catalogue, decision, self.candidates);
+        let user_id = ask.customer.user_id.clone();
+        self.place.take(Entry::new(decision.decision_id, decision.decided_at, user_id, record, inputs))
+    }
+}
+
+/// What is hashed; the entry adds id, time and the digest of the inputs.
+fn record(catalogue: &Catalogue, decision: &Decision, candidates: usize) -> DecisionRecord {
+    let mut best = decision.candidates.clone();
+    // Stable, so that equals stay in the order of retrieval.
+    best.sort_by_key(|candidate| Reverse(candidate.score));
+    best.truncate(candidates);
+    let recorded = |candidate: &ScoredCandidate| recorded(catalogue, candidate);
+    let item = |item: &crate::pipeline::OfferedItem| RecordedItem {
+        candidate: Some(recorded(&item.candidate)),
+        proof_sha256: item.proof.sha256.as_bytes().to_vec(),
+    };
+    DecisionRecord {
+        scenario: scenario(decision.scenario).into(),
+        k: response::count(decision.k),
+        model_version: decision.generation.model_version.to_string(),
+        embedding_space: decision.generation.embedding_space.to_string(),
+        index_generation: decision.generation.run_id,
+        user_generation: decision.user_generation(),
+        policy_version: decision.policy.version().to_string(),
+        policy_sha256: decision.policy.digest().as_bytes().to_vec(),
+        ranking_basis: response::ranking_basis(decision.ranked_by).into(),
+        eligible_count: response::count(decision.eligible.count()),
+        human_review_count: response::count(decision.eligible.human_review()),
+        candidate_count: response::count(decision.candidates.len()),
+        candidates_sha256: candidates_digest(catalogue, &decision.candidates).as_bytes().to_vec(),
+        candidates: best.iter().map(recorded).collect(),
+        items: decision.items.iter().map(item).collect(),
+        ..DecisionRecord::default()
+    }
+}
+
+fn recorded(catalogue: &Catalogue, candidate: &ScoredCandidate) -> RecordedCandidate {
+    RecordedCandidate {
+        product_id: catalogue.product(candidate.row).product_id.to_string(),
+        retrieval_score: candidate.retrieval_score,
+        logit: candidate.score.logit(),
+        score: candidate.score.get(),
+    }
+}
+
+/// Over every candidate in the order of retrieval: its id, and the bits of retrieval score and logit, little-endian, each
+/// with its length before it.
+fn candidates_digest(catalogue: &Catalogue, candidates: &[ScoredCandidate]) -> Sha256Digest {
+    Sha256Digest::of_parts(candidates.iter().flat_map(|candidate| {
+        let product_id = &catalogue.product(candidate.row).product_id;
+        [
+            product_id.as_str().as_bytes().to_vec(),
+            candidate.retrieval_score.to_le_bytes().to_vec(),
+            candidate.score.logit().to_le_bytes().to_vec(),
+        ]
+    }))
+}
+
+fn scenario(scenario: Scenario) -> v1::Scenario {
+    match scenario {
+        Scenario::All => v1::Scenario::All,
+        Scenario::Credit => v1::Scenario::Credit,
+        Scenario::Wealth => v1::Scenario::Wealth,
+        Scenario::Insurance => v1::Scenario::Insurance,
+    }
+}

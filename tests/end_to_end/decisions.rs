@@ -1,0 +1,236 @@
+//! The decision log behind a real ranking server: what was answered is what is kept, and it outlives whatever happens.
+
+use std::fs;
+
+use finrank_contracts::{
+    feature::v1::EraseCustomerRequest,
+    ranking::v1::{
+        BatchRecommendRequest, GetDecisionRequest, GetDecisionResponse, LogVerification, RecommendRequest,
+        RecommendResponse, VerifyDecisionLogRequest, ranking_service_client::RankingServiceClient,
+        verify_decision_log_response::Step,
+    },
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::world::{Server, World, eventually};
+
+async fn recommended(world: &World, user_id: &str) -> RecommendResponse {
+    let request = RecommendRequest { user_id: user_id.to_owned(), k: 4, ..Default::default() };
+    world.ranking().await.recommend(request).await.unwrap().into_inner()
+}
+
+/// A decision, once it is written: answers do not wait for that.
+async fn kept(world: &World, decision_id: &str) -> GetDecisionResponse {
+    let request = GetDecisionRequest { decision_id: decision_id.to_owned(), include_inputs: true };
+    let mut ranking = world.ranking().await;
+    let mut found = None;
+    eventually("the decision is kept", async || {
+        found = ranking.get_decision(request.clone()).await.ok();
+        found.is_some()
+    })
+    .await;
+    found.unwrap().into_inner()
+}
+
+async fn verified(world: &World) -> LogVerification {
+    let answers = world.ranking().await.verify_decision_log(VerifyDecisionLogRequest {}).await;
+    let mut answers = answers.unwrap().into_inner();
+    loop {
+        if let Some(Step::Summary(summary)) = answers.message().await.unwrap().unwrap().step {
+            return summary;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_is_kept_with_all_that_it_was_made_from() {
+    let world = World::shared().await;
+    let user_id = &world.user_ids[7];
+
+    let answer = recommended(world, user_id).await;
+    let kept = kept(world, &answer.decision_id).await;
+
+    let record = kept.record.unwrap();
+    let offered: Vec<(String, f64)> = record
+        .items
+        .iter()
+        .map(|item| item.candidate.as_ref().unwrap())
+        .map(|candidate| (candidate.product_id.clone(), f64::from(candidate.score)))
+        .collect();
+    let told: Vec<(String, f64)> =
+        answer.items.iter().map(|item| (item.product_id.clone(), item.score)).collect();
+    assert_eq!(offered, told);
+    let proofs: Vec<&Vec<u8>> =
+        answer.items.iter().map(|item| &item.proof.as_ref().unwrap().sha256).collect();
+    assert_eq!(record.items.iter().map(|item| &item.proof_sha256).collect::<Vec<_>>(), proofs);
+    let versions = answer.versions.unwrap();
+    assert_eq!(record.model_version, versions.model_version);
+    assert_eq!(
+        (record.index_generation, record.user_generation),
+        (versions.index_generation, versions.user_generation)
+    );
+    assert_eq!((record.eligible_count, record.k), (answer.eligible_count, 4));
+    assert!(record.candidates.len() >= record.items.len());
+    let inputs = kept.inputs.unwrap();
+    assert_eq!(&inputs.user_id, user_id);
+    assert_eq!(inputs.embedding.len(), 64);
+    assert!(!inputs.features.is_empty());
+    assert_eq!(inputs.features.len(), inputs.values.len());
+    assert_eq!(verified(world).await.fault, None);
+}
+
+#[tokio::test]
+async fn a_batch_keeps_each_of_its_decisions() {
+    let world = World::shared().await;
+    let message = BatchRecommendRequest {
+        user_ids: world.user_ids[20..80].to_vec(),
+        request: Some(RecommendRequest { k: 1, ..Default::default() }),
+    };
+
+    let before = verified(world).await.verified;
+    let answers = world.ranking().await.batch_recommend(tokio_stream::iter([message])).await.unwrap();
+    let mut answers = answers.into_inner();
+    let mut answered = 0;
+    while answers.message().await.unwrap().is_some() {
+        answered += 1;
+    }
+
+    assert_eq!(answered, 60);
+    eventually("all are kept", async || verified(world).await.verified >= before + 60).await;
+}
+
+#[tokio::test]
+async fn an_erased_customer_leaves_a_chain_that_still_holds() {
+    let world = World::shared().await;
+    let user_id = world.user_ids.last().unwrap();
+    let answer = recommended(world, user_id).await;
+    let before = kept(world, &answer.decision_id).await;
+
+    let exported = world.finrank().succeed(&[
+        "customer",
+        "export",
+        user_id,
+        "--feature-store",
+        &world.feature_store_url,
+    ]);
+    let erased = EraseCustomerRequest { user_id: user_id.clone() };
+    let receipt = world.feature_store().await.erase_customer(erased).await.unwrap().into_inner();
+
+    let decision: Value = exported
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .find(|line: &Value| line["statement"] == "decision")
+        .unwrap();
+    assert_eq!(decision["decision_id"], answer.decision_id.as_str());
+    let removed = receipt.removed.iter().find(|removed| removed.table == "decision_inputs").unwrap();
+    assert!(removed.rows >= 1);
+    let after = kept(world, &answer.decision_id).await;
+    assert!(after.inputs_erased && after.inputs.is_none() && !before.inputs_erased);
+    assert_eq!(after.record, before.record);
+    let verified = verified(world).await;
+    assert_eq!(verified.fault, None);
+    assert!(verified.inputs_erased >= 1);
+}
+
+#[tokio::test]
+async fn the_commands_show_prove_and_verify_and_the_proof_is_checked_without_a_server() {
+    let world = World::shared().await;
+    let answer = recommended(world, &world.user_ids[9]).await;
+    kept(world, &answer.decision_id).await;
+    // A server that ends signs what is written.
+    let args = ["serve", "ranking", "--listen", "127.0.0.1:0", "--feature-store", &world.feature_store_url];
+    let other = Server::start(&world.finrank(), &args);
+    let mut ranking = RankingServiceClient::connect(other.url.clone()).await.unwrap();
+    let request = RecommendRequest { user_id: world.user_ids[10].clone(), k: 1, ..Default::default() };
+    eventually("the other server decides", async || ranking.recommend(request.clone()).await.is_ok()).await;
+    drop(ranking);
+    // The client's end of the connection closes on this thread.
+    tokio::task::spawn_blocking(move || drop(other)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let proof = folder.path().join("proof.bin");
+    let (id, proof_name) = (answer.decision_id.as_str(), proof.to_str().unwrap());
+    let finrank = world.finrank();
+
+    let shown = finrank.succeed(&["audit", "show", id, "--inputs", "--ranking", &world.ranking_url]);
+    let proven = finrank.succeed(&[
+        "audit",
+        "prove",
+        id,
+        "--out",
+        proof_name,
+        "--ranking",
+        &world.ranking_url,
+        "--json",
+    ]);
+    let key = serde_json::from_str::<Value>(&proven).unwrap()["public_key"].as_str().unwrap().to_owned();
+    let checked = finrank.succeed(&["audit", "check", proof_name, "--public-key", &key]);
+    let verified = finrank.succeed(&["audit", "verify", "--ranking", &world.ranking_url]);
+    let too_few =
+        finrank.fail(&["audit", "verify", "--ranking", &world.ranking_url, "--at-least", "1000000"]);
+    let mut bytes = fs::read(&proof).unwrap();
+    bytes[60] ^= 1;
+    fs::write(&proof, bytes).unwrap();
+    let forged = finrank.fail(&["audit", "check", proof_name, "--public-key", &key]);
+    let unknown = finrank.fail(&[
+        "audit",
+        "show",
+        "018f0000-0000-7000-8000-000000000000",
+        "--ranking",
+        &world.ranking_url,
+    ]);
+    let malformed = world
+        .ranking()
+        .await
+        .get_decision(GetDecisionRequest { decision_id: "x".to_owned(), ..Default::default() })
+        .await
+        .unwrap_err();
+
+    assert!(shown.contains(id) && shown.contains(&world.user_ids[9]), "{shown}");
+    assert!(
+        checked.contains("the proof holds") && checked.contains(&answer.items[0].product_id),
+        "{checked}"
+    );
+    assert!(verified.contains("as they were written"), "{verified}");
+    assert!(too_few.contains("not 1000000"), "{too_few}");
+    assert!(forged.contains("proof"), "{forged}");
+    assert!(unknown.contains("DECISION_NOT_FOUND"), "{unknown}");
+    assert_eq!(malformed.code(), Code::InvalidArgument);
+    assert_eq!(malformed.get_details_bad_request().unwrap().field_violations[0].field, "decision_id");
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_while_it_writes_leaves_a_log_that_holds() {
+    let world = World::shared().await;
+    let args = ["serve", "ranking", "--listen", "127.0.0.1:0", "--feature-store", &world.feature_store_url];
+    let server = Server::start(&world.finrank(), &args);
+    let mut ranking = RankingServiceClient::connect(server.url.clone()).await.unwrap();
+    let one = RecommendRequest { user_id: world.user_ids[0].clone(), k: 3, ..Default::default() };
+    eventually("it serves", async || ranking.recommend(one.clone()).await.is_ok()).await;
+    let messages = (0..100).map({
+        let user_ids = world.user_ids[..100].to_vec();
+        move |_| BatchRecommendRequest {
+            user_ids: user_ids.clone(),
+            request: Some(RecommendRequest { k: 3, ..Default::default() }),
+        }
+    });
+
+    let mut answers = ranking.batch_recommend(tokio_stream::iter(messages)).await.unwrap().into_inner();
+    let mut answered = 0;
+    while answered < 2_000 && answers.message().await.is_ok_and(|answer| answer.is_some()) {
+        answered += 1;
+    }
+    kill(Pid::from_raw(server.process_id()), Signal::SIGKILL).unwrap();
+    while answers.message().await.is_ok_and(|answer| answer.is_some()) {}
+
+    assert_eq!(answered, 2_000);
+    let verified = verified(world).await;
+    assert_eq!(verified.fault, None);
+    // All that was answered but what waited in the queue and in one batch.
+    assert!(verified.verified >= 2_000 - 1_024 - 256, "{verified:?}");
+}
