@@ -3,12 +3,13 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 8] = [
     "feast/serving/GrpcServer.proto",
     "feast/serving/ServingService.proto",
     "finrank/common/v1/common.proto",
     "finrank/feature/v1/feature_store_service.proto",
     "finrank/model/v1/model_registry_service.proto",
+    "finrank/ranking/v1/debug.proto",
     "finrank/ranking/v1/decision_log.proto",
     "finrank/ranking/v1/ranking_service.proto",
 ];

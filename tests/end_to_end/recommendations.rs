@@ -6,11 +6,12 @@ use finrank_contracts::{
     common::v1::ProductClass,
     feature::v1::{BatchGetEmbeddingsRequest, BatchGetHoldingsRequest, EntityKind},
     ranking::v1::{
-        EligibilityVerdict, ExplainEligibilityRequest, ProductEligibility, QueryVector, RecommendRequest,
-        Recommendation, RetrieveRequest, Scenario, ScoreRequest, SimilarProductsRequest,
-        retrieve_request::Query,
+        EligibilityVerdict, ExplainEligibilityRequest, PipelineStage, ProductEligibility, QueryVector,
+        RecommendRequest, Recommendation, RetrieveRequest, Scenario, ScoreRequest, SimilarProductsRequest,
+        StageReport, retrieve_request::Query,
     },
 };
+use prost_types::FieldMask;
 
 use crate::world::{PRODUCTS, World};
 
@@ -216,4 +217,36 @@ async fn similar_products_are_like_and_do_not_name_the_product_itself() {
     assert!(products.iter().all(|product| product.product_id != product_id));
     assert!(products.is_sorted_by(|a, b| a.similarity >= b.similarity));
     assert!(products.iter().all(|product| (-1.0001..=1.0001).contains(&product.similarity)));
+}
+
+#[tokio::test]
+async fn the_debug_view_tells_what_is_asked_for_and_every_stage_of_it() {
+    let world = World::shared().await;
+    let asked = |paths: &[&str]| RecommendRequest {
+        debug: Some(FieldMask { paths: paths.iter().map(ToString::to_string).collect() }),
+        ..for_user(&world.user_ids[0], 3)
+    };
+    let mut ranking = world.ranking().await;
+
+    let none = ranking.recommend(asked(&[])).await.unwrap().into_inner();
+    let plan = ranking.recommend(asked(&["retrieval_plan"])).await.unwrap().into_inner();
+    let all = ranking.recommend(asked(&["*"])).await.unwrap().into_inner();
+
+    assert_eq!(none.debug, None);
+    let view = plan.debug.unwrap();
+    assert!(view.stages.is_empty() && view.retrieval_plan.is_some(), "{view:?}");
+    let view = all.debug.unwrap();
+    let stages: Vec<_> = view.stages.iter().map(StageReport::stage).collect();
+    let expected = [
+        PipelineStage::Eligibility,
+        PipelineStage::Retrieval,
+        PipelineStage::Scoring,
+        PipelineStage::Selection,
+        PipelineStage::Recheck,
+    ];
+    assert_eq!(stages, expected);
+    assert!(view.stages.windows(2).all(|pair| pair[0].left_count == pair[1].entered_count), "{view:?}");
+    assert_eq!(view.stages[0].left_count, all.eligible_count);
+    assert_eq!(view.stages[4].left_count as usize, all.items.len());
+    assert_eq!(view.retrieval_plan.unwrap().eligible_count, all.eligible_count);
 }

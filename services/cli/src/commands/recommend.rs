@@ -88,6 +88,7 @@ impl Recommend {
             k: self.k,
             scenario: Scenario::from(self.scenario).into(),
             exclude_product_ids: self.exclude.clone(),
+            ..RecommendRequest::default()
         };
         let response = ranking.recommend(request).await.map_err(|status| client::refusal(&status))?;
         Ok(response.into_inner().into())

@@ -24,10 +24,28 @@ pub struct ScoredCandidate {
     pub score: Score,
 }
 
+/// A candidate that is to be offered, in its place. Only selection makes one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SelectedCandidate(ScoredCandidate);
+
 impl RetrievedCandidate {
     /// The same candidate, scored.
     pub fn scored(self, score: Score) -> ScoredCandidate {
         let Self { row, retrieval_score } = self;
         ScoredCandidate { row, retrieval_score, score }
+    }
+}
+
+impl ScoredCandidate {
+    /// The same candidate, chosen.
+    pub fn selected(self) -> SelectedCandidate {
+        SelectedCandidate(self)
+    }
+}
+
+impl SelectedCandidate {
+    /// The candidate that was chosen.
+    pub fn candidate(self) -> ScoredCandidate {
+        self.0
     }
 }

@@ -12,8 +12,9 @@ use super::{
     candidate::ScoredCandidate,
     eligibility::{Eligible, Scenario},
     recheck::OfferedItem,
+    stage::StageReport,
 };
-use crate::{Generation, catalogue::Catalogue};
+use crate::{Generation, catalogue::Catalogue, index::Plan};
 
 /// The outcome of one pass through the pipeline.
 #[derive(Clone, Debug)]
@@ -38,8 +39,19 @@ pub struct Decision {
     pub eligible: Eligible,
     /// What was scored, in the order of retrieval.
     pub candidates: Vec<ScoredCandidate>,
+    /// How they were searched for; `None` when nobody searched.
+    pub plan: Option<Plan>,
+    /// What each stage did, in order.
+    pub stages: Vec<StageReport>,
     /// What is offered, best first.
     pub items: Vec<OfferedItem>,
+}
+
+/// How a decision came about.
+pub(super) struct Course {
+    pub(super) candidates: Vec<ScoredCandidate>,
+    pub(super) plan: Option<Plan>,
+    pub(super) stages: Vec<StageReport>,
 }
 
 /// By what items were ranked.
@@ -59,7 +71,7 @@ impl Decision {
         catalogue: &Catalogue,
         ask: &Ask,
         eligible: Eligible,
-        candidates: Vec<ScoredCandidate>,
+        course: Course,
         items: Vec<OfferedItem>,
     ) -> Self {
         let ranked_by = match &ask.basis {
@@ -77,7 +89,9 @@ impl Decision {
             scenario: ask.terms.scenario,
             k: ask.k,
             eligible,
-            candidates,
+            candidates: course.candidates,
+            plan: course.plan,
+            stages: course.stages,
             items,
         }
     }

@@ -10,6 +10,7 @@ mod recorder;
 mod retriever;
 mod scorer;
 mod selector;
+mod stage;
 mod unprofiled;
 
 use std::sync::Arc;
@@ -17,19 +18,21 @@ use std::sync::Arc;
 use finrank_serving::Pseudonym;
 use uuid::Uuid;
 
-use self::{recheck::recheck, unprofiled::most_popular};
-pub use candidate::{RetrievedCandidate, ScoredCandidate};
+use self::{recheck::recheck, stage::Watch, unprofiled::most_popular};
+pub use candidate::{RetrievedCandidate, ScoredCandidate, SelectedCandidate};
+use decision::Course;
 pub use decision::{Decision, RankedBy};
 pub use eligibility::{Customer, Eligibility, Eligible, Filter, Scenario, Terms};
 pub use recheck::OfferedItem;
 pub use recorder::{LogRecorder, Recorder};
-pub use retriever::{CosineRetriever, InnerProductRetriever, Retriever};
+pub use retriever::{CosineRetriever, InnerProductRetriever, Retrieved, Retriever};
 pub use scorer::{MlpCandidateScorer, Scorer};
 pub use selector::{Selector, TopSelector};
+pub use stage::{Stage, StageReport};
 
 use crate::{
     catalogue::Catalogue,
-    index::{IndexError, Row, SpacedEmbedding},
+    index::{IndexError, Plan, Row, SpacedEmbedding},
     popularity::Popularity,
 };
 
@@ -94,24 +97,56 @@ impl Pipeline {
     /// When the user's embedding and the catalogue's are not of one space and dimension.
     pub fn recommend(&self, catalogue: &Catalogue, ask: &Ask) -> Result<Decision, IndexError> {
         let decision_id = Uuid::now_v7();
-        let eligible = self.eligibility.of_customer(catalogue, &ask.terms, &ask.customer);
-        let (candidates, items) = match &ask.basis {
-            Basis::Profile { user, .. } => {
-                let count = ask.k.max(self.candidates);
-                let retrieved = self.retriever.retrieve(catalogue, user, &eligible, count)?;
-                let scored = self.scorer.score(catalogue, user, retrieved)?;
-                (scored.clone(), self.selector.select(scored, ask.k))
-            }
-            // Not for the selector, which goes by scores: there are none.
-            Basis::Popularity(popularity) => {
-                let items = most_popular(&eligible, popularity.as_deref(), ask.k);
-                (items.clone(), items)
-            }
+        let mut watch = Watch::default();
+        let eligible = watch.stage(
+            Stage::Eligibility,
+            catalogue.len(),
+            || self.eligibility.of_customer(catalogue, &ask.terms, &ask.customer),
+            Eligible::count,
+        );
+        let ranked = match &ask.basis {
+            Basis::Profile { user, .. } => self.by_profile(catalogue, ask, user, &eligible, &mut watch)?,
+            Basis::Popularity(popularity) => by_popularity(ask, popularity.as_deref(), &eligible, &mut watch),
         };
-        let items = recheck(catalogue, ask, decision_id, items);
-        let decision = Decision::new(decision_id, catalogue, ask, eligible, candidates, items);
+        let Ranked { candidates, plan, selected } = ranked;
+        let items = watch.stage(
+            Stage::Recheck,
+            selected.len(),
+            || recheck(catalogue, ask, decision_id, selected),
+            Vec::len,
+        );
+        let course = Course { candidates, plan, stages: watch.reports() };
+        let decision = Decision::new(decision_id, catalogue, ask, eligible, course, items);
         self.recorder.record(&decision);
         Ok(decision)
+    }
+
+    fn by_profile(
+        &self,
+        catalogue: &Catalogue,
+        ask: &Ask,
+        user: &SpacedEmbedding,
+        eligible: &Eligible,
+        watch: &mut Watch,
+    ) -> Result<Ranked, IndexError> {
+        let count = ask.k.max(self.candidates);
+        let retrieved = watch.stage(
+            Stage::Retrieval,
+            eligible.count(),
+            || self.retriever.retrieve(catalogue, user, eligible, count),
+            |retrieved| retrieved.as_ref().map_or(0, |retrieved| retrieved.candidates.len()),
+        )?;
+        let Retrieved { candidates, plan } = retrieved;
+        let candidates = watch.stage(
+            Stage::Scoring,
+            candidates.len(),
+            || self.scorer.score(catalogue, user, candidates),
+            |scored| scored.as_ref().map_or(0, Vec::len),
+        )?;
+        let scored = candidates.clone();
+        let selected =
+            watch.stage(Stage::Selection, scored.len(), || self.selector.select(scored, ask.k), Vec::len);
+        Ok(Ranked { candidates, plan: Some(plan), selected })
     }
 
     /// The stages up to retrieval alone.
@@ -126,7 +161,7 @@ impl Pipeline {
         k: usize,
     ) -> Result<Vec<RetrievedCandidate>, IndexError> {
         let eligible = self.eligibility.of(catalogue, terms);
-        self.retriever.retrieve(catalogue, query, &eligible, k)
+        Ok(self.retriever.retrieve(catalogue, query, &eligible, k)?.candidates)
     }
 
     /// The scorer alone, on the products named, in their order; what may be offered plays no part.
@@ -161,8 +196,32 @@ impl Pipeline {
             Terms { excluded: vec![catalogue.product(product).product_id.clone()], ..Terms::default() };
         let eligible = self.eligibility.of(catalogue, &terms);
         let direction = catalogue.directions().embedding(product);
-        CosineRetriever.retrieve(catalogue, &direction, &eligible, k)
+        Ok(CosineRetriever.retrieve(catalogue, &direction, &eligible, k)?.candidates)
     }
+}
+
+/// What is to be offered, and from what it was chosen.
+struct Ranked {
+    candidates: Vec<ScoredCandidate>,
+    plan: Option<Plan>,
+    selected: Vec<SelectedCandidate>,
+}
+
+/// Not by the selector, which goes by scores: there are none.
+fn by_popularity(
+    ask: &Ask,
+    popularity: Option<&Popularity>,
+    eligible: &Eligible,
+    watch: &mut Watch,
+) -> Ranked {
+    let selected = watch.stage(
+        Stage::Selection,
+        eligible.count(),
+        || most_popular(eligible, popularity, ask.k),
+        Vec::len,
+    );
+    let candidates = selected.iter().map(|selected| selected.candidate()).collect();
+    Ranked { candidates, plan: None, selected }
 }
 
 #[cfg(test)]

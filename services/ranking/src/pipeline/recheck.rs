@@ -5,7 +5,10 @@ use finrank_policy::{Outcome, Proof};
 use tracing::{debug_span, error};
 use uuid::Uuid;
 
-use super::{Ask, candidate::ScoredCandidate};
+use super::{
+    Ask,
+    candidate::{ScoredCandidate, SelectedCandidate},
+};
 use crate::catalogue::Catalogue;
 
 /// A product that is offered, and what it is offered on.
@@ -23,13 +26,14 @@ pub(super) fn recheck(
     catalogue: &Catalogue,
     ask: &Ask,
     decision_id: Uuid,
-    items: Vec<ScoredCandidate>,
+    items: Vec<SelectedCandidate>,
 ) -> Vec<OfferedItem> {
     let _stage = debug_span!("recheck", items = items.len()).entered();
     let customer = &ask.customer;
     let holdings = customer.holdings(catalogue);
     let (user_id, decision_id) = (customer.user_id.as_str(), decision_id.to_string());
-    let prove = |candidate: ScoredCandidate| {
+    let prove = |selected: SelectedCandidate| {
+        let candidate = selected.candidate();
         let case = customer.case(catalogue, &holdings, candidate.row);
         let verdict = case.policy.judge(&case);
         let asked_for = ask.terms.scenario.classes().contains(&case.product.product_class)

@@ -7,8 +7,17 @@ use tracing::{debug, debug_span};
 use super::{candidate::RetrievedCandidate, eligibility::Eligible};
 use crate::{
     catalogue::Catalogue,
-    index::{IndexError, ProductIndex, SpacedEmbedding},
+    index::{IndexError, Plan, ProductIndex, SpacedEmbedding},
 };
+
+/// What retrieval found, and how.
+#[derive(Clone, Debug)]
+pub struct Retrieved {
+    /// Best first.
+    pub candidates: Vec<RetrievedCandidate>,
+    /// How they were searched for.
+    pub plan: Plan,
+}
 
 /// Finds candidates.
 pub trait Retriever: Debug + Send + Sync {
@@ -22,7 +31,7 @@ pub trait Retriever: Debug + Send + Sync {
         query: &SpacedEmbedding,
         eligible: &Eligible,
         count: usize,
-    ) -> Result<Vec<RetrievedCandidate>, IndexError>;
+    ) -> Result<Retrieved, IndexError>;
 }
 
 /// By the largest inner product, exactly, in Faiss.
@@ -36,7 +45,7 @@ impl Retriever for InnerProductRetriever {
         query: &SpacedEmbedding,
         eligible: &Eligible,
         count: usize,
-    ) -> Result<Vec<RetrievedCandidate>, IndexError> {
+    ) -> Result<Retrieved, IndexError> {
         search(catalogue.index(), query, eligible, count)
     }
 }
@@ -53,7 +62,7 @@ impl Retriever for CosineRetriever {
         query: &SpacedEmbedding,
         eligible: &Eligible,
         count: usize,
-    ) -> Result<Vec<RetrievedCandidate>, IndexError> {
+    ) -> Result<Retrieved, IndexError> {
         search(catalogue.directions(), query, eligible, count)
     }
 }
@@ -63,7 +72,7 @@ fn search(
     query: &SpacedEmbedding,
     eligible: &Eligible,
     count: usize,
-) -> Result<Vec<RetrievedCandidate>, IndexError> {
+) -> Result<Retrieved, IndexError> {
     let _stage = debug_span!("retrieve", eligible = eligible.count(), count).entered();
     let found = index.search(query, eligible.rows(), count)?;
     metrics::counter!("finrank_ranking_retrieval_plans_total", "plan" => found.plan.method.name())
@@ -73,5 +82,5 @@ fn search(
         .hits
         .into_iter()
         .map(|hit| RetrievedCandidate { row: hit.row, retrieval_score: hit.inner_product });
-    Ok(candidates.collect())
+    Ok(Retrieved { candidates: candidates.collect(), plan: found.plan })
 }

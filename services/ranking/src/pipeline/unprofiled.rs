@@ -3,7 +3,7 @@
 use finrank_model::Score;
 
 use super::{
-    candidate::{RetrievedCandidate, ScoredCandidate},
+    candidate::{RetrievedCandidate, SelectedCandidate},
     eligibility::Eligible,
 };
 use crate::{index::Row, popularity::Popularity};
@@ -14,7 +14,7 @@ pub(super) fn most_popular(
     eligible: &Eligible,
     popularity: Option<&Popularity>,
     count: usize,
-) -> Vec<ScoredCandidate> {
+) -> Vec<SelectedCandidate> {
     let rows = eligible.rows();
     let mut eligible: Vec<Row> = (0..rows.universe()).map(Row).filter(|&row| rows.contains(row)).collect();
     if let Some(popularity) = popularity {
@@ -24,7 +24,7 @@ pub(super) fn most_popular(
     eligible.truncate(count);
     let unscored = |row| {
         let never = Score::from_logit(f32::NEG_INFINITY);
-        RetrievedCandidate { row, retrieval_score: 0.0 }.scored(never)
+        RetrievedCandidate { row, retrieval_score: 0.0 }.scored(never).selected()
     };
     eligible.into_iter().map(unscored).collect()
 }

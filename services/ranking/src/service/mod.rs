@@ -4,6 +4,7 @@
 mod audit;
 mod batch;
 mod compute;
+mod debug;
 mod eligibility;
 mod explanation;
 mod recommend;

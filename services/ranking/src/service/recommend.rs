@@ -2,7 +2,7 @@
 
 use std::{slice, sync::Arc};
 
-use finrank_contracts::ranking::v1;
+use finrank_contracts::ranking::v1::{self, RecommendResponse};
 use finrank_model::UserId;
 use finrank_policy::{CompiledPolicy, Policy};
 
@@ -119,7 +119,8 @@ impl RankingService {
             k: wanted.k,
         };
         let decision = self.pipeline.recommend(catalogue, &ask)?;
-        let response = response::recommend(&user_id, catalogue, &decision);
+        let debug = wanted.debug.of(&decision);
+        let response = RecommendResponse { debug, ..response::recommend(&user_id, catalogue, &decision) };
         let receipt = place.zip(inputs).map(|(place, inputs)| place.take(&ask, catalogue, &decision, inputs));
         Ok(Decided { response, receipt })
     }

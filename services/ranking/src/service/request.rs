@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use finrank_contracts::ranking::v1::{self, retrieve_request::Query};
 use finrank_model::{Embedding, EmbeddingSpace, InvalidField, ProductId, UserId};
 
+use super::debug::DebugFields;
 use crate::{
     Generation, RankingError, Result,
     feature_store::ENTITIES,
@@ -37,6 +38,8 @@ pub(super) struct Recommend {
 pub(super) struct Wanted {
     pub(super) k: usize,
     pub(super) terms: Terms,
+    /// What to tell of how the answer came about.
+    pub(super) debug: DebugFields,
 }
 
 impl Recommend {
@@ -56,10 +59,14 @@ impl Wanted {
         let k = k(request.k);
         let scenario = scenario(request.scenario);
         let excluded = product_ids("exclude_product_ids", &request.exclude_product_ids, 0..=MAX_EXCLUDED);
-        match (k, scenario, excluded) {
-            (Ok(k), Ok(scenario), Ok(excluded)) => Ok(Self { k, terms: Terms { scenario, excluded } }),
-            (k, scenario, excluded) => {
-                Err([k.err(), scenario.err(), excluded.err()].into_iter().flatten().collect())
+        let debug = DebugFields::parse(request.debug.as_ref().map_or(&[], |mask| &mask.paths));
+        match (k, scenario, excluded, debug) {
+            (Ok(k), Ok(scenario), Ok(excluded), Ok(debug)) => {
+                Ok(Self { k, terms: Terms { scenario, excluded }, debug })
+            }
+            (k, scenario, excluded, debug) => {
+                let faults = [k.err(), scenario.err(), excluded.err(), debug.err()];
+                Err(faults.into_iter().flatten().collect())
             }
         }
     }

@@ -31,6 +31,7 @@ pub(super) fn recommend(
         exclusions: exclusions(decision),
         human_review_count: count(decision.eligible.human_review()),
         ranking_basis: ranking_basis(decision.ranked_by).into(),
+        debug: None,
     }
 }
 

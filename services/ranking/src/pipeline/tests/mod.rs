@@ -10,7 +10,7 @@ use self::customers::{ask, declared};
 use super::*;
 use crate::{
     fixtures::{DIMENSION, Sample, bundle, catalogue, generation, product_id, sample, spaced, vector},
-    index::Row,
+    index::{Method, Row},
 };
 
 /// Keeps decisions where a test can look at them.
@@ -34,7 +34,7 @@ impl Retriever for BruteForce {
         query: &SpacedEmbedding,
         eligible: &Eligible,
         count: usize,
-    ) -> Result<Vec<RetrievedCandidate>, IndexError> {
+    ) -> Result<Retrieved, IndexError> {
         let inner_product = |row| {
             let product = catalogue.index().embedding(row).embedding;
             query.embedding.as_slice().iter().zip(product.as_slice()).map(|(u, p)| u * p).sum()
@@ -44,7 +44,10 @@ impl Retriever for BruteForce {
             rows.map(|row| RetrievedCandidate { row, retrieval_score: inner_product(row) }).collect();
         candidates.sort_by(|a, b| b.retrieval_score.total_cmp(&a.retrieval_score).then(a.row.cmp(&b.row)));
         candidates.truncate(count);
-        Ok(candidates)
+        let returned = candidates.len();
+        let plan =
+            Plan { method: Method::ExactScan, eligible: eligible.count(), expected_recall: 1.0, returned };
+        Ok(Retrieved { candidates, plan })
     }
 }
 
@@ -108,6 +111,39 @@ proptest! {
             |a: &ScoredCandidate, b: &ScoredCandidate| a.score > b.score || (a.score == b.score && id(a) < id(b));
         prop_assert!(items.is_sorted_by(comes_before));
     }
+}
+
+#[test]
+fn every_stage_is_reported_and_passes_on_what_the_next_one_looks_at() {
+    let sample = |class| Sample { class, status: ProductStatus::Active, vector: [1.0; DIMENSION] };
+    let classes = [ProductClass::CreditCard, ProductClass::CreditCard, ProductClass::CreditCard];
+    let mut samples: Vec<Sample> = classes.map(sample).into();
+    samples.push(Sample { status: ProductStatus::Withdrawn, ..samples[0].clone() });
+    let catalogue = declared(&samples);
+    let mut asked = ask(&catalogue, [1.0; DIMENSION], Terms::default(), 1);
+    let pipeline = Pipeline::new(2);
+    let flow = |decision: &Decision| {
+        let flow = decision.stages.iter().map(|report| (report.stage, report.entered, report.left));
+        flow.collect::<Vec<_>>()
+    };
+
+    let profiled = pipeline.recommend(&catalogue, &asked).unwrap();
+    asked.basis = Basis::Popularity(None);
+    let unprofiled = pipeline.recommend(&catalogue, &asked).unwrap();
+
+    let expected = [
+        (Stage::Eligibility, 4, 3),
+        (Stage::Retrieval, 3, 2),
+        (Stage::Scoring, 2, 2),
+        (Stage::Selection, 2, 1),
+        (Stage::Recheck, 1, 1),
+    ];
+    assert_eq!(flow(&profiled), expected);
+    let plan = profiled.plan.unwrap();
+    assert_eq!((plan.method, plan.eligible, plan.returned), (Method::FilteredFlat, 3, 2));
+    let expected = [(Stage::Eligibility, 4, 3), (Stage::Selection, 3, 1), (Stage::Recheck, 1, 1)];
+    assert_eq!(flow(&unprofiled), expected);
+    assert_eq!(unprofiled.plan, None);
 }
 
 #[test]

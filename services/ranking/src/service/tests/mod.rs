@@ -10,6 +10,7 @@ use finrank_contracts::ranking::v1::{
     ranking_service_server::RankingServiceServer, retrieve_request::Query,
 };
 use finrank_model::{ProductClass, ProductStatus};
+use prost_types::FieldMask;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
@@ -84,13 +85,14 @@ async fn all_faults_of_a_request_are_named_at_once() {
     let request = RecommendRequest {
         scenario: 99,
         exclude_product_ids: vec!["p".to_owned(); 1001],
+        debug: Some(FieldMask { paths: vec!["stages".to_owned(), "speed".to_owned()] }),
         ..recommend("", 0)
     };
 
     let refusal = ranking.recommend(request).await.unwrap_err();
 
     assert_eq!(refusal.code(), Code::InvalidArgument);
-    assert_eq!(fields(&refusal), ["user_id", "k", "scenario", "exclude_product_ids"]);
+    assert_eq!(fields(&refusal), ["user_id", "k", "scenario", "exclude_product_ids", "debug.paths[1]"]);
 }
 
 #[tokio::test]

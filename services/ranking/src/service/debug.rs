@@ -1,0 +1,75 @@
+//! The debug view: which of its fields a request asks for, and what they say.
+
+use finrank_contracts::ranking::v1;
+use finrank_model::InvalidField;
+
+use super::response::count;
+use crate::{
+    index::Plan,
+    pipeline::{Decision, Stage, StageReport},
+};
+
+/// The fields of the debug view that are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct DebugFields {
+    stages: bool,
+    retrieval_plan: bool,
+}
+
+impl DebugFields {
+    /// From the paths of a mask: a field's name each, or `*` for all.
+    ///
+    /// # Errors
+    /// Names the first path that is no field of the view, by its place.
+    pub(super) fn parse(paths: &[String]) -> Result<Self, InvalidField> {
+        let mut asked = Self::default();
+        for (place, path) in paths.iter().enumerate() {
+            match path.as_str() {
+                "*" => asked = Self { stages: true, retrieval_plan: true },
+                "stages" => asked.stages = true,
+                "retrieval_plan" => asked.retrieval_plan = true,
+                _ => {
+                    let reason = format!("is {path:?}; may be stages, retrieval_plan, or * for both");
+                    return Err(InvalidField::new(format!("debug.paths[{place}]"), reason));
+                }
+            }
+        }
+        Ok(asked)
+    }
+
+    /// What they say of a decision; `None` when nothing is asked for.
+    pub(super) fn of(self, decision: &Decision) -> Option<v1::DebugView> {
+        if self == Self::default() {
+            return None;
+        }
+        let stages = self.stages.then(|| decision.stages.iter().map(stage_report).collect());
+        let plan = decision.plan.as_ref().filter(|_| self.retrieval_plan);
+        Some(v1::DebugView { stages: stages.unwrap_or_default(), retrieval_plan: plan.map(retrieval_plan) })
+    }
+}
+
+fn stage_report(report: &StageReport) -> v1::StageReport {
+    let stage = match report.stage {
+        Stage::Eligibility => v1::PipelineStage::Eligibility,
+        Stage::Retrieval => v1::PipelineStage::Retrieval,
+        Stage::Scoring => v1::PipelineStage::Scoring,
+        Stage::Selection => v1::PipelineStage::Selection,
+        Stage::Recheck => v1::PipelineStage::Recheck,
+    };
+    v1::StageReport {
+        stage: stage.into(),
+        entered_count: count(report.entered),
+        left_count: count(report.left),
+        // No stage takes the 292 billion years that do not fit.
+        took: report.took.try_into().ok(),
+    }
+}
+
+fn retrieval_plan(plan: &Plan) -> v1::RetrievalPlan {
+    v1::RetrievalPlan {
+        method: plan.method.name().to_owned(),
+        eligible_count: count(plan.eligible),
+        returned_count: count(plan.returned),
+        expected_recall: plan.expected_recall,
+    }
+}
