@@ -40,7 +40,7 @@ pub fn product(message: v1::Product) -> Result<Product, InvalidField> {
     let (product_class, status) = (message.product_class, message.status);
     ProductDraft {
         product_id: ProductId::parse(message.product_id)?,
-        product_class: class(product_class)?,
+        product_class: product_class_from_wire(product_class)?,
         name: message.name,
         description: message.description,
         issuer: message.issuer,
@@ -166,7 +166,11 @@ fn attribute_to_wire(value: &AttributeValue) -> v1::AttributeValue {
     v1::AttributeValue { kind: Some(kind) }
 }
 
-fn class(number: i32) -> Result<ProductClass, InvalidField> {
+/// A product class from its number in the contract.
+///
+/// # Errors
+/// Under `product_class`, when it is none.
+pub fn product_class_from_wire(number: i32) -> Result<ProductClass, InvalidField> {
     match v1::ProductClass::try_from(number) {
         Ok(v1::ProductClass::CreditCard) => Ok(ProductClass::CreditCard),
         Ok(v1::ProductClass::Loan) => Ok(ProductClass::Loan),

@@ -106,6 +106,7 @@ pub(crate) fn products(samples: &[Sample]) -> Vec<(CatalogueProduct, Embedding)>
         let product = CatalogueProduct {
             product_id: product_id(index),
             name: format!("Product {index}"),
+            issuer: format!("Issuer {}", index % 3),
             product_class: sample.class,
             status: sample.status,
             risk_grade: None,

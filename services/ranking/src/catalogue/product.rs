@@ -10,6 +10,8 @@ pub struct CatalogueProduct {
     pub product_id: ProductId,
     /// What a customer reads.
     pub name: String,
+    /// Who issues it; empty when unknown.
+    pub issuer: String,
     /// Decides the scenarios.
     pub product_class: ProductClass,
     /// Whether it may be sold.
@@ -38,6 +40,7 @@ impl From<Product> for CatalogueProduct {
         Self {
             product_id: product.product_id,
             name: product.name,
+            issuer: product.issuer,
             product_class: product.product_class,
             status: product.status,
             risk_grade: product.risk_grade,

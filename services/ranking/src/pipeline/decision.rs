@@ -13,6 +13,7 @@ use super::{
     eligibility::{Eligible, Scenario},
     recheck::OfferedItem,
     stage::StageReport,
+    wishes::Diversity,
 };
 use crate::{Generation, catalogue::Catalogue, index::Plan};
 
@@ -35,6 +36,8 @@ pub struct Decision {
     pub scenario: Scenario,
     /// How many were asked for.
     pub k: usize,
+    /// How much unlikeness counted.
+    pub diversity: Diversity,
     /// What could have been offered.
     pub eligible: Eligible,
     /// What was scored, in the order of retrieval.
@@ -88,6 +91,7 @@ impl Decision {
             policy: Arc::clone(ask.customer.policy.policy()),
             scenario: ask.terms.scenario,
             k: ask.k,
+            diversity: ask.terms.diversity,
             eligible,
             candidates: course.candidates,
             plan: course.plan,

@@ -7,7 +7,10 @@ use finrank_model::{ProductClass, ProductId, UserId};
 use finrank_policy::{Case, CompiledPolicy, Facts, Holding, ProductSet};
 use tracing::{debug, debug_span};
 
-use super::filters::{ExcludedFilter, ScenarioFilter, WithdrawnFilter};
+use super::{
+    filters::{ExcludedFilter, ScenarioFilter, WishedFilter, WithdrawnFilter},
+    wishes::{Diversity, Filters},
+};
 use crate::{
     catalogue::Catalogue,
     index::{Row, RowSet},
@@ -46,6 +49,10 @@ pub struct Terms {
     pub scenario: Scenario,
     /// What is not to be offered this time, whatever the reason.
     pub excluded: Vec<ProductId>,
+    /// Which products to choose from.
+    pub filters: Filters,
+    /// How unlike they should be.
+    pub diversity: Diversity,
 }
 
 /// Whom something may be offered to, and by which policy that is decided.
@@ -100,7 +107,12 @@ pub struct Eligibility(Vec<Box<dyn Filter>>);
 
 impl Default for Eligibility {
     fn default() -> Self {
-        Self(vec![Box::new(WithdrawnFilter), Box::new(ScenarioFilter), Box::new(ExcludedFilter)])
+        Self(vec![
+            Box::new(WithdrawnFilter),
+            Box::new(ScenarioFilter),
+            Box::new(ExcludedFilter),
+            Box::new(WishedFilter),
+        ])
     }
 }
 

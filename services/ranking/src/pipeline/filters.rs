@@ -1,7 +1,10 @@
 //! What is left out whoever the customer is, one type each.
 
 use super::eligibility::{Filter, Terms};
-use crate::{catalogue::Catalogue, index::RowSet};
+use crate::{
+    catalogue::Catalogue,
+    index::{Row, RowSet},
+};
 
 /// What is no longer sold is not offered.
 #[derive(Debug)]
@@ -48,5 +51,23 @@ impl Filter for ExcludedFilter {
         for row in terms.excluded.iter().filter_map(|product_id| catalogue.row(product_id)) {
             rows.remove(row);
         }
+    }
+}
+
+/// What a request's filters do not let pass is not offered.
+#[derive(Debug)]
+pub(super) struct WishedFilter;
+
+impl Filter for WishedFilter {
+    fn rule(&self) -> &'static str {
+        "FILTERS"
+    }
+
+    fn apply(&self, catalogue: &Catalogue, terms: &Terms, rows: &mut RowSet) {
+        if terms.filters.is_empty() {
+            return;
+        }
+        let wished = (0..catalogue.len()).map(Row).filter(|&row| terms.filters.pass(catalogue.product(row)));
+        rows.keep(&RowSet::of(catalogue.len(), wished));
     }
 }

@@ -12,6 +12,7 @@ mod scorer;
 mod selector;
 mod stage;
 mod unprofiled;
+mod wishes;
 
 use std::sync::Arc;
 
@@ -27,8 +28,9 @@ pub use recheck::OfferedItem;
 pub use recorder::{LogRecorder, Recorder};
 pub use retriever::{CosineRetriever, InnerProductRetriever, Retrieved, Retriever};
 pub use scorer::{MlpCandidateScorer, Scorer};
-pub use selector::{Selector, TopSelector};
+pub use selector::{Choice, MarginalRelevanceSelector, Selector};
 pub use stage::{Stage, StageReport};
+pub use wishes::{Diversity, Filters};
 
 use crate::{
     catalogue::Catalogue,
@@ -79,13 +81,13 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Inner product, the model's scorer, best scores first; decisions go to the log.
+    /// Inner product, the model's scorer, best scores first unless diversity is asked for; decisions go to the log.
     pub fn new(candidates: usize) -> Self {
         Self {
             eligibility: Eligibility::default(),
             retriever: Box::new(InnerProductRetriever),
             scorer: Box::new(MlpCandidateScorer),
-            selector: Box::new(TopSelector),
+            selector: Box::new(MarginalRelevanceSelector),
             recorder: Box::new(LogRecorder),
             candidates,
         }
@@ -144,8 +146,13 @@ impl Pipeline {
             |scored| scored.as_ref().map_or(0, Vec::len),
         )?;
         let scored = candidates.clone();
-        let selected =
-            watch.stage(Stage::Selection, scored.len(), || self.selector.select(scored, ask.k), Vec::len);
+        let choice = Choice { k: ask.k, diversity: ask.terms.diversity };
+        let selected = watch.stage(
+            Stage::Selection,
+            scored.len(),
+            || self.selector.select(catalogue, scored, choice),
+            Vec::len,
+        );
         Ok(Ranked { candidates, plan: Some(plan), selected })
     }
 

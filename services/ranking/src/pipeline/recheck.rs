@@ -37,7 +37,8 @@ pub(super) fn recheck(
         let case = customer.case(catalogue, &holdings, candidate.row);
         let verdict = case.policy.judge(&case);
         let asked_for = ask.terms.scenario.classes().contains(&case.product.product_class)
-            && !ask.terms.excluded.contains(case.product.product_id);
+            && !ask.terms.excluded.contains(case.product.product_id)
+            && ask.terms.filters.pass(catalogue.product(candidate.row));
         if verdict.outcome == Outcome::Eligible && asked_for {
             let proof = Proof::of(&case, &verdict, user_id, &decision_id);
             return Some(OfferedItem { candidate, proof });

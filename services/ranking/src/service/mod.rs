@@ -11,6 +11,7 @@ mod recommend;
 mod record;
 mod request;
 mod response;
+mod wishes;
 
 use std::{slice, sync::Arc};
 

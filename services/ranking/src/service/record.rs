@@ -11,7 +11,7 @@ use finrank_model::Sha256Digest;
 use finrank_store::Store;
 use tokio::time::timeout;
 
-use super::{RankingService, response};
+use super::{RankingService, response, wishes};
 use crate::{
     RankingError, Result,
     catalogue::Catalogue,
@@ -89,6 +89,7 @@ impl Place {
                 Basis::Profile { user, .. } => user.embedding.as_slice().to_vec(),
                 Basis::Popularity(_) => Vec::new(),
             },
+            filters: wishes::recorded(&ask.terms.filters),
             excluded_product_ids: ask.terms.excluded.iter().map(ToString::to_string).collect(),
             ..inputs
         };
@@ -112,6 +113,7 @@ fn record(catalogue: &Catalogue, decision: &Decision, candidates: usize) -> Deci
     DecisionRecord {
         scenario: scenario(decision.scenario).into(),
         k: response::count(decision.k),
+        diversity: decision.diversity.get(),
         model_version: decision.generation.model_version.to_string(),
         embedding_space: decision.generation.embedding_space.to_string(),
         index_generation: decision.generation.run_id,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use finrank_contracts::ranking::v1::{self, retrieve_request::Query};
 use finrank_model::{Embedding, EmbeddingSpace, InvalidField, ProductId, UserId};
 
-use super::debug::DebugFields;
+use super::{debug::DebugFields, wishes};
 use crate::{
     Generation, RankingError, Result,
     feature_store::ENTITIES,
@@ -60,13 +60,15 @@ impl Wanted {
         let scenario = scenario(request.scenario);
         let excluded = product_ids("exclude_product_ids", &request.exclude_product_ids, 0..=MAX_EXCLUDED);
         let debug = DebugFields::parse(request.debug.as_ref().map_or(&[], |mask| &mask.paths));
-        match (k, scenario, excluded, debug) {
-            (Ok(k), Ok(scenario), Ok(excluded), Ok(debug)) => {
-                Ok(Self { k, terms: Terms { scenario, excluded }, debug })
+        let filters = wishes::filters(request.filters.as_ref());
+        let diversity = wishes::diversity(request.selection.as_ref());
+        match (k, scenario, excluded, debug, filters, diversity) {
+            (Ok(k), Ok(scenario), Ok(excluded), Ok(debug), Ok(filters), Ok(diversity)) => {
+                Ok(Self { k, terms: Terms { scenario, excluded, filters, diversity }, debug })
             }
-            (k, scenario, excluded, debug) => {
-                let faults = [k.err(), scenario.err(), excluded.err(), debug.err()];
-                Err(faults.into_iter().flatten().collect())
+            (k, scenario, excluded, debug, filters, diversity) => {
+                let faults = [k.err(), scenario.err(), excluded.err(), diversity.err(), debug.err()];
+                Err(faults.into_iter().flatten().chain(filters.err().unwrap_or_default()).collect())
             }
         }
     }
@@ -266,7 +268,11 @@ fn scenario(raw: i32) -> Field<Scenario> {
     }
 }
 
-fn product_ids(field: &str, raw: &[String], allowed: RangeInclusive<usize>) -> Field<Vec<ProductId>> {
+pub(super) fn product_ids(
+    field: &str,
+    raw: &[String],
+    allowed: RangeInclusive<usize>,
+) -> Field<Vec<ProductId>> {
     ids(field, raw, allowed, |raw| ProductId::parse(raw))
 }
 

@@ -157,9 +157,13 @@ pub(super) fn may_be_offered(
         }
         _ => None,
     };
+    let filters = &terms.filters;
     let in_scope = product.status == ProductStatus::Active
         && terms.scenario.classes().contains(&product.product_class)
         && !terms.excluded.contains(&product.product_id)
+        && (filters.classes.is_empty() || filters.classes.contains(&product.product_class))
+        && (filters.issuers.is_empty() || filters.issuers.contains(&product.issuer))
+        && (filters.product_ids.is_empty() || filters.product_ids.contains(&product.product_id))
         && !held.contains(&product.product_id);
     let objected = !matches!(&givens[2], Given::NotStated | Given::Present(GivenValue::Flag(false), _));
     let objection = product.product_class == ProductClass::Insurance && objected;

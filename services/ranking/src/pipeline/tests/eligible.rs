@@ -8,7 +8,7 @@ use proptest::{prelude::*, strategy::ValueTree};
 use super::{
     super::*,
     customers::{POLICY, ask, customer, declared, givens, may_be_offered, pseudonym},
-    product_ids, scenario,
+    filters, product_ids, scenario,
 };
 use crate::fixtures::{DIMENSION, Sample, generation, sample, spaced, vector};
 
@@ -21,11 +21,13 @@ proptest! {
         givens in givens(),
         held in product_ids(150),
         excluded in product_ids(150),
+        filters in filters(),
+        diversity in 0.0..=1.0,
         k in 1..200_usize,
         candidates in 1..200_usize,
     ) {
         let catalogue = declared(&samples);
-        let terms = Terms { scenario, excluded };
+        let terms = Terms { scenario, excluded, filters, diversity: Diversity::new(diversity).unwrap() };
         let customer = customer(&catalogue, POLICY, &givens, held.clone());
         let basis = match user {
             Some(user) => Basis::Profile { user: spaced(&generation(1), user), generation: 1 },
@@ -106,7 +108,7 @@ fn of_a_million_served_items_none_may_not_be_offered() {
         let catalogue = declared(&samples);
         for _ in 0..200 {
             let (_, user, scenario, givens, held, excluded) = draw(2_000);
-            let terms = Terms { scenario, excluded };
+            let terms = Terms { scenario, excluded, ..Terms::default() };
             let basis = Basis::Profile { user: spaced(&generation(1), user), generation: 1 };
             let customer = customer(&catalogue, POLICY, &givens, held.clone());
             let asked = Ask { pseudonym: pseudonym(), customer, basis, terms: terms.clone(), k: 500 };

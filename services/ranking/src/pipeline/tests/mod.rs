@@ -1,5 +1,6 @@
 mod customers;
 mod eligible;
+mod selection;
 
 use std::sync::{Arc, Mutex};
 
@@ -69,6 +70,17 @@ fn scenario() -> impl Strategy<Value = Scenario> {
 
 fn product_ids(below: usize) -> impl Strategy<Value = Vec<ProductId>> {
     prop::collection::vec((0..below).prop_map(product_id), 0..30)
+}
+
+fn filters() -> impl Strategy<Value = Filters> {
+    let classes = prop::sample::subsequence(&ProductClass::ALL[..], 0..=2);
+    let issuers = prop::collection::vec((0..4).prop_map(|issuer| format!("Issuer {issuer}")), 0..2);
+    let product_ids = prop_oneof![2 => Just(vec![]), 1 => product_ids(150)];
+    (classes, issuers, product_ids).prop_map(|(classes, issuers, product_ids)| Filters {
+        classes,
+        issuers,
+        product_ids,
+    })
 }
 
 proptest! {

@@ -5,8 +5,8 @@ mod swap;
 use std::net::SocketAddr;
 
 use finrank_contracts::ranking::v1::{
-    BatchRecommendRequest, QueryVector, RecommendRequest, RetrieveRequest, RetrieveResponse, ScoreRequest,
-    SimilarProductsRequest, ranking_service_client::RankingServiceClient,
+    BatchRecommendRequest, ProductFilters, QueryVector, RecommendRequest, RetrieveRequest, RetrieveResponse,
+    ScoreRequest, SelectionWishes, SimilarProductsRequest, ranking_service_client::RankingServiceClient,
     ranking_service_server::RankingServiceServer, retrieve_request::Query,
 };
 use finrank_model::{ProductClass, ProductStatus};
@@ -86,13 +86,30 @@ async fn all_faults_of_a_request_are_named_at_once() {
         scenario: 99,
         exclude_product_ids: vec!["p".to_owned(); 1001],
         debug: Some(FieldMask { paths: vec!["stages".to_owned(), "speed".to_owned()] }),
+        selection: Some(SelectionWishes { diversity: 1.5 }),
+        filters: Some(ProductFilters {
+            product_classes: vec![1, 0],
+            issuers: vec![String::new()],
+            product_ids: vec!["p".to_owned(); 1001],
+        }),
         ..recommend("", 0)
     };
 
     let refusal = ranking.recommend(request).await.unwrap_err();
 
     assert_eq!(refusal.code(), Code::InvalidArgument);
-    assert_eq!(fields(&refusal), ["user_id", "k", "scenario", "exclude_product_ids", "debug.paths[1]"]);
+    let expected = [
+        "user_id",
+        "k",
+        "scenario",
+        "exclude_product_ids",
+        "selection.diversity",
+        "debug.paths[1]",
+        "filters.product_classes[1]",
+        "filters.issuers[0]",
+        "filters.product_ids",
+    ];
+    assert_eq!(fields(&refusal), expected);
 }
 
 #[tokio::test]
