@@ -38,12 +38,23 @@ impl UserEncoder {
     /// When a record comes without the values of views that the tower reads, or an embedding is not finite, which finite
     /// weights can still bring about by overflow.
     pub fn encode(&self, users: &[UserRecord]) -> Result<Vec<Embedding>, ModelError> {
+        self.check_features(users)?;
+        encode(&self.tower, users, |batch| self.transform.rows(batch))
+    }
+
+    /// What the tower reads of each user.
+    pub(crate) fn rows(&self, users: &[UserRecord]) -> Result<FeatureRows, ModelError> {
+        self.check_features(users)?;
+        Ok(self.transform.rows(users))
+    }
+
+    fn check_features(&self, users: &[UserRecord]) -> Result<(), ModelError> {
         if let Some(set) = self.transform.feature_set()
             && let Some(row) = users.iter().position(|user| !user.features.is_of(set))
         {
             return Err(ModelError::FeaturesMissing { row, service: set.service.clone() });
         }
-        encode(&self.tower, users, |batch| self.transform.rows(batch))
+        Ok(())
     }
 }
 

@@ -6,8 +6,9 @@
 //! [`UserEncoder`] and [`ProductEncoder`] turn entities into [`Embedding`]s by a fitted transform and a
 //! [`Tower`]; [`features`] declares what may be known of entities; [`policy`] what a model must show; [`MlpScorer`]
 //! scores a pair of embeddings, [`SplitScorer`] the same for many candidates, by a [`Calibration`] that makes the score a
-//! probability; a [`Bundle`] carries them all.
+//! probability; [`Explainer`] says what in a customer made it so; a [`Bundle`] carries them all.
 
+mod attribution;
 pub mod bundle;
 mod calibration;
 mod dense;
@@ -26,6 +27,7 @@ mod stability;
 mod tower;
 pub mod transform;
 
+pub use attribution::{Attribution, Explainer, FeatureMeans, InputName};
 pub use bundle::{Bundle, DataWindow, Manifest, Provenance, bundle_directory};
 pub use calibration::{Calibration, Isotonic, Platt};
 pub use dense::Dense;

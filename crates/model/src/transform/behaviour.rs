@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{TransformConfig, table::ColumnKind, take};
-use crate::features::{FeatureRow, FeatureSet};
+use crate::features::{FeatureRef, FeatureRow, FeatureSet};
 
 /// Fitted columns, in the order of the set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,11 @@ impl FeatureSetTransform {
     /// How many dense features it gives.
     pub fn width(&self) -> usize {
         self.columns.iter().map(ColumnKind::width).sum()
+    }
+
+    /// What it reads, in order, each with how many features it gives.
+    pub(super) fn widths(&self) -> impl Iterator<Item = (&FeatureRef, usize)> {
+        self.set.names().zip(self.columns.iter().map(ColumnKind::width))
     }
 
     /// Fills `features`, which is as long as [`FeatureSetTransform::width`].

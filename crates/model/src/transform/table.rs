@@ -62,6 +62,11 @@ impl TableTransform {
         self.columns.iter().map(|column| column.name.as_str())
     }
 
+    /// The attributes that it reads, in order, each with how many features it gives.
+    pub(super) fn widths(&self) -> impl Iterator<Item = (&AttributeName, usize)> {
+        self.columns.iter().map(|column| (&column.name, column.kind.width()))
+    }
+
     /// Fills `features`, which is as long as [`TableTransform::width`].
     pub(super) fn write(&self, row: &Attributes, features: &mut [f32]) {
         let mut rest = features;

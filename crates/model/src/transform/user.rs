@@ -9,7 +9,7 @@ use super::{
     FeatureSetTransform, TableTransform, TransformConfig, table::filled, take, vocabulary::Vocabulary,
 };
 use crate::{
-    Attributes, FeatureRows, ProductId, UserRecord,
+    Attributes, FeatureRows, InputName, ProductId, UserRecord,
     features::{FeatureRow, FeatureSet},
 };
 
@@ -67,6 +67,17 @@ impl UserTransform {
     /// How many products may be held.
     pub fn vocabulary_len(&self) -> usize {
         self.held.len()
+    }
+
+    /// The inputs, each with how many places it has: attributes and features of views by their dense features, then each
+    /// product that may be held by its id.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = (InputName, usize)> {
+        let attributes = self.attributes.widths();
+        let of_views = self.features.iter().flat_map(FeatureSetTransform::widths);
+        attributes
+            .map(|(name, width)| (InputName::Attribute(name.clone()), width))
+            .chain(of_views.map(|(reference, width)| (InputName::Feature(reference.clone()), width)))
+            .chain(self.held.iter().map(|product| (InputName::Held(product.clone()), 1)))
     }
 
     /// What it reads, in order: the attributes' names, then `view:feature`, then `held`.

@@ -15,6 +15,11 @@ impl<T: Ord> Vocabulary<T> {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// In the order of their ids.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter()
+    }
 }
 
 impl Vocabulary<ProductId> {
