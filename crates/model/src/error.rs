@@ -130,6 +130,12 @@ pub enum ModelError {
         /// Between the two.
         difference: f32,
     },
+    /// A bundle of an earlier version, of which nothing says what an explanation should start from.
+    #[error("model {version} does not carry the mean customer that explanations start from: train it anew")]
+    NoMeans {
+        /// The model's version.
+        version: String,
+    },
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     Io {

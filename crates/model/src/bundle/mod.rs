@@ -2,8 +2,8 @@
 //!
 //! `manifest.json` says what the model is, how its scores are calibrated, and lists the SHA-256 of each other file;
 //! `transforms.json` holds the fitted transforms, `towers.safetensors` and `scorer.safetensors` the weights;
-//! `golden.json`, which bundles of earlier versions lack, what they compute of a few records. The same model always gives
-//! the same bytes. A bundle is written whole or not at all, never changed, and checked when read.
+//! `golden.json` what they compute of a few records, and `means.json` the mean customer, from whom explanations start;
+//! bundles of earlier versions lack these two. The same model always gives the same bytes. A bundle is written whole or not at all, never changed, and checked when read.
 
 mod golden;
 mod manifest;
@@ -20,7 +20,8 @@ pub use golden::Golden;
 pub use manifest::{Architecture, BundleFile, DataWindow, FORMAT_VERSION, Manifest, Provenance, TowerSizes};
 
 use crate::{
-    MlpScorer, ModelError, ModelVersion, Product, ProductEncoder, Sha256Digest, UserEncoder, UserRecord,
+    Explainer, FeatureMeans, MlpScorer, ModelError, ModelVersion, Product, ProductEncoder, Sha256Digest,
+    UserEncoder, UserRecord,
 };
 
 const MANIFEST_FILE: &str = "manifest.json";
@@ -28,8 +29,10 @@ const TRANSFORMS_FILE: &str = "transforms.json";
 const TOWERS_FILE: &str = "towers.safetensors";
 const SCORER_FILE: &str = "scorer.safetensors";
 const GOLDEN_FILE: &str = "golden.json";
-/// What the manifest lists, in its order; before it [`GOLDEN_FILE`], if there is one.
+const MEANS_FILE: &str = "means.json";
+/// What the manifest lists, in its order; before it those of [`OPTIONAL_FILES`] that there are.
 const PAYLOAD_FILES: [&str; 3] = [SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE];
+const OPTIONAL_FILES: [&str; 2] = [GOLDEN_FILE, MEANS_FILE];
 
 /// One model whole. Made by [`Bundle::new`] and [`Bundle::read`], so that its parts fit together and the
 /// manifest tells the truth about them.
@@ -46,6 +49,8 @@ pub struct Bundle {
     pub scorer: MlpScorer,
     /// What they compute of a few records.
     golden: Option<Golden>,
+    /// The mean customer of its training.
+    means: Option<FeatureMeans>,
     /// The SHA-256 of `manifest.json`, and by it of everything else.
     digest: Sha256Digest,
 }
@@ -65,13 +70,13 @@ impl Bundle {
         check_version(&provenance.model_version)?;
         check_metrics(&provenance.metrics)?;
         check_fit(&user, &product, &scorer)?;
-        let files = write::payload(&user, &product, &scorer, None)?;
+        let files = write::payload(&user, &product, &scorer, (None, None))?;
         let feature_set = user.transform.feature_set().map(|set| (**set).clone());
         let architecture = Architecture::of(&user, &product, &scorer);
         let manifest =
             Manifest::new(provenance, architecture, feature_set, scorer.calibration().clone(), &files);
         let digest = Sha256Digest::of(&manifest.to_json()?);
-        Ok(Self { manifest, user, product, scorer, golden: None, digest })
+        Ok(Self { manifest, user, product, scorer, golden: None, means: None, digest })
     }
 
     /// Carries what its parts compute of these records, which should be nobody's.
@@ -79,10 +84,24 @@ impl Bundle {
     /// # Errors
     /// When an embedding is not finite.
     pub fn with_golden(mut self, users: &[UserRecord], products: &[Product]) -> Result<Self, ModelError> {
-        let golden = Golden::of(&self, users, products)?;
-        self.manifest.list(&write::payload(&self.user, &self.product, &self.scorer, Some(&golden))?);
+        self.golden = Some(Golden::of(&self, users, products)?);
+        self.list_files()
+    }
+
+    /// Carries the mean of the customers that it was trained on, so that its scores can be explained.
+    ///
+    /// # Errors
+    /// When the means are of another user tower, or one is not finite.
+    pub fn with_means(mut self, means: FeatureMeans) -> Result<Self, ModelError> {
+        means.check_fit(self.user.tower.width(), self.user.tower.vocabulary_len())?;
+        self.means = Some(means);
+        self.list_files()
+    }
+
+    /// Makes the manifest tell of what the bundle carries now.
+    fn list_files(mut self) -> Result<Self, ModelError> {
+        self.manifest.list(&write::payload_of(&self)?);
         self.digest = Sha256Digest::of(&self.manifest.to_json()?);
-        self.golden = Some(golden);
         Ok(self)
     }
 
@@ -121,6 +140,20 @@ impl Bundle {
     /// What its parts compute of a few records; absent in bundles of earlier versions.
     pub fn golden(&self) -> Option<&Golden> {
         self.golden.as_ref()
+    }
+
+    /// The mean customer of its training; absent in bundles of earlier versions.
+    pub fn means(&self) -> Option<&FeatureMeans> {
+        self.means.as_ref()
+    }
+
+    /// What explains its scores.
+    ///
+    /// # Errors
+    /// [`ModelError::NoMeans`] of a bundle of an earlier version.
+    pub fn explainer(&self) -> Result<Explainer, ModelError> {
+        let no_means = || ModelError::NoMeans { version: self.manifest.model_version.to_string() };
+        Explainer::new(&self.user, &self.scorer, self.means.as_ref().ok_or_else(no_means)?)
     }
 
     /// The SHA-256 of `manifest.json`, and by it of everything else: what is registered beside the version.

@@ -8,16 +8,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    Architecture, Bundle, BundleFile, FORMAT_VERSION, GOLDEN_FILE, Golden, MANIFEST_FILE, Manifest,
-    PAYLOAD_FILES, SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE, check_fit, check_version, is_plain_file_name,
-    tensors::TensorReader,
+    Architecture, Bundle, BundleFile, FORMAT_VERSION, GOLDEN_FILE, Golden, MANIFEST_FILE, MEANS_FILE,
+    Manifest, OPTIONAL_FILES, PAYLOAD_FILES, SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE, check_fit,
+    check_version, is_plain_file_name, tensors::TensorReader,
 };
 use crate::{
-    MlpScorer, ModelError, ProductEncoder, ProductTransform, Sha256Digest, UserEncoder, UserTransform,
-    features::FeatureSet,
+    FeatureMeans, MlpScorer, ModelError, ProductEncoder, ProductTransform, Sha256Digest, UserEncoder,
+    UserTransform, features::FeatureSet,
 };
 
 /// The longest manifest, in bytes: some thousand times a usual one.
@@ -52,17 +52,26 @@ pub(super) fn read(directory: &Path) -> Result<Bundle, ModelError> {
     check_fit(&user, &product, &scorer)?;
     check_architecture(&manifest, &Architecture::of(&user, &product, &scorer))?;
     check_feature_set(&manifest, user.transform.feature_set().map(|set| &**set))?;
-    let golden: Option<Golden> = files
-        .get(GOLDEN_FILE)
-        .map(|content| serde_json::from_slice(content))
-        .transpose()
-        .map_err(|error| ModelError::malformed(GOLDEN_FILE, error))?;
+    let golden: Option<Golden> = optional(&files, GOLDEN_FILE)?;
+    let means: Option<FeatureMeans> = optional(&files, MEANS_FILE)?;
+    if let Some(means) = &means {
+        means.check_fit(user.tower.width(), user.tower.vocabulary_len())?;
+    }
     let digest = Sha256Digest::of(&json);
-    let bundle = Bundle { digest, manifest, user, product, scorer, golden };
+    let bundle = Bundle { digest, manifest, user, product, scorer, golden, means };
     if let Some(golden) = &bundle.golden {
         golden.verify(&bundle)?;
     }
     Ok(bundle)
+}
+
+/// What stands in a file that bundles of earlier versions lack.
+fn optional<T: DeserializeOwned>(
+    files: &BTreeMap<&str, Vec<u8>>,
+    name: &str,
+) -> Result<Option<T>, ModelError> {
+    let parsed = files.get(name).map(|content| serde_json::from_slice(content)).transpose();
+    parsed.map_err(|error| ModelError::malformed(name, error))
 }
 
 fn read_manifest(path: &Path) -> Result<Vec<u8>, ModelError> {
@@ -97,7 +106,10 @@ fn check_file_names(files: &[BundleFile]) -> Result<(), ModelError> {
         return Err(ModelError::UnsafeFileName { name: file.name.clone() });
     }
     let found: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
-    let required = found.strip_prefix(&[GOLDEN_FILE]).unwrap_or(&found);
+    let mut required = &found[..];
+    for optional in OPTIONAL_FILES {
+        required = required.strip_prefix(&[optional]).unwrap_or(required);
+    }
     if required != PAYLOAD_FILES {
         return Err(ModelError::FileList {
             expected: PAYLOAD_FILES.map(str::to_owned).to_vec(),

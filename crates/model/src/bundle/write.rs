@@ -11,10 +11,12 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Bundle, GOLDEN_FILE, Golden, MANIFEST_FILE, SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE,
+    Bundle, GOLDEN_FILE, Golden, MANIFEST_FILE, MEANS_FILE, SCORER_FILE, TOWERS_FILE, TRANSFORMS_FILE,
     tensors::TensorWriter,
 };
-use crate::{MlpScorer, ModelError, ProductEncoder, ProductTransform, UserEncoder, UserTransform};
+use crate::{
+    FeatureMeans, MlpScorer, ModelError, ProductEncoder, ProductTransform, UserEncoder, UserTransform,
+};
 
 /// Every file but the manifest, by name.
 pub(super) type Payload = BTreeMap<&'static str, Vec<u8>>;
@@ -25,11 +27,16 @@ struct Transforms<'a> {
     product: &'a ProductTransform,
 }
 
+pub(super) fn payload_of(bundle: &Bundle) -> Result<Payload, ModelError> {
+    let optional = (bundle.golden.as_ref(), bundle.means.as_ref());
+    payload(&bundle.user, &bundle.product, &bundle.scorer, optional)
+}
+
 pub(super) fn payload(
     user: &UserEncoder,
     product: &ProductEncoder,
     scorer: &MlpScorer,
-    golden: Option<&Golden>,
+    (golden, means): (Option<&Golden>, Option<&FeatureMeans>),
 ) -> Result<Payload, ModelError> {
     let transforms = Transforms { user: &user.transform, product: &product.transform };
     let transforms = serde_json::to_vec_pretty(&transforms)
@@ -50,6 +57,10 @@ pub(super) fn payload(
         let json = serde_json::to_vec_pretty(golden);
         payload.insert(GOLDEN_FILE, json.map_err(|error| ModelError::malformed(GOLDEN_FILE, error))?);
     }
+    if let Some(means) = means {
+        let json = serde_json::to_vec(means);
+        payload.insert(MEANS_FILE, json.map_err(|error| ModelError::malformed(MEANS_FILE, error))?);
+    }
     Ok(payload)
 }
 
@@ -63,7 +74,7 @@ pub(super) fn write(bundle: &Bundle, directory: &Path) -> Result<(), ModelError>
         .tempdir_in(parent)
         .map_err(ModelError::io(parent))?;
 
-    for (name, content) in payload(&bundle.user, &bundle.product, &bundle.scorer, bundle.golden.as_ref())? {
+    for (name, content) in payload_of(bundle)? {
         write_durably(&aside.path().join(name), &content)?;
     }
     write_durably(&aside.path().join(MANIFEST_FILE), &bundle.manifest.to_json()?)?;
