@@ -116,7 +116,8 @@ fn train_on(
         evaluation,
     };
     let bundle = Bundle::new(provenance, trained.user, trained.product, trained.scorer)?
-        .with_golden(&golden::users(dataset)?, &golden::products(dataset))?;
+        .with_golden(&golden::users(dataset)?, &golden::products(dataset))?
+        .with_means(trained.means)?;
     let digest = bundle.write(&directory)?;
     let report = TrainReport { bundle_sha256: digest.to_string(), ..report };
     Ok((report, bundle, holdout::sample(dataset, &split)))

@@ -139,6 +139,8 @@ async fn an_imported_network_becomes_the_scorer_of_a_registered_model_with_the_s
     assert!(bundle.manifest.metrics.is_empty(), "nothing was measured of it");
     assert_eq!(bundle.golden().unwrap().len(), base.golden().unwrap().len());
     assert_ne!(bundle.golden(), base.golden(), "the scores are the new scorer's");
+    assert!(bundle.means().is_some());
+    assert_eq!(bundle.means(), base.means(), "the towers read the same customers");
     let [of_base, of_imported] =
         [&config.base, &config.version].map(|version| models::holdout(&database.store, version));
     let (of_base, of_imported) = (of_base.await.unwrap(), of_imported.await.unwrap());

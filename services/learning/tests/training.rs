@@ -49,6 +49,10 @@ async fn the_registered_model_is_the_bundle_on_disk() {
     assert_eq!(bundle.manifest.metrics["mrr"], report.evaluation.of(RankedBy::Ranker).unwrap().mrr);
     assert_eq!(registered.manifest, serde_json::to_value(&bundle.manifest).unwrap());
     assert_eq!(bundle.manifest.training_rows["hidden_holdings"], CUSTOMERS as u64);
+    let explainer = bundle.explainer().unwrap();
+    let reads: Vec<String> = explainer.inputs().iter().map(ToString::to_string).collect();
+    assert_eq!(reads[0], bundle.user.transform.feature_names()[0]);
+    assert!(reads.last().unwrap().starts_with("held:"), "{reads:?}");
 }
 
 #[tokio::test]

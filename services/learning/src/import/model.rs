@@ -68,9 +68,13 @@ pub async fn import_model(store: &Store, config: &ImportConfig) -> Result<Import
         metrics: Default::default(),
     };
     let golden = base.golden().map(Golden::records).transpose()?;
+    let means = base.means().cloned();
     let mut bundle = Bundle::new(provenance, base.user, base.product, scorer)?;
     if let Some((users, products)) = golden {
         bundle = bundle.with_golden(&users, &products)?;
+    }
+    if let Some(means) = means {
+        bundle = bundle.with_means(means)?;
     }
     let directory = bundle_directory(&config.models_dir, &config.version)?;
     let digest = bundle.write(&directory)?;

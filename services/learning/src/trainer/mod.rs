@@ -22,7 +22,7 @@ mod weights;
 
 use std::time::Instant;
 
-use finrank_model::{MlpScorer, ProductEncoder, TransformConfig, UserEncoder};
+use finrank_model::{FeatureMeans, MlpScorer, ProductEncoder, TransformConfig, UserEncoder};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -46,6 +46,8 @@ pub(crate) struct Trained {
     pub(crate) user: UserEncoder,
     pub(crate) product: ProductEncoder,
     pub(crate) scorer: MlpScorer,
+    /// The mean of the customers trained on, from whom explanations start.
+    pub(crate) means: FeatureMeans,
     /// Epochs that ran.
     pub(crate) epochs: usize,
     /// The epoch whose weights were kept, from 1.
@@ -149,11 +151,14 @@ pub(crate) fn fit_from(
     let seconds = started.elapsed().as_secs_f64();
     let user = UserEncoder::new(features.user_transform, user_tower)?;
     let product = ProductEncoder::new(features.product_transform, product_tower)?;
+    let means =
+        FeatureMeans::of(&user.transform.rows(&lessons.training_records()), user.tower.vocabulary_len());
     let pairs = calibration::pairs(dataset, &lessons.records, &questions, (&user, &product, &scorer))?;
     let calibration = config.calibration.fit(&pairs.logits, &pairs.labels)?;
     Ok(Trained {
         user,
         product,
+        means,
         scorer: scorer.with_calibration(calibration),
         calibration_pairs: pairs.labels.len(),
         epochs: epoch,
