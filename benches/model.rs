@@ -47,7 +47,11 @@ pub(crate) async fn register(store: &Store, models: &Path) -> Result<()> {
         provenance,
         UserEncoder::new(user_transform, user_tower)?,
         ProductEncoder::new(product_transform, product_tower)?,
-        MlpScorer::new(vec![dense(2 * DIMENSION, 1, random)?])?,
+        MlpScorer::new(vec![
+            dense(2 * DIMENSION, 128, random)?,
+            dense(128, 64, random)?,
+            dense(64, 1, random)?,
+        ])?,
     )?;
     let directory = bundle_directory(models, &bundle.manifest.model_version)?;
     bundle.write(&directory)?;

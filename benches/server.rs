@@ -21,6 +21,8 @@ const POLL: Duration = Duration::from_millis(10);
 pub(crate) struct Served {
     /// What clients speak through.
     pub(crate) channel: Channel,
+    /// Where it listens.
+    pub(crate) url: String,
     shutdown: CancellationToken,
     server: JoinHandle<finrank_feature_store::Result<()>>,
 }
@@ -46,8 +48,9 @@ impl Served {
         let (bound, address) = oneshot::channel();
         let server = tokio::spawn(serve(config, store.clone(), shutdown.clone(), bound));
         let address = address.await?;
-        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
-        Ok(Self { channel, shutdown, server })
+        let url = format!("http://{address}");
+        let channel = Endpoint::from_shared(url.clone())?.connect().await?;
+        Ok(Self { channel, url, shutdown, server })
     }
 
     pub(crate) fn client(&self) -> FeatureStoreServiceClient<Channel> {
@@ -70,7 +73,9 @@ impl Served {
         let run = self.until(run_id, |run| run.state() != RefreshState::Running).await?;
         match run.state() {
             RefreshState::Complete => Ok(run.rows_done),
-            state => Err(format!("the refresh is {}: {}", state.as_str_name(), run.error).into()),
+            state => {
+                Err(format!("the refresh at {} is {}: {}", self.url, state.as_str_name(), run.error).into())
+            }
         }
     }
 

@@ -16,6 +16,7 @@
 
 mod feast;
 mod finrank;
+#[path = "../load.rs"]
 mod load;
 #[path = "../model.rs"]
 mod model;
