@@ -14,6 +14,9 @@
 //! | Recommend, queued | the answer goes out once its decision waits to be written |
 //! | Recommend, strict | the answer goes out once its decision is written |
 //!
+//! Then one customer after the other, what the stages say of themselves, beside the whole: medians, whose difference is
+//! what the network, the wording of the answer and the client cost.
+//!
 //! p50 and p99 are of an open loop, so many requests a second; *closed* is what 8 clients get done who ask again as soon
 //! as they are answered. Client, servers and Postgres share the machine. The last line is JSON.
 
@@ -25,10 +28,14 @@ mod model;
 mod server;
 mod servers;
 
-use std::{error::Error, time::Duration};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
-use finrank_contracts::feature::v1::RefreshScope;
+use finrank_contracts::{feature::v1::RefreshScope, ranking::v1::PipelineStage};
 use finrank_decisions::Mode;
 use finrank_feature_store::import::{Synthetic, import_synthetic};
 use finrank_store::scratch::ScratchDatabase;
@@ -40,6 +47,9 @@ use self::{
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Recommendations of which the stages are told.
+const ONE_BY_ONE: usize = 500;
 
 /// Measures Recommend.
 ///
@@ -101,6 +111,7 @@ async fn measure(arguments: &Arguments, products: u32, lines: &mut Vec<String>) 
     report("empty RPC", load::measure(&empty.call(), 1, span).await?);
     report("lookups", load::measure(&lookups(&feature_store, arguments.users), 1, span).await?);
     report("Recommend, nothing kept", load::measure(&off.call(arguments.users), 1, span).await?);
+    account(&off, &lookups(&feature_store, arguments.users), arguments.users).await?;
     off.stop().await?;
     for (name, mode) in [("Recommend, queued", Mode::Queued), ("Recommend, strict", Mode::Strict)] {
         let ranking = Ranking::start(&database.store, models.path(), &feature_store, mode).await?;
@@ -109,4 +120,40 @@ async fn measure(arguments: &Arguments, products: u32, lines: &mut Vec<String>) 
     }
     empty.stop().await?;
     feature_store.stop().await
+}
+
+/// Prints what the stages of a recommendation take, and what is left of the whole.
+async fn account(ranking: &Ranking, lookups: &load::Call, users: u32) -> Result<()> {
+    let (mut whole, mut asking) = (Vec::new(), Vec::new());
+    let mut stages: BTreeMap<i32, Vec<f64>> = BTreeMap::new();
+    for _ in 0..ONE_BY_ONE {
+        let begun = Instant::now();
+        lookups().await?;
+        asking.push(begun.elapsed().as_secs_f64());
+        let begun = Instant::now();
+        let told = ranking.stages(users).await?;
+        whole.push(begun.elapsed().as_secs_f64());
+        for (stage, seconds) in told {
+            stages.entry(stage as i32).or_default().push(seconds);
+        }
+    }
+    let (whole, asking) = (median(whole), median(asking));
+    let mut rest = whole - asking;
+    println!("           one by one, medians in ms: whole {:.3}; lookups {:.3}", whole * 1e3, asking * 1e3);
+    for (stage, seconds) in stages {
+        let name = PipelineStage::try_from(stage)?
+            .as_str_name()
+            .trim_start_matches("PIPELINE_STAGE_")
+            .to_lowercase();
+        let seconds = median(seconds);
+        rest -= seconds;
+        println!("           {name:<12} {:.3}", seconds * 1e3);
+    }
+    println!("           {:<12} {:.3}", "rest", rest * 1e3);
+    Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

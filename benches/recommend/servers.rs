@@ -13,7 +13,7 @@ use finrank_contracts::{
         BatchGetEmbeddingsRequest, BatchGetHoldingsRequest, EntityKind, ExpiredPolicy, FeatureSelection,
         GetOnlineFeaturesRequest, feature_store_service_client::FeatureStoreServiceClient,
     },
-    ranking::v1::{RecommendRequest, ranking_service_client::RankingServiceClient},
+    ranking::v1::{PipelineStage, RecommendRequest, ranking_service_client::RankingServiceClient},
 };
 use finrank_decisions::{DecisionLogConfig, Mode};
 use finrank_policy::{BUILT_IN_POLICY, Policy};
@@ -22,6 +22,7 @@ use finrank_serving::{Server, ServerConfig};
 use finrank_store::Store;
 use futures::FutureExt;
 use prost::Message;
+use prost_types::FieldMask;
 use rand::RngExt;
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -102,6 +103,20 @@ impl Ranking {
             }
             .boxed()
         })
+    }
+
+    /// Recommends to somebody, and tells how many seconds each stage took.
+    pub(crate) async fn stages(&self, users: u32) -> Result<Vec<(PipelineStage, f64)>> {
+        let debug = Some(FieldMask { paths: vec!["stages".to_owned()] });
+        let request =
+            RecommendRequest { user_id: anybody(users), k: K, debug, ..RecommendRequest::default() };
+        let answer = RankingServiceClient::new(self.channel.clone()).recommend(request).await?.into_inner();
+        let stages = answer.debug.ok_or("the server told nothing of its stages")?.stages;
+        let told = stages.iter().map(|report| {
+            let took = report.took.unwrap_or_default();
+            (report.stage(), took.seconds as f64 + f64::from(took.nanos) * 1e-9)
+        });
+        Ok(told.collect())
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
