@@ -3,11 +3,12 @@
 use std::fs;
 
 use finrank_contracts::{
+    common::v1::ProductClass,
     feature::v1::EraseCustomerRequest,
     ranking::v1::{
-        BatchRecommendRequest, GetDecisionRequest, GetDecisionResponse, LogVerification, RecommendRequest,
-        RecommendResponse, VerifyDecisionLogRequest, ranking_service_client::RankingServiceClient,
-        verify_decision_log_response::Step,
+        BatchRecommendRequest, GetDecisionRequest, GetDecisionResponse, LogVerification, ProductFilters,
+        RecommendRequest, RecommendResponse, SelectionWishes, VerifyDecisionLogRequest,
+        ranking_service_client::RankingServiceClient, verify_decision_log_response::Step,
     },
 };
 use nix::{
@@ -20,8 +21,21 @@ use tonic_types::StatusExt;
 
 use crate::world::{Server, World, eventually};
 
+fn wished() -> ProductFilters {
+    ProductFilters {
+        product_classes: vec![ProductClass::Loan.into(), ProductClass::CreditCard.into()],
+        ..Default::default()
+    }
+}
+
 async fn recommended(world: &World, user_id: &str) -> RecommendResponse {
-    let request = RecommendRequest { user_id: user_id.to_owned(), k: 4, ..Default::default() };
+    let request = RecommendRequest {
+        user_id: user_id.to_owned(),
+        k: 4,
+        selection: Some(SelectionWishes { diversity: 0.25 }),
+        filters: Some(wished()),
+        ..Default::default()
+    };
     world.ranking().await.recommend(request).await.unwrap().into_inner()
 }
 
@@ -77,7 +91,9 @@ async fn what_was_answered_is_kept_with_all_that_it_was_made_from() {
     );
     assert_eq!((record.eligible_count, record.k), (answer.eligible_count, 4));
     assert!(record.candidates.len() >= record.items.len());
+    assert_eq!(record.diversity, 0.25);
     let inputs = kept.inputs.unwrap();
+    assert_eq!(inputs.filters, Some(wished()));
     assert_eq!(&inputs.user_id, user_id);
     assert_eq!(inputs.embedding.len(), 64);
     assert!(!inputs.features.is_empty());
