@@ -6,9 +6,10 @@ use finrank_contracts::{
     common::v1::ProductClass,
     feature::v1::EraseCustomerRequest,
     ranking::v1::{
-        BatchRecommendRequest, GetDecisionRequest, GetDecisionResponse, LogVerification, ProductFilters,
-        RecommendRequest, RecommendResponse, SelectionWishes, VerifyDecisionLogRequest,
-        ranking_service_client::RankingServiceClient, verify_decision_log_response::Step,
+        BatchRecommendRequest, GetDecisionRequest, GetDecisionResponse, LogVerification, OutcomeKind,
+        ProductFilters, RecommendRequest, RecommendResponse, RecordOutcomeRequest, SelectionWishes,
+        VerifyDecisionLogRequest, ranking_service_client::RankingServiceClient,
+        verify_decision_log_response::Step,
     },
 };
 use nix::{
@@ -127,6 +128,8 @@ async fn an_erased_customer_leaves_a_chain_that_still_holds() {
     let user_id = world.user_ids.last().unwrap();
     let answer = recommended(world, user_id).await;
     let before = kept(world, &answer.decision_id).await;
+    let click = told(&answer, "click-1", OutcomeKind::Click);
+    world.ranking().await.record_outcome(click.clone()).await.unwrap();
 
     let exported = world.finrank().succeed(&[
         "customer",
@@ -138,20 +141,72 @@ async fn an_erased_customer_leaves_a_chain_that_still_holds() {
     let erased = EraseCustomerRequest { user_id: user_id.clone() };
     let receipt = world.feature_store().await.erase_customer(erased).await.unwrap().into_inner();
 
-    let decision: Value = exported
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .find(|line: &Value| line["statement"] == "decision")
-        .unwrap();
-    assert_eq!(decision["decision_id"], answer.decision_id.as_str());
-    let removed = receipt.removed.iter().find(|removed| removed.table == "decision_inputs").unwrap();
-    assert!(removed.rows >= 1);
+    let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (statement, table) in [("decision", "decision_inputs"), ("outcome", "decision_outcomes")] {
+        let line = lines.iter().find(|line| line["statement"] == statement).unwrap();
+        assert_eq!(line["decision_id"], answer.decision_id.as_str());
+        let removed = receipt.removed.iter().find(|removed| removed.table == table).unwrap();
+        assert!(removed.rows >= 1, "{table}");
+    }
+    let refused = world.ranking().await.record_outcome(click).await.unwrap_err();
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "INPUTS_ERASED");
     let after = kept(world, &answer.decision_id).await;
     assert!(after.inputs_erased && after.inputs.is_none() && !before.inputs_erased);
     assert_eq!(after.record, before.record);
     let verified = verified(world).await;
     assert_eq!(verified.fault, None);
     assert!(verified.inputs_erased >= 1);
+}
+
+/// That the first item was dealt with so, just now.
+fn told(answer: &RecommendResponse, outcome_id: &str, kind: OutcomeKind) -> RecordOutcomeRequest {
+    RecordOutcomeRequest {
+        outcome_id: outcome_id.to_owned(),
+        decision_id: answer.decision_id.clone(),
+        product_id: answer.items[0].product_id.clone(),
+        kind: kind.into(),
+        occurred_at: answer.decided_at,
+    }
+}
+
+#[tokio::test]
+async fn what_a_customer_did_is_kept_once_and_counted_for_the_model_that_ranked() {
+    let world = World::shared().await;
+    let answer = recommended(world, &world.user_ids[11]).await;
+    kept(world, &answer.decision_id).await;
+    let click = told(&answer, "click-1", OutcomeKind::Click);
+    let mut ranking = world.ranking().await;
+
+    let mut duplicates = Vec::new();
+    for _ in 0..2 {
+        duplicates.push(ranking.record_outcome(click.clone()).await.unwrap().into_inner().duplicate);
+    }
+    let not_offered = RecordOutcomeRequest { product_id: "no such".to_owned(), ..click.clone() };
+    let not_offered = ranking.record_outcome(not_offered).await.unwrap_err();
+    let mut faults = Vec::new();
+    for request in [
+        RecordOutcomeRequest { outcome_id: String::new(), ..click.clone() },
+        RecordOutcomeRequest { kind: 0, ..click.clone() },
+        RecordOutcomeRequest { kind: 99, ..click.clone() },
+        RecordOutcomeRequest { occurred_at: None, ..click.clone() },
+    ] {
+        let refused = ranking.record_outcome(request).await.unwrap_err();
+        faults.push(refused.get_details_bad_request().unwrap().field_violations[0].field.clone());
+    }
+    let since = "2020-01-01";
+    let args = ["audit", "outcomes", "--since", since, "--ranking", &world.ranking_url];
+    let (shown, report) =
+        (world.finrank().succeed(&args), world.finrank().succeed(&[&args[..], &["--json"]].concat()));
+
+    assert_eq!(duplicates, [false, true]);
+    let reason = not_offered.get_details_error_info().unwrap().reason;
+    assert_eq!((not_offered.code(), reason.as_str()), (Code::NotFound, "ITEM_NOT_OFFERED"));
+    assert_eq!(faults, ["outcome_id", "kind", "kind", "occurred_at"]);
+    let model_version = answer.versions.unwrap().model_version;
+    let report: Vec<Value> = serde_json::from_str(&report).unwrap();
+    let model = report.iter().find(|model| model["model_version"] == model_version.as_str()).unwrap();
+    assert!(model["clicks"]["items"].as_u64().unwrap() >= 1, "{model}");
+    assert!(shown.contains(&model_version) && shown.contains("followed"), "{shown}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What can go wrong with the log.
 
-use finrank_model::InvalidField;
+use finrank_model::{InvalidField, ProductId};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -17,6 +17,20 @@ pub enum DecisionLogError {
     /// No checkpoint covers the decision yet.
     #[error("decision {0} is not signed yet: the next checkpoint will cover it")]
     NotSignedYet(Uuid),
+    /// The decision did not offer the product.
+    #[error("decision {decision_id} did not offer {product_id}")]
+    NotOffered {
+        /// The decision.
+        decision_id: Uuid,
+        /// The product.
+        product_id: ProductId,
+    },
+    /// The customer of the decision was erased.
+    #[error("whom decision {0} was for was erased, and nothing more is kept of them")]
+    InputsErased(Uuid),
+    /// An outcome does not hold what it must.
+    #[error("{0}")]
+    InvalidOutcome(InvalidField),
     /// The writer has ended, and nothing more is kept.
     #[error("the decision log is closed")]
     Closed,

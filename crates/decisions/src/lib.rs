@@ -8,6 +8,8 @@
 //! | [`writer`] | the queue, and the one task that writes |
 //! | [`read`] | one decision, as it is kept |
 //! | [`proof`] | that a decision stands in the log, for whoever has no access to it |
+//! | [`outcome`] | what a customer did with what was offered |
+//! | [`rates`] | what came of what each model ranked |
 //! | [`verify`] | the whole log, computed again |
 //!
 //! It knows Postgres and the contract's messages, and nothing of how decisions are made.
@@ -17,7 +19,9 @@ pub mod checkpoint;
 mod config;
 pub mod entry;
 mod error;
+pub mod outcome;
 pub mod proof;
+pub mod rates;
 pub mod read;
 pub mod verify;
 pub mod writer;

@@ -32,7 +32,7 @@ const LAST_TRIES: Duration = Duration::from_secs(10);
 /// One writer at a time, of all servers: the bytes of "finr" and "dlog".
 const ONE_WRITER: &str = "select pg_advisory_xact_lock(1718185586, 1684827751)";
 /// No erasure meanwhile (the lock of whoever erases): inputs are not written of somebody who was just erased.
-const NO_ERASURE: &str = "select pg_advisory_xact_lock_shared(1718185586, 1701994867)";
+pub(crate) const NO_ERASURE: &str = "select pg_advisory_xact_lock_shared(1718185586, 1701994867)";
 
 /// Where decisions are left to be written. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -74,6 +74,10 @@ id!(
     EventId, "event_id"
 );
 id!(
+    /// Names an outcome within its decision.
+    OutcomeId, "outcome_id"
+);
+id!(
     /// Names one trained model: transforms, towers and scorer together.
     ModelVersion, "model_version"
 );

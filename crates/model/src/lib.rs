@@ -40,7 +40,7 @@ pub use entities::{
     parse_moment,
 };
 pub use error::ModelError;
-pub use ids::{EmbeddingSpace, EventId, ModelVersion, ProductId, UserId};
+pub use ids::{EmbeddingSpace, EventId, ModelVersion, OutcomeId, ProductId, UserId};
 pub use score::Score;
 pub use scorer::MlpScorer;
 pub use split_scorer::SplitScorer;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use finrank_contracts::ranking::v1::{
     BatchRecommendRequest, BatchRecommendResponse, ExplainEligibilityRequest, ExplainEligibilityResponse,
-    GetDecisionRequest, GetDecisionResponse, InclusionProof, ProveDecisionRequest, RecommendRequest,
-    RecommendResponse, ReloadPolicyRequest, ReloadPolicyResponse, RetrieveRequest, RetrieveResponse,
-    ScoreRequest, ScoreResponse, SimilarProductsRequest, SimilarProductsResponse, VerifyDecisionLogRequest,
+    GetDecisionRequest, GetDecisionResponse, InclusionProof, MeasureOutcomesRequest, MeasureOutcomesResponse,
+    ProveDecisionRequest, RecommendRequest, RecommendResponse, RecordOutcomeRequest, RecordOutcomeResponse,
+    ReloadPolicyRequest, ReloadPolicyResponse, RetrieveRequest, RetrieveResponse, ScoreRequest,
+    ScoreResponse, SimilarProductsRequest, SimilarProductsResponse, VerifyDecisionLogRequest,
     VerifyDecisionLogResponse,
     ranking_service_client::RankingServiceClient,
     ranking_service_server::{RankingService, RankingServiceServer},
@@ -96,6 +97,20 @@ impl RankingService for Obedient {
         &self,
         _: Request<VerifyDecisionLogRequest>,
     ) -> Result<Response<Self::VerifyDecisionLogStream>, Status> {
+        Err(Status::unimplemented("not told to"))
+    }
+
+    async fn record_outcome(
+        &self,
+        _: Request<RecordOutcomeRequest>,
+    ) -> Result<Response<RecordOutcomeResponse>, Status> {
+        Err(Status::unimplemented("not told to"))
+    }
+
+    async fn measure_outcomes(
+        &self,
+        _: Request<MeasureOutcomesRequest>,
+    ) -> Result<Response<MeasureOutcomesResponse>, Status> {
         Err(Status::unimplemented("not told to"))
     }
 

@@ -151,6 +151,15 @@ impl From<RankingError> for Status {
             RankingError::DecisionLog(DecisionLogError::NotFound(_)) => {
                 status::not_found("DECISION_NOT_FOUND", message, "decision_id")
             }
+            RankingError::DecisionLog(DecisionLogError::NotOffered { .. }) => {
+                status::not_found("ITEM_NOT_OFFERED", message, "product_id")
+            }
+            RankingError::DecisionLog(DecisionLogError::InputsErased(_)) => {
+                status::failed_precondition("INPUTS_ERASED", message)
+            }
+            RankingError::DecisionLog(DecisionLogError::InvalidOutcome(invalid)) => {
+                status::invalid_field(invalid)
+            }
             RankingError::DecisionLog(DecisionLogError::NotSignedYet(_)) => {
                 status::failed_precondition("DECISION_NOT_SIGNED_YET", message)
             }

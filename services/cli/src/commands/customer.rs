@@ -44,7 +44,7 @@ pub(crate) struct Customer {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print every statement, event, embedding, kept sample of what was served, and what decisions were made from, one JSON object a line.
+    /// Print every statement, event, embedding, kept sample of what was served, what decisions were made from and what came of them, one JSON object a line.
     #[command(after_help = "Example:\n  finrank customer export caravan-0003 > caravan-0003.jsonl")]
     Export {
         /// Whose.
@@ -56,7 +56,7 @@ enum Command {
         /// Whose.
         user_id: String,
     },
-    /// Erase every statement, event, embedding, sample and what decisions were made from for good, and print the receipt.
+    /// Erase every statement, event, embedding, sample, what decisions were made from and what came of them for good, and print the receipt.
     #[command(after_help = "Example:\n  finrank customer erase caravan-0003 --yes")]
     Erase {
         /// Whose.
@@ -169,6 +169,15 @@ fn line(item: &Item) -> serde_json::Value {
                 "embedding": inputs.embedding,
             })
         }
+        Item::Outcome(outcome) => json!({
+            "statement": "outcome",
+            "decision_id": outcome.decision_id,
+            "outcome_id": outcome.outcome_id,
+            "product_id": outcome.product_id,
+            "kind": outcome.kind,
+            "occurred_at": outcome.occurred_at.as_ref().map(moment),
+            "known_at": outcome.recorded_at.as_ref().map(moment),
+        }),
         Item::Served(served) => {
             let row = served.row.clone().unwrap_or_default();
             let values = served.features.iter().cloned().zip(row.values.iter().map(features::json));

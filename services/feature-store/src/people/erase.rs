@@ -91,6 +91,9 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
     let decisions = sqlx::query!("delete from decision_inputs where user_id = $1", user_id.as_str())
         .execute(&mut *transaction)
         .await?;
+    let outcomes = sqlx::query!("delete from decision_outcomes where user_id = $1", user_id.as_str())
+        .execute(&mut *transaction)
+        .await?;
     let removed = vec![
         ("customer_statements", statements.rows_affected()),
         ("event_statements", events.rows_affected()),
@@ -101,6 +104,7 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
         ("feature_outliers", outliers.rows_affected()),
         ("served_samples", samples.rows_affected()),
         ("decision_inputs", decisions.rows_affected()),
+        ("decision_outcomes", outcomes.rows_affected()),
     ];
     if removed.iter().all(|(_, rows)| *rows == 0) {
         return Err(FeatureStoreError::CustomerNotFound { user_id: user_id.clone() });

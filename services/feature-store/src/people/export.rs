@@ -49,6 +49,7 @@ pub(crate) async fn export(
                or exists (select from event_statements where user_id = $1)
                or exists (select from live_user_embeddings where user_id = $1)
                or exists (select from decision_inputs where user_id = $1)
+               or exists (select from decision_outcomes where user_id = $1)
                or exists (
                    select from refresh_runs join user_embeddings using (run_id) where user_id = $1
                ) as "is_held!""#,
@@ -80,7 +81,8 @@ async fn send_all(
     events(view, user_id, client).await?;
     embeddings(view, user_id, client).await?;
     served(view, user_id, client).await?;
-    decisions(view, user_id, client).await
+    decisions(view, user_id, client).await?;
+    outcomes(view, user_id, client).await
 }
 
 async fn statements(
@@ -218,6 +220,31 @@ async fn decisions(
     while let Some(row) = rows.try_next().await? {
         let decision = v1::DecisionMade { decision_id: row.decision_id.to_string(), inputs: row.inputs };
         client.send(Item::Decision(decision)).await?;
+    }
+    Ok(())
+}
+
+async fn outcomes(
+    view: &mut Transaction<'static, Postgres>,
+    user_id: &UserId,
+    client: &Client,
+) -> Result<(), Ended> {
+    let mut rows = sqlx::query!(
+        "select decision_id, outcome_id, product_id, kind, occurred_at, recorded_at
+         from decision_outcomes where user_id = $1 order by decision_id, recorded_at",
+        user_id.as_str(),
+    )
+    .fetch(&mut **view);
+    while let Some(row) = rows.try_next().await? {
+        let outcome = v1::DecisionOutcome {
+            decision_id: row.decision_id.to_string(),
+            outcome_id: row.outcome_id,
+            product_id: row.product_id,
+            kind: row.kind,
+            occurred_at: Some(wire::timestamp(row.occurred_at)),
+            recorded_at: Some(wire::timestamp(row.recorded_at)),
+        };
+        client.send(Item::Outcome(outcome)).await?;
     }
     Ok(())
 }

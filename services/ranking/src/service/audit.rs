@@ -22,7 +22,7 @@ const AHEAD: usize = 16;
 pub(super) type Verifying = ReceiverStream<Result<v1::VerifyDecisionLogResponse, Status>>;
 
 impl RankingService {
-    fn log(&self) -> Result<&Log> {
+    pub(super) fn log(&self) -> Result<&Log> {
         self.log.as_ref().ok_or(RankingError::NoDecisionLog)
     }
 
@@ -66,7 +66,7 @@ impl RankingService {
     }
 }
 
-fn decision_id(raw: &str) -> Result<Uuid> {
+pub(super) fn decision_id(raw: &str) -> Result<Uuid> {
     Uuid::try_parse(raw)
         .map_err(|_| InvalidField::new("decision_id", format!("is {raw:?}, not a UUID")).into())
 }

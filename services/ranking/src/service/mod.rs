@@ -7,6 +7,7 @@ mod compute;
 mod debug;
 mod eligibility;
 mod explanation;
+mod outcomes;
 mod recommend;
 mod record;
 mod request;
@@ -122,6 +123,20 @@ impl RankingRpcs for RankingService {
         _request: Request<v1::VerifyDecisionLogRequest>,
     ) -> Result<Response<Self::VerifyDecisionLogStream>, Status> {
         Ok(Response::new(self.verifying()?))
+    }
+
+    async fn record_outcome(
+        &self,
+        request: Request<v1::RecordOutcomeRequest>,
+    ) -> Result<Response<v1::RecordOutcomeResponse>, Status> {
+        Ok(Response::new(self.learned(request.into_inner()).await?))
+    }
+
+    async fn measure_outcomes(
+        &self,
+        request: Request<v1::MeasureOutcomesRequest>,
+    ) -> Result<Response<v1::MeasureOutcomesResponse>, Status> {
+        Ok(Response::new(self.measured(request.into_inner()).await?))
     }
 
     async fn reload_policy(

@@ -1,6 +1,7 @@
 //! `finrank audit`: what was decided, and whether the log of it is as it was written.
 
 mod check;
+mod outcomes;
 mod prove;
 mod show;
 mod verify;
@@ -11,10 +12,10 @@ use tonic::transport::Channel;
 
 use crate::{client, settings::Settings};
 
-/// Look at decisions as they were recorded, prove them, and verify the whole log. docs/decisions.md explains it.
+/// Look at decisions as they were recorded, prove them, verify the whole log, and see what came of them. docs/decisions.md explains it.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit verify\n  finrank audit prove 0198f3c2-7d1e-7c11-9a53-0242ac120002 --out proof.bin\n  finrank audit check proof.bin --public-key KEY"
+    after_help = "Examples:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit verify\n  finrank audit prove 0198f3c2-7d1e-7c11-9a53-0242ac120002 --out proof.bin\n  finrank audit check proof.bin --public-key KEY\n  finrank audit outcomes --since 2026-11-01"
 )]
 pub(crate) struct Audit {
     #[command(subcommand)]
@@ -27,6 +28,7 @@ enum Command {
     Verify(verify::Verify),
     Prove(prove::Prove),
     Check(check::Check),
+    Outcomes(outcomes::Outcomes),
 }
 
 impl Audit {
@@ -36,6 +38,7 @@ impl Audit {
             Command::Verify(verify) => verify.run(settings),
             Command::Prove(prove) => prove.run(settings),
             Command::Check(check) => check.run(),
+            Command::Outcomes(outcomes) => outcomes.run(settings),
         }
     }
 }

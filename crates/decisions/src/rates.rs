@@ -1,0 +1,150 @@
+//! What came of what each model ranked: the shares of the items seen that were followed, applied for, taken, waved away.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use finrank_contracts::ranking::v1::DecisionRecord;
+use finrank_store::Store;
+use futures::TryStreamExt;
+use prost::Message;
+
+use crate::{DecisionLogError, Result, outcome::OutcomeKind};
+
+/// The 97.5th percentile of the standard normal distribution.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// What ranked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ranker {
+    /// The model's version.
+    pub model_version: String,
+    /// The RankingBasis' number.
+    pub ranking_basis: i32,
+}
+
+/// What came of it. Whoever did anything with an item saw it; whoever took it, with or without a form, applied for and
+/// followed it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Decisions of which anything is known.
+    pub decisions: u64,
+    /// Items seen.
+    pub impressions: u64,
+    /// Items followed.
+    pub clicks: u64,
+    /// Items applied for.
+    pub applications: u64,
+    /// Items taken.
+    pub purchases: u64,
+    /// Items waved away.
+    pub dismissals: u64,
+}
+
+/// A share with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// 0 to 1.
+    pub rate: f64,
+    /// The interval's lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+impl Rate {
+    /// `items` of `of`, with Wilson's score interval (E. B. Wilson, 1927). Of none, nothing is known: 0, from 0 to 1.
+    pub fn of(items: u64, of: u64) -> Self {
+        if of == 0 {
+            return Self { rate: 0.0, low: 0.0, high: 1.0 };
+        }
+        let (n, rate) = (of as f64, items as f64 / of as f64);
+        let scale = 1.0 + Z * Z / n;
+        let centre = (rate + Z * Z / (2.0 * n)) / scale;
+        let half = Z / scale * (rate * (1.0 - rate) / n + Z * Z / (4.0 * n * n)).sqrt();
+        Self { rate, low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
+    }
+}
+
+/// Counts what came of decisions made from `since` on, or of all.
+///
+/// # Errors
+/// When Postgres does not answer, or a row holds what it cannot.
+pub async fn by_ranker(store: &Store, since: Option<DateTime<Utc>>) -> Result<BTreeMap<Ranker, Outcomes>> {
+    let mut rows = sqlx::query!(
+        r#"select sequence, record, product_ids as "product_ids!", kinds as "kinds!"
+           from decisions join (
+               select decision_id, array_agg(product_id) as product_ids, array_agg(kind) as kinds
+               from decision_outcomes group by decision_id
+           ) as outcomes using (decision_id)
+           where $1::timestamptz is null or decided_at >= $1"#,
+        since,
+    )
+    .fetch(store.pool());
+    let mut counted: BTreeMap<Ranker, Outcomes> = BTreeMap::new();
+    while let Some(row) = rows.try_next().await? {
+        let damaged =
+            |reason: &str| DecisionLogError::Damaged { sequence: row.sequence, reason: reason.to_owned() };
+        let record =
+            DecisionRecord::decode(row.record.as_slice()).map_err(|_| damaged("has an unreadable record"))?;
+        let ranker = Ranker { model_version: record.model_version, ranking_basis: record.ranking_basis };
+        let kinds = row.kinds.iter().map(|kind| OutcomeKind::parse(kind));
+        let kinds = kinds.collect::<Option<Vec<_>>>().ok_or_else(|| damaged("has an unknown outcome"))?;
+        counted.entry(ranker).or_default().count(row.product_ids.iter().map(String::as_str).zip(kinds));
+    }
+    Ok(counted)
+}
+
+impl Outcomes {
+    /// Counts one decision's.
+    fn count<'a>(&mut self, told: impl Iterator<Item = (&'a str, OutcomeKind)>) {
+        let mut items: HashMap<&str, Vec<OutcomeKind>> = HashMap::new();
+        for (product_id, kind) in told {
+            items.entry(product_id).or_default().push(kind);
+        }
+        self.decisions += 1;
+        for kinds in items.values() {
+            let any = |wanted: &[OutcomeKind]| u64::from(kinds.iter().any(|kind| wanted.contains(kind)));
+            self.impressions += 1;
+            self.clicks += any(&[OutcomeKind::Click, OutcomeKind::Application, OutcomeKind::Purchase]);
+            self.applications += any(&[OutcomeKind::Application, OutcomeKind::Purchase]);
+            self.purchases += any(&[OutcomeKind::Purchase]);
+            self.dismissals += any(&[OutcomeKind::Dismissal]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rates_interval_is_wilsons() {
+        // The roots q of (0.1 − q)² = z² q (1 − q) / 100, found by bisection.
+        let some = Rate::of(10, 100);
+        assert!((some.low - 0.055_229_137).abs() < 1e-8, "{some:?}");
+        assert!((some.high - 0.174_365_661).abs() < 1e-8, "{some:?}");
+
+        let none = Rate::of(0, 20);
+        assert!(none.low.abs() < 1e-12 && none.high > 0.1, "{none:?}");
+        assert_eq!(Rate::of(0, 0), Rate { rate: 0.0, low: 0.0, high: 1.0 });
+    }
+
+    #[test]
+    fn an_item_is_counted_once_and_whoever_did_more_did_the_less() {
+        use OutcomeKind::{Click, Dismissal, Impression, Purchase};
+        let mut outcomes = Outcomes::default();
+
+        let told = [("a", Impression), ("a", Click), ("a", Click), ("b", Purchase), ("c", Dismissal)];
+        outcomes.count(told.into_iter());
+
+        let expected = Outcomes {
+            decisions: 1,
+            impressions: 3,
+            clicks: 2,
+            applications: 1,
+            purchases: 1,
+            dismissals: 1,
+        };
+        assert_eq!(outcomes, expected);
+    }
+}
