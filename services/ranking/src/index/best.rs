@@ -21,13 +21,18 @@ impl Best {
 
     /// Takes a hit in, if it can be among the best.
     pub(super) fn offer(&mut self, hit: Hit) {
-        if self.k == 0 || self.bar.is_some_and(|bar| order(&hit, &bar) != Ordering::Less) {
+        if !self.would_take(&hit) {
             return;
         }
         self.hits.push(hit);
         if self.hits.len() == 2 * self.k {
             self.cut();
         }
+    }
+
+    /// Whether a hit can be among the best of what has come so far.
+    pub(super) fn would_take(&self, hit: &Hit) -> bool {
+        self.k > 0 && self.bar.is_none_or(|bar| order(hit, &bar) == Ordering::Less)
     }
 
     /// The best, best first and equal ones by row.

@@ -157,31 +157,24 @@ impl ProductIndex {
             }
             Some((_, kind, setting)) => {
                 let method = Method::ExactAfterApproximate { kind, effort: setting.effort };
-                (self.search_exactly(query, allowed, k, method)?, method, 1.0)
+                (self.search_exactly(query, allowed, k, method), method, 1.0)
             }
             None => {
                 let method = plan::exact(eligible, self.rows());
-                (self.search_exactly(query, allowed, k, method)?, method, 1.0)
+                (self.search_exactly(query, allowed, k, method), method, 1.0)
             }
         };
         let plan = Plan { method, eligible, expected_recall, returned: hits.len() };
         Ok(Found { hits, plan })
     }
 
-    fn search_exactly(
-        &self,
-        query: &[f32],
-        allowed: &RowSet,
-        k: usize,
-        method: Method,
-    ) -> Result<Vec<Hit>, IndexError> {
+    fn search_exactly(&self, query: &[f32], allowed: &RowSet, k: usize, method: Method) -> Vec<Hit> {
         let mut best = Best::of(k);
         match method {
-            // Faiss refuses to search for nothing.
-            Method::FilteredFlat if k > 0 => self.vectors.filtered(query, allowed, k, &mut best)?,
+            Method::FilteredFlat => self.vectors.scan_all(query, allowed, &mut best),
             _ => self.vectors.scan(query, allowed, &mut best),
         }
-        Ok(best.into_sorted())
+        best.into_sorted()
     }
 
     /// The approximate index under the filter together with a scan of what lies beside it, where that was measured to

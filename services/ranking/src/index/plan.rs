@@ -24,7 +24,7 @@ pub struct Plan {
 pub enum Method {
     /// Each row that may be found is read, and no other.
     ExactScan,
-    /// Faiss reads every row and leaves out those that may not be found.
+    /// Every row is read, and those that may not be found are left out.
     FilteredFlat,
     /// An approximate index was searched under the filter.
     Approximate {
@@ -54,17 +54,28 @@ impl Method {
     }
 }
 
-/// The exact way: read one by one, rows cost more than in a row, so that Faiss's scan of all is as fast from a half on.
+/// What a row costs that is read for itself, where one that is read in its turn costs 1: of 100,000 products of which a
+/// tenth is eligible 34 ns, beside 7.
+const SCATTERED: usize = 5;
+/// What a row of a list costs, with asking the filter for it.
+const LISTED: usize = 3;
+
+/// The exact way that costs less.
 pub(super) fn exact(eligible: usize, rows: usize) -> Method {
-    if eligible * 2 > rows { Method::FilteredFlat } else { Method::ExactScan }
+    if eligible * SCATTERED > rows { Method::FilteredFlat } else { Method::ExactScan }
 }
 
 /// The setting of an approximate search for `k` of the `eligible` labels, where one was measured to reach the target
-/// and reads less than a scan of just these.
+/// and costs less than the exact way.
 pub(super) fn approximate(index: &Approximate, k: usize, eligible: usize, target: f64) -> Option<Setting> {
     if k > index.recall.depth {
         return None;
     }
     let setting = index.recall.setting(eligible, index.labels(), target)?;
-    (index.reads(setting.effort) < eligible).then_some(setting)
+    let of_each = match index.kind {
+        ApproximateKind::Hnsw => SCATTERED,
+        ApproximateKind::Ivf | ApproximateKind::IvfSq8 => LISTED,
+    };
+    let exactly = index.labels().min(eligible * SCATTERED);
+    (index.reads(setting.effort) * of_each < exactly).then_some(setting)
 }

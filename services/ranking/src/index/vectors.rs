@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use faiss::index::{Index, SearchWithParams, flat::FlatIndexImpl};
+use faiss::index::{Index, flat::FlatIndexImpl};
 use finrank_model::{Embedding, Sha256Digest};
 
-use super::{Hit, IndexError, Row, RowSet, best::Best, check_dimension, norm, selector::SearchRows};
+use super::{Hit, IndexError, Row, RowSet, best::Best, check_dimension, norm};
 
 /// Sums kept side by side: two registers of eight, so that additions need not wait for one another.
 const LANES: usize = 16;
@@ -72,28 +72,15 @@ impl Vectors {
         }
     }
 
-    /// Offers the `k` best of the rows allowed, which Faiss finds reading all. Which of equal rows takes the last place
-    /// is its choice.
-    ///
-    /// # Errors
-    /// When Faiss fails.
-    pub(super) fn filtered(
-        &self,
-        query: &[f32],
-        allowed: &RowSet,
-        k: usize,
-        best: &mut Best,
-    ) -> Result<(), IndexError> {
-        let selected = SearchRows::only(allowed)?;
-        let found = SearchWithParams::search_with_params(&self.flat, query, k, selected.parameters())?;
-        // A place that Faiss could not fill has the label -1, which `get` leaves out.
-        for label in found.labels.iter().filter_map(|label| label.get()) {
-            let row = Row(label as usize);
-            if allowed.contains(row) {
-                best.offer(self.hit(query, row));
+    /// As [`Vectors::scan`], but reads every row, one after the other, and asks of the good ones whether they are allowed:
+    /// memory is read ahead, and no branch waits for a filter that nobody can predict.
+    pub(super) fn scan_all(&self, query: &[f32], allowed: &RowSet, best: &mut Best) {
+        for (row, components) in self.components().chunks_exact(self.dimension).enumerate() {
+            let hit = Hit { row: Row(row), inner_product: inner_product(query, components) };
+            if best.would_take(&hit) && allowed.contains(hit.row) {
+                best.offer(hit);
             }
         }
-        Ok(())
     }
 
     /// Of all components, by which an index kept on disk is known to be of these vectors.

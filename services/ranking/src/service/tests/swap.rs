@@ -110,7 +110,7 @@ async fn an_answer_is_of_one_catalogue_while_products_change_beside_its_approxim
 }
 
 fn approximate() -> IndexSettings {
-    let config = IndexConfig { kind: IndexKind::Ivf, recall_target: 0.9, ..IndexConfig::default() };
+    let config = IndexConfig { kind: IndexKind::Ivf, recall_target: 0.5, ..IndexConfig::default() };
     IndexSettings { config, depth: Depth(10.try_into().unwrap()) }
 }
 
