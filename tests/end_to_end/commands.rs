@@ -14,7 +14,7 @@ fn alone() -> (tempfile::TempDir, Finrank) {
 #[test]
 fn every_command_has_help_with_an_example() {
     let (_state, finrank) = alone();
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 24] = [
         &[],
         &["demo"],
         &["import"],
@@ -35,6 +35,10 @@ fn every_command_has_help_with_an_example() {
         &["features", "statistics"],
         &["postgres"],
         &["serve", "ranking"],
+        &["index"],
+        &["index", "build"],
+        &["index", "inspect"],
+        &["index", "recall"],
     ];
     for command in commands {
         let help = finrank.succeed(&[command, &["--help"]].concat());
@@ -248,4 +252,42 @@ fn the_caravan_file_holds_22_products_and_5822_customers() {
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["customers"]["accepted"], 5822, "{report}");
     assert_eq!(report["products"]["accepted"], 22, "{report}");
+}
+
+#[test]
+fn an_index_is_built_inspected_and_measured_and_a_damaged_one_is_named() {
+    let (state, finrank) = alone();
+    let directory = state.path().join("kept");
+    let to = directory.to_str().unwrap();
+    let inspect = ["index", "inspect", "--directory", to];
+
+    let nothing = finrank.fail(&inspect);
+    let exact = finrank.succeed(&["index", "build", "--directory", to, "--random", "1500"]);
+    let build = ["index", "build", "--directory", to, "--random", "1500", "--kind", "ivf", "--json"];
+    let built: serde_json::Value = serde_json::from_str(&finrank.succeed(&build)).unwrap();
+    let whole: serde_json::Value =
+        serde_json::from_str(&finrank.succeed(&[&inspect[..], &["--json"]].concat())).unwrap();
+    let recall = finrank.succeed(&["index", "recall", "--random", "1500", "--k", "20", "--json"]);
+    let file = directory.join("directions/index.faiss");
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let damaged = finrank.fail(&inspect);
+
+    assert!(nothing.contains("no index is kept"), "{nothing}");
+    assert!(exact.contains("1500 products are scanned exactly"), "{exact}");
+    for (place, name) in ["embeddings", "directions"].into_iter().enumerate() {
+        assert_eq!(built[place]["name"], name);
+        assert_eq!(built[place]["kind"], "ivf");
+        assert_eq!(whole[place]["name"], name);
+        assert_eq!(whole[place]["manifest"]["rows"], 1500);
+        assert_eq!(whole[place]["manifest"]["recall"], built[place]["recall"]);
+    }
+    let recall: Vec<serde_json::Value> = serde_json::from_str(&recall).unwrap();
+    let kinds: Vec<&str> = recall.iter().map(|row| row["kind"].as_str().unwrap()).collect();
+    assert!(["hnsw", "ivf", "ivf-sq8"].iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+    // Lists read half of the rows at the most effort, and with that find most.
+    let most = recall.iter().rfind(|row| row["kind"] == "ivf").unwrap();
+    assert!(most["recall"][0].as_f64().unwrap() > 0.5, "{most}");
+    assert!(damaged.contains("directions: index.faiss has the SHA-256"), "{damaged}");
 }

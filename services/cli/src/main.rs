@@ -46,6 +46,7 @@ enum Command {
     Audit(commands::audit::Audit),
     Features(commands::features::Features),
     Policy(commands::policy::PolicyCommand),
+    Index(commands::index::Index),
     Customer(commands::customer::Customer),
     Postgres(commands::postgres::Postgres),
 }
@@ -93,6 +94,7 @@ fn run() -> anyhow::Result<()> {
         Command::Audit(audit) => audit.run(&settings),
         Command::Features(features) => features.run(&settings),
         Command::Policy(policy) => policy.run(&settings),
+        Command::Index(index) => index.run(&settings),
         Command::Customer(customer) => customer.run(&settings),
         Command::Postgres(postgres) => postgres.run(settings),
     }

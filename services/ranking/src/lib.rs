@@ -7,6 +7,7 @@
 //! | [`pipeline`] | from a customer's embedding to a decision, stage by stage |
 //! | `snapshot` | the beginning of the stream of product embeddings, checked and put together |
 //! | `feed` | what is held of the catalogue: a snapshot, and the changes after it |
+//! | [`fetch_snapshot`] | a snapshot for who wants one and no more |
 //! | `subscription` | from that stream to the catalogue in service |
 //! | `feature_store` | what is asked of the feature store |
 //! | `facts` | what it says of a customer, in the words of the policy |
@@ -25,6 +26,7 @@ mod error;
 mod facts;
 mod feature_store;
 mod feed;
+mod fetch;
 #[cfg(test)]
 mod fixtures;
 mod generation;
@@ -39,6 +41,7 @@ mod subscription;
 
 pub use config::{PolicyConfig, RankingConfig, RetrievalConfig, SubscriptionConfig};
 pub use error::{PolicyError, RankingError, Result};
+pub use fetch::fetch_snapshot;
 pub use generation::Generation;
 pub use popularity::Popularity;
 pub use server::serve;

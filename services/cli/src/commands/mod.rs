@@ -6,6 +6,7 @@ pub(crate) mod customer;
 pub(crate) mod evaluate;
 pub(crate) mod features;
 pub(crate) mod import;
+pub(crate) mod index;
 pub(crate) mod model;
 pub(crate) mod policy;
 pub(crate) mod postgres;

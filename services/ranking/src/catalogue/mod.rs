@@ -73,7 +73,11 @@ impl Catalogue {
         check_bundle(&snapshot.generation, bundle)?;
         let (generation, products, embeddings) = snapshot.into_rows();
         let rows = rows_by_id(&products)?;
-        let (index, directions) = indexes(&generation, &products, &embeddings, indexing)?;
+        let unchanged = indexing.in_service.map(|catalogue| {
+            let rows = catalogue.unchanged(&products, &embeddings);
+            (catalogue, rows)
+        });
+        let (index, directions) = indexes(&generation, &embeddings, indexing.settings, unchanged.as_ref())?;
         Ok(Self {
             rows,
             index,
@@ -160,32 +164,32 @@ impl Catalogue {
     }
 }
 
-/// Builds a snapshot's indexes alone, of the embeddings and of their directions; what is approximate is read from, or
-/// kept in, the settings' directory.
+/// Builds a catalogue's indexes alone, of the embeddings of its rows and of their directions; what is approximate is
+/// read from the settings' directory, or kept there.
 ///
 /// # Errors
 /// When an embedding has another dimension, or Faiss fails.
 pub fn build_indexes(
-    snapshot: Snapshot,
+    generation: &Generation,
+    embeddings: &[Embedding],
     settings: &IndexSettings,
 ) -> Result<(ProductIndex, ProductIndex), IndexError> {
-    let (generation, products, embeddings) = snapshot.into_rows();
-    indexes(&generation, &products, &embeddings, Indexing { settings, in_service: None })
+    indexes(generation, embeddings, settings, None)
 }
 
+/// `unchanged` has, for each row, that of the catalogue in service with the same embedding.
 fn indexes(
     generation: &Generation,
-    products: &[CatalogueProduct],
     embeddings: &[Embedding],
-    indexing: Indexing<'_>,
+    settings: &IndexSettings,
+    unchanged: Option<&(&Catalogue, Vec<Option<Row>>)>,
 ) -> Result<(ProductIndex, ProductIndex), IndexError> {
-    let unchanged = indexing.in_service.map(|catalogue| catalogue.unchanged(products, embeddings));
     let build = |name, index: fn(&Catalogue) -> &ProductIndex, embeddings: &[Embedding]| {
-        let in_service = indexing.in_service.zip(unchanged.clone());
         let builder = IndexBuilder {
-            settings: indexing.settings,
-            unchanged: in_service.map(|(catalogue, rows)| Unchanged { index: index(catalogue), rows }),
-            directory: indexing.settings.config.directory.as_ref().map(|directory| directory.join(name)),
+            settings,
+            unchanged: unchanged
+                .map(|(catalogue, rows)| Unchanged { index: index(catalogue), rows: rows.clone() }),
+            directory: settings.config.directory.as_ref().map(|directory| directory.join(name)),
         };
         builder.build(generation.clone(), embeddings)
     };
