@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write, stdout};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use finrank_contracts::{
     common::v1::{AttributeValue, attribute_value::Kind},
@@ -20,7 +20,7 @@ use serde_json::json;
 use tonic::transport::Channel;
 
 use super::{
-    block_on,
+    audit, block_on,
     features::{self, moment},
 };
 use crate::{
@@ -100,7 +100,7 @@ async fn export(url: &str, user_id: String) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     while let Some(answer) = answers.message().await.map_err(|status| client::refusal(&status))? {
         if let Some(item) = answer.item {
-            match writeln!(out, "{}", line(&item)) {
+            match writeln!(out, "{}", line(&item)?) {
                 // Whoever reads has seen enough.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
                 written => written?,
@@ -111,8 +111,8 @@ async fn export(url: &str, user_id: String) -> anyhow::Result<()> {
 }
 
 /// An item as one JSON object.
-fn line(item: &Item) -> serde_json::Value {
-    match item {
+fn line(item: &Item) -> anyhow::Result<serde_json::Value> {
+    Ok(match item {
         Item::Customer(statement) => {
             let customer = statement.customer.clone().unwrap_or_default();
             let attributes = customer.attributes.iter().map(|(name, value)| (name.clone(), plain(value)));
@@ -157,16 +157,13 @@ fn line(item: &Item) -> serde_json::Value {
             })
         }
         Item::Decision(made) => {
-            let inputs = DecisionInputs::decode(made.inputs.as_slice()).unwrap_or_default();
-            let values = inputs.features.iter().cloned().zip(inputs.values.iter().map(features::json));
+            let inputs = DecisionInputs::decode(made.inputs.as_slice()).with_context(|| {
+                format!("what decision {} was made from cannot be read", made.decision_id)
+            })?;
             json!({
                 "statement": "decision",
-                "user_id": inputs.user_id,
                 "decision_id": made.decision_id,
-                "facts": values.collect::<serde_json::Map<_, _>>(),
-                "held": inputs.held_product_ids,
-                "excluded": inputs.excluded_product_ids,
-                "embedding": inputs.embedding,
+                "inputs": audit::Inputs::of(inputs),
             })
         }
         Item::Outcome(outcome) => json!({
@@ -190,7 +187,7 @@ fn line(item: &Item) -> serde_json::Value {
                 "definitions_sha256": served.definitions_sha256,
             })
         }
-    }
+    })
 }
 
 fn plain(value: &AttributeValue) -> serde_json::Value {

@@ -168,6 +168,11 @@ pub(crate) fn class_name(class: ProductClass) -> String {
     name.trim_start_matches("PRODUCT_CLASS_").to_lowercase().replace('_', " ")
 }
 
+/// `SCENARIO_CREDIT` as "credit".
+pub(crate) fn scenario_name(scenario: Scenario) -> String {
+    scenario.as_str_name().trim_start_matches("SCENARIO_").to_lowercase()
+}
+
 /// `RANKING_BASIS_PROFILE` as "profile".
 pub(crate) fn basis_name(basis: RankingBasis) -> String {
     basis.as_str_name().trim_start_matches("RANKING_BASIS_").to_lowercase()

@@ -1,6 +1,7 @@
 //! `finrank audit`: what was decided, and whether the log of it is as it was written.
 
 mod check;
+mod inputs;
 mod outcomes;
 mod prove;
 mod show;
@@ -10,9 +11,11 @@ use clap::{Args, Subcommand};
 use finrank_contracts::ranking::v1::ranking_service_client::RankingServiceClient;
 use tonic::transport::Channel;
 
+pub(crate) use self::inputs::Inputs;
 use crate::{client, settings::Settings};
 
-/// Look at decisions as they were recorded, prove them, verify the whole log, and see what came of them. docs/decisions.md explains it.
+/// Look at decisions as they were recorded, prove them, verify the whole log, and see what came of them.
+/// docs/decisions.md explains it.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit verify\n  finrank audit prove 0198f3c2-7d1e-7c11-9a53-0242ac120002 --out proof.bin\n  finrank audit check proof.bin --public-key KEY\n  finrank audit outcomes --since 2026-11-01"
@@ -56,9 +59,4 @@ impl Server {
         let url = self.ranking.clone().unwrap_or_else(|| settings.ranking_url());
         Ok(RankingServiceClient::new(client::connect(&url, "ranking").await?))
     }
-}
-
-/// Bytes as people compare them.
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,7 @@ use finrank_contracts::ranking::v1::ProveDecisionRequest;
 use prost::Message;
 use serde::Serialize;
 
-use super::{Server, hexadecimal};
+use super::Server;
 use crate::{client, commands::block_on, output::Format, settings::Settings};
 
 /// Write the proof that a decision stands in the log. Who gets it needs only the log's public key, and
@@ -50,7 +50,7 @@ impl Prove {
         let report = Report {
             sequence: proof.sequence,
             checkpoint: checkpoint.sequence,
-            public_key: hexadecimal(&checkpoint.public_key),
+            public_key: hex::encode(&checkpoint.public_key),
             out: self.out,
         };
         self.format.print(&report, |report| {

@@ -3,19 +3,17 @@
 use anyhow::Context;
 use clap::Args;
 use finrank_contracts::ranking::v1::{
-    DecisionInputs, DecisionRecord, GetDecisionRequest, GetDecisionResponse, RankingBasis, RecordedCandidate,
-    Scenario,
+    DecisionRecord, GetDecisionRequest, GetDecisionResponse, RankingBasis, RecordedCandidate, Scenario,
 };
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::{Server, hexadecimal};
+use super::{Server, inputs::Inputs};
 use crate::{
     client,
     commands::{
         block_on,
-        features::{json, moment},
-        recommend::basis_name,
+        features::moment,
+        recommend::{basis_name, scenario_name},
     },
     output::{Format, table},
     settings::Settings,
@@ -45,6 +43,8 @@ struct Shown {
     decided_at: String,
     scenario: String,
     k: u32,
+    diversity: f64,
+    embedding_space: String,
     model_version: String,
     index_generation: i64,
     user_generation: i64,
@@ -71,15 +71,6 @@ struct Item {
     proof_sha256: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Inputs {
-    user_id: String,
-    facts: Map<String, Value>,
-    held: Vec<String>,
-    excluded: Vec<String>,
-    embedding: Vec<f32>,
-}
-
 impl Show {
     pub(super) fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let request = GetDecisionRequest { decision_id: self.decision_id, include_inputs: self.inputs };
@@ -96,22 +87,22 @@ impl Shown {
         let record: DecisionRecord = kept.record.context("the server sent no record")?;
         let items = record.items.iter().map(|item| {
             let candidate = item.candidate.clone().unwrap_or_default();
-            Item { proof_sha256: Some(hexadecimal(&item.proof_sha256)), ..Item::of(&candidate) }
+            Item { proof_sha256: Some(hex::encode(&item.proof_sha256)), ..Item::of(&candidate) }
         });
         Ok(Self {
             sequence: kept.sequence,
-            chain_sha256: hexadecimal(&kept.sha256),
+            chain_sha256: hex::encode(&kept.sha256),
             items: items.collect(),
             candidates: record.candidates.iter().map(Item::of).collect(),
             decided_at: record.decided_at.as_ref().map(moment).unwrap_or_default(),
-            scenario: Scenario::try_from(record.scenario)
-                .map(|scenario| scenario.as_str_name().trim_start_matches("SCENARIO_").to_lowercase())
-                .unwrap_or_default(),
+            scenario: Scenario::try_from(record.scenario).map(scenario_name).unwrap_or_default(),
             ranking_basis: RankingBasis::try_from(record.ranking_basis).map(basis_name).unwrap_or_default(),
-            policy_sha256: hexadecimal(&record.policy_sha256),
-            candidates_sha256: hexadecimal(&record.candidates_sha256),
+            policy_sha256: hex::encode(&record.policy_sha256),
+            candidates_sha256: hex::encode(&record.candidates_sha256),
             decision_id: record.decision_id,
             k: record.k,
+            diversity: record.diversity,
+            embedding_space: record.embedding_space,
             model_version: record.model_version,
             index_generation: record.index_generation,
             user_generation: record.user_generation,
@@ -142,7 +133,7 @@ impl Shown {
         };
         format!(
             "decision {} · {} · number {} of the log\n{items}\n{} of {} scored products kept, {} eligible, {} for \
-             human review · ranked by {} · scenario {} · k {}\nmodel {} · index generation {} · customer's generation {} · \
+             human review · ranked by {} · scenario {} · k {} · diversity {}\nmodel {} · index generation {} · customer's generation {} · \
              policy {} ({}){inputs}",
             self.decision_id,
             self.decided_at,
@@ -154,6 +145,7 @@ impl Shown {
             self.ranking_basis,
             self.scenario,
             self.k,
+            self.diversity,
             self.model_version,
             self.index_generation,
             self.user_generation,
@@ -172,29 +164,5 @@ impl Item {
             score: candidate.score,
             proof_sha256: None,
         }
-    }
-}
-
-impl Inputs {
-    fn of(inputs: DecisionInputs) -> Self {
-        let facts = inputs.features.into_iter().zip(inputs.values.iter().map(json));
-        Self {
-            user_id: inputs.user_id,
-            facts: facts.collect(),
-            held: inputs.held_product_ids,
-            excluded: inputs.excluded_product_ids,
-            embedding: inputs.embedding,
-        }
-    }
-
-    fn to_text(&self) -> String {
-        let facts = self.facts.iter().map(|(name, value)| format!("\n  {name} = {value}"));
-        format!(
-            "customer {} · holds {} products · excluded {}{}",
-            self.user_id,
-            self.held.len(),
-            self.excluded.len(),
-            facts.collect::<String>(),
-        )
     }
 }

@@ -7,7 +7,7 @@ use finrank_contracts::ranking::v1::{
 };
 use serde::Serialize;
 
-use super::{Server, hexadecimal};
+use super::Server;
 use crate::{client, commands::block_on, output::Format, progress, settings::Settings};
 
 /// Compute the whole log of decisions again, and hold it to its hashes and signatures. Fails if anything is not as it was
@@ -49,7 +49,7 @@ impl Verify {
         let summary = block_on(self.ask(settings))?;
         let report = Report {
             verified: summary.verified,
-            sha256: hexadecimal(&summary.sha256),
+            sha256: hex::encode(&summary.sha256),
             covered: summary.covered,
             checkpoints: summary.checkpoints,
             inputs_erased: summary.inputs_erased,
