@@ -21,7 +21,7 @@ const ATTRIBUTES: usize = 85;
 const VOCABULARIES: [usize; 3] = [20, 200, 2_000];
 /// Items explained for one customer.
 const ITEMS: usize = 10;
-/// Repetitions, of which the median counts: these machines are shared.
+/// Repetitions, of which the median counts: one that other work disturbed does not.
 const ROUNDS: usize = 9;
 
 fn main() {

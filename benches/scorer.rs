@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// Products in the catalogue that candidates are drawn from.
 const PRODUCTS: usize = 10_000;
-/// Repetitions, of which the median counts: these machines are shared.
+/// Repetitions, of which the median counts: one that other work disturbed does not.
 const ROUNDS: usize = 9;
 
 fn main() {

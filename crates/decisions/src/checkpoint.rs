@@ -6,6 +6,7 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use finrank_model::{InvalidField, Sha256Digest};
+use serde::{Deserialize, Serialize};
 
 use crate::{Result, chain::Link};
 
@@ -41,8 +42,9 @@ impl std::fmt::Debug for CheckpointKey {
     }
 }
 
-/// The key by which a checkpoint is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The key by which a checkpoint is checked; in text 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
@@ -70,6 +72,20 @@ impl PublicKey {
     /// Its 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
+    }
+}
+
+impl TryFrom<String> for PublicKey {
+    type Error = InvalidField;
+
+    fn try_from(raw: String) -> Result<Self, InvalidField> {
+        Self::parse(&raw)
+    }
+}
+
+impl From<PublicKey> for String {
+    fn from(key: PublicKey) -> String {
+        key.to_string()
     }
 }
 

@@ -4,6 +4,8 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::PublicKey;
+
 /// Settings of the decision log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,7 +25,7 @@ pub struct DecisionLogConfig {
     /// the process.
     pub signing_key: Option<PathBuf>,
     /// Public keys, in hexadecimal, by which checkpoints may also be signed: those of other servers, and earlier ones.
-    pub trusted_keys: Vec<String>,
+    pub trusted_keys: Vec<PublicKey>,
 }
 
 /// When an answer goes out.

@@ -56,7 +56,8 @@ pub fn check(proof: &InclusionProof, trusted: &[PublicKey]) -> Result<DecisionRe
     let none = |reason: &str| DecisionLogError::NoProof(reason.to_owned());
     let part = |bytes: &[u8], what: &str| digest(bytes).ok_or_else(|| none(&format!("{what} is no SHA-256")));
     let checkpoint = proof.checkpoint.as_ref().ok_or_else(|| none("it has no checkpoint"))?;
-    let checkpoint = checkpoint_from_wire(checkpoint)?;
+    let checkpoint = checkpoint_from_wire(checkpoint)
+        .map_err(|error| none(&format!("its checkpoint cannot be read: {error}")))?;
     let before = Link {
         sequence: proof.sequence.saturating_sub(1),
         sha256: part(&proof.previous_sha256, "the hash before it")?,

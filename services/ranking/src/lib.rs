@@ -17,7 +17,8 @@
 //! | [`serve`] | the server around it |
 //!
 //! It knows Faiss, bundles and the contracts. Embeddings, holdings, facts and products reach it over gRPC; Postgres it
-//! touches for the log of its own decisions alone, through `finrank-decisions`.
+//! touches for the log of its own decisions alone: it hands a connection to `finrank-decisions`, and asks nothing of it
+//! itself.
 
 pub mod catalogue;
 mod config;

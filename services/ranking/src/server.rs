@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use finrank_contracts::ranking::v1::ranking_service_server::RankingServiceServer;
 use finrank_decisions::{
     DecisionLogConfig, Mode,
-    checkpoint::{CheckpointKey, PublicKey},
+    checkpoint::CheckpointKey,
     writer::{DecisionLog, Writing},
 };
 use finrank_serving::{Pseudonyms, Server, secret};
@@ -91,8 +91,7 @@ pub async fn serve(
 fn keep_decisions(config: &DecisionLogConfig, store: Store) -> Result<(Log, Writing)> {
     let secret = secret::load("ranking.decision_log.signing_key", config.signing_key.as_deref())?;
     let key = CheckpointKey::new(&secret);
-    let trusted = config.trusted_keys.iter().map(|raw| PublicKey::parse(raw));
-    let mut trusted: Vec<PublicKey> = trusted.collect::<std::result::Result<_, _>>()?;
+    let mut trusted = config.trusted_keys.clone();
     trusted.push(key.public());
     let (writer, writing) = DecisionLog::start(store.clone(), config, key);
     Ok((Log { writer, store, trusted, candidates: config.candidates }, writing))

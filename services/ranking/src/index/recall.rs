@@ -111,12 +111,16 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Builds an index of embeddings `[n, dimension]` and measures every effort at every share.
+    /// Builds an index of embeddings `[n, dimension]` and measures every effort at every share; of no embeddings there is
+    /// nothing to measure.
     ///
     /// # Errors
     /// [`IndexError::OtherDimension`], or when Faiss fails.
     pub fn measure(&self, dimension: usize, embeddings: &[Embedding]) -> Result<RecallTable, IndexError> {
         let depth = self.depth.0.get();
+        if embeddings.is_empty() {
+            return Ok(RecallTable { depth, bands: Vec::new() });
+        }
         let vectors = Vectors::build(dimension, embeddings)?;
         let mut index = Approximate::build(self.kind, &vectors)?;
         let samples: Vec<Sample> =

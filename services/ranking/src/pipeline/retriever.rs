@@ -34,7 +34,8 @@ pub trait Retriever: Debug + Send + Sync {
     ) -> Result<Retrieved, IndexError>;
 }
 
-/// By the largest inner product, exactly, in Faiss.
+/// By the largest inner product: exactly, or approximately where that was measured to be good enough (see
+/// [`crate::index`]).
 #[derive(Debug)]
 pub struct InnerProductRetriever;
 

@@ -41,12 +41,12 @@ impl RankingService {
         })
     }
 
-    pub(super) async fn proven(&self, request: v1::ProveDecisionRequest) -> Result<v1::InclusionProof> {
+    pub(super) async fn prove(&self, request: v1::ProveDecisionRequest) -> Result<v1::InclusionProof> {
         let decision_id = decision_id(&request.decision_id)?;
         Ok(proof::prove(&self.log()?.store, decision_id).await?)
     }
 
-    pub(super) fn verifying(&self) -> Result<Verifying> {
+    pub(super) fn verify_log(&self) -> Result<Verifying> {
         let log = self.log()?.clone();
         let (answers, answered) = mpsc::channel(AHEAD);
         let verifying = async move {

@@ -113,7 +113,7 @@ impl RankingRpcs for RankingService {
         &self,
         request: Request<v1::ProveDecisionRequest>,
     ) -> Result<Response<v1::InclusionProof>, Status> {
-        Ok(Response::new(self.proven(request.into_inner()).await?))
+        Ok(Response::new(self.prove(request.into_inner()).await?))
     }
 
     type VerifyDecisionLogStream = audit::Verifying;
@@ -122,21 +122,21 @@ impl RankingRpcs for RankingService {
         &self,
         _request: Request<v1::VerifyDecisionLogRequest>,
     ) -> Result<Response<Self::VerifyDecisionLogStream>, Status> {
-        Ok(Response::new(self.verifying()?))
+        Ok(Response::new(self.verify_log()?))
     }
 
     async fn record_outcome(
         &self,
         request: Request<v1::RecordOutcomeRequest>,
     ) -> Result<Response<v1::RecordOutcomeResponse>, Status> {
-        Ok(Response::new(self.learned(request.into_inner()).await?))
+        Ok(Response::new(self.keep_outcome(request.into_inner()).await?))
     }
 
     async fn measure_outcomes(
         &self,
         request: Request<v1::MeasureOutcomesRequest>,
     ) -> Result<Response<v1::MeasureOutcomesResponse>, Status> {
-        Ok(Response::new(self.measured(request.into_inner()).await?))
+        Ok(Response::new(self.count_outcomes(request.into_inner()).await?))
     }
 
     async fn reload_policy(

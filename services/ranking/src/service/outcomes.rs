@@ -12,7 +12,7 @@ use super::{RankingService, audit::decision_id};
 use crate::Result;
 
 impl RankingService {
-    pub(super) async fn learned(
+    pub(super) async fn keep_outcome(
         &self,
         request: v1::RecordOutcomeRequest,
     ) -> Result<v1::RecordOutcomeResponse> {
@@ -21,7 +21,7 @@ impl RankingService {
         Ok(v1::RecordOutcomeResponse { duplicate: told == Told::Again })
     }
 
-    pub(super) async fn measured(
+    pub(super) async fn count_outcomes(
         &self,
         request: v1::MeasureOutcomesRequest,
     ) -> Result<v1::MeasureOutcomesResponse> {

@@ -15,10 +15,11 @@ use super::{RankingService, response, wishes};
 use crate::{
     RankingError, Result,
     catalogue::Catalogue,
-    pipeline::{Ask, Basis, Decision, Scenario, ScoredCandidate},
+    pipeline::{Ask, Basis, Decision, OfferedItem, Scenario, ScoredCandidate},
 };
 
-/// How long a request waits for a place: the writer is stuck if none comes free in so many batches' time.
+/// How long a request waits for a place. A batch of 256 is written in some ten milliseconds: if none comes free, the writer
+/// is stuck.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The log, to be written and to be asked.
@@ -106,7 +107,7 @@ fn record(catalogue: &Catalogue, decision: &Decision, candidates: usize) -> Deci
     best.sort_by_key(|candidate| Reverse(candidate.score));
     best.truncate(candidates);
     let recorded = |candidate: &ScoredCandidate| recorded(catalogue, candidate);
-    let item = |item: &crate::pipeline::OfferedItem| RecordedItem {
+    let item = |item: &OfferedItem| RecordedItem {
         candidate: Some(recorded(&item.candidate)),
         proof_sha256: item.proof.sha256.as_bytes().to_vec(),
     };

@@ -19,7 +19,7 @@ use crate::{
 /// ranking will read them; those that are there and of the same products and settings stay.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank index build\n  finrank index build --directory /var/lib/finrank/indexes --kind ivf\n  finrank index build --random 100000 --directory /tmp/indexes"
+    after_help = "Examples:\n  finrank index build\n  finrank index build --directory /var/lib/finrank/indexes --kind ivf\n  finrank index build --random 100000 --directory indexes"
 )]
 pub(super) struct Build {
     #[command(flatten)]

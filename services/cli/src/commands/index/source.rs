@@ -1,6 +1,8 @@
 //! Where the vectors come from.
 
-use anyhow::Context;
+use std::num::NonZeroUsize;
+
+use anyhow::{Context, bail};
 use clap::Args;
 use finrank_model::{DIMENSION, Embedding, EmbeddingSpace, ModelVersion};
 use finrank_ranking::{Generation, fetch_snapshot};
@@ -21,14 +23,14 @@ pub(super) struct Source {
     feature_store: Option<String>,
     /// Take so many random vectors instead, the same each time; needs no server.
     #[arg(long, value_name = "COUNT", conflicts_with = "feature_store")]
-    random: Option<usize>,
+    random: Option<NonZeroUsize>,
 }
 
 impl Source {
     /// The embeddings of all products, in the order in which ranking has them.
     pub(super) fn take(&self, settings: &Settings) -> anyhow::Result<(Generation, Vec<Embedding>)> {
         if let Some(count) = self.random {
-            return random(count);
+            return random(count.get());
         }
         let url = self.feature_store.clone().unwrap_or_else(|| settings.feature_store_url());
         let snapshot = block_on(async {
@@ -37,6 +39,9 @@ impl Source {
             })
         })?;
         let (generation, _, embeddings) = snapshot.into_rows();
+        if embeddings.is_empty() {
+            bail!("{url} has no product embeddings: import products and refresh");
+        }
         Ok((generation, embeddings))
     }
 }
