@@ -18,7 +18,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Salts the inputs, and lets the record commit to them. The record's id and time, and the inputs' customer, are set to
+    /// Salts the inputs and the digests of proofs, and lets the record commit to them. The record's id and time, and the inputs' customer, are set to
     /// those given.
     pub fn new(
         decision_id: Uuid,
@@ -28,6 +28,10 @@ impl Entry {
         inputs: DecisionInputs,
     ) -> Self {
         let salt = rand::random::<[u8; 32]>().to_vec();
+        let mut record = record;
+        for item in &mut record.items {
+            item.proof_sha256 = salted(&salt, &item.proof_sha256).as_bytes().to_vec();
+        }
         let inputs = DecisionInputs { salt, user_id: user_id.to_string(), ..inputs }.encode_to_vec();
         let record = DecisionRecord {
             decision_id: decision_id.to_string(),
@@ -37,6 +41,12 @@ impl Entry {
         };
         Self { decision_id, decided_at, user_id, record: record.encode_to_vec(), inputs }
     }
+}
+
+/// What a record holds of a proof's digest, which is of what is personal too: without the salt, which goes with the inputs,
+/// nobody can try whose it was.
+fn salted(salt: &[u8], proof: &[u8]) -> Sha256Digest {
+    Sha256Digest::of_parts([b"finrank.decision.item.v1".as_slice(), salt, proof])
 }
 
 /// By what a record commits to its inputs' bytes.

@@ -1,5 +1,7 @@
 //! What can go wrong with the log.
 
+use std::time::Duration;
+
 use finrank_model::{InvalidField, ProductId};
 use thiserror::Error;
 use uuid::Uuid;
@@ -34,6 +36,9 @@ pub enum DecisionLogError {
     /// The writer has ended, and nothing more is kept.
     #[error("the decision log is closed")]
     Closed,
+    /// Postgres took too long.
+    #[error("the decision log's database did not answer within {0:?}")]
+    Slow(Duration),
     /// A row does not hold what it must.
     #[error("decision {sequence} of the log {reason}")]
     Damaged {

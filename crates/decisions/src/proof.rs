@@ -58,6 +58,10 @@ pub fn check(proof: &InclusionProof, trusted: &[PublicKey]) -> Result<DecisionRe
     let checkpoint = proof.checkpoint.as_ref().ok_or_else(|| none("it has no checkpoint"))?;
     let checkpoint = checkpoint_from_wire(checkpoint)
         .map_err(|error| none(&format!("its checkpoint cannot be read: {error}")))?;
+    let following_count = i64::try_from(proof.following.len()).unwrap_or(i64::MAX);
+    if proof.sequence < 1 || proof.sequence.checked_add(following_count).is_none() {
+        return Err(none("its number is none of a log"));
+    }
     let before = Link {
         sequence: proof.sequence.saturating_sub(1),
         sha256: part(&proof.previous_sha256, "the hash before it")?,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use finrank_contracts::ranking::v1::DecisionRecord;
+use finrank_contracts::ranking::v1::{DecisionInputs, DecisionRecord};
 use finrank_serving::wire;
 use finrank_store::Store;
 use futures::TryStreamExt;
@@ -57,7 +57,7 @@ pub enum FaultKind {
     ColumnsChanged,
     /// The inputs are not those that the record commits to.
     InputsChanged,
-    /// A checkpoint says another hash: the chain up to here was written anew.
+    /// A checkpoint, or an earlier verification, says another hash: the chain up to here was written anew.
     ChainRewritten,
     /// A checkpoint is not signed by its key.
     SignatureInvalid,
@@ -86,7 +86,7 @@ impl FaultKind {
             Self::RecordChanged => "is not as it was written, or not at its place",
             Self::ColumnsChanged => "has another id or time in its row than in its record",
             Self::InputsChanged => "has other inputs than those that it was made from",
-            Self::ChainRewritten => "ends a chain that is not the one that its checkpoint signed",
+            Self::ChainRewritten => "ends a chain that is not the one that was signed or found before",
             Self::SignatureInvalid => "has a checkpoint that is not signed by its key",
             Self::KeyUnknown => "has a checkpoint that is signed by a key that is not trusted",
         }
@@ -99,10 +99,13 @@ struct Row {
     decided_at: DateTime<Utc>,
     record: Vec<u8>,
     sha256: Vec<u8>,
+    user_id: Option<String>,
     inputs: Option<Vec<u8>>,
 }
 
-/// Computes the log again, from its first decision, up to the first fault. `progress` is told now and then how many
+/// Computes the log again, from its first decision, up to the first fault. `expected` is a link that an earlier
+/// verification found, which must still be there: what was written anew together with its signatures, or cut off, is found
+/// by nothing else. `progress` is told now and then how many
 /// decisions were good.
 ///
 /// # Errors
@@ -110,6 +113,7 @@ struct Row {
 pub async fn verify(
     store: &Store,
     trusted: &[PublicKey],
+    expected: Option<Link>,
     mut progress: impl FnMut(i64),
 ) -> Result<Verification> {
     // One view of both tables: a checkpoint that is signed meanwhile covers nothing that is not seen.
@@ -128,7 +132,7 @@ pub async fn verify(
         Verification { verified: Link::BEGINNING, covered: 0, checkpoints: 0, inputs_erased: 0, fault: None };
     let mut rows = sqlx::query_as!(
         Row,
-        r#"select sequence, decision_id, decided_at, record, sha256, inputs as "inputs?"
+        r#"select sequence, decision_id, decided_at, record, sha256, user_id as "user_id?", inputs as "inputs?"
            from decisions left join decision_inputs using (decision_id)
            order by sequence"#
     )
@@ -138,13 +142,18 @@ pub async fn verify(
             found.fault = Some(fault);
             return Ok(found);
         }
+        if expected.is_some_and(|link| link.sequence == row.sequence && link != found.verified) {
+            found.fault = Some(Fault { sequence: row.sequence, kind: FaultKind::ChainRewritten });
+            return Ok(found);
+        }
         if found.verified.sequence.unsigned_abs().is_multiple_of(PROGRESS) {
             progress(found.verified.sequence);
         }
     }
     drop(rows);
     let last = found.verified.sequence;
-    if checkpoints.last_key_value().is_some_and(|(sequence, _)| *sequence > last) {
+    let signed_beyond = checkpoints.last_key_value().is_some_and(|(sequence, _)| *sequence > last);
+    if signed_beyond || expected.is_some_and(|link| link.sequence > last) {
         found.fault = Some(Fault { sequence: last + 1, kind: FaultKind::Missing });
     }
     Ok(found)
@@ -175,7 +184,12 @@ impl Verification {
             Some(inputs) if commitment(inputs).as_bytes().as_slice() != record.inputs_sha256 => {
                 return Err(fault(FaultKind::InputsChanged));
             }
-            Some(_) => {}
+            Some(inputs) => {
+                let of = DecisionInputs::decode(inputs.as_slice()).map(|inputs| inputs.user_id).ok();
+                if of != row.user_id {
+                    return Err(fault(FaultKind::InputsChanged));
+                }
+            }
             None => self.inputs_erased += 1,
         }
         if let Some(checkpoint) = checkpoint {

@@ -79,8 +79,11 @@ impl DecisionLog {
             told,
             config: config.clone(),
             key,
-            unsigned: 0,
+            // What a server that was killed left unsigned is signed too.
+            unsigned: 1,
             signed_at: Instant::now(),
+            written: Link::BEGINNING,
+            give_up: None,
         };
         (Self { queue, mode: config.mode }, Writing { task: tokio::spawn(writer.run()), closing })
     }
@@ -148,6 +151,11 @@ struct Writer {
     /// Decisions written since the last checkpoint.
     unsigned: u64,
     signed_at: Instant,
+    /// Where the chain ended when this writer last wrote: what stands there must still be so, or somebody has written the
+    /// log anew, which is not gone on with and not signed.
+    written: Link,
+    /// When what waits is given up, once it is time to finish.
+    give_up: Option<Instant>,
 }
 
 impl Writer {
@@ -188,14 +196,13 @@ impl Writer {
             .without_max_times()
             .with_jitter()
             .build();
-        let mut give_up = None;
-        while let Err(failure) = write(&self.store, &entries).await {
+        while let Err(failure) = self.write(&entries).await {
             metrics::counter!("finrank_decision_log_failures_total").increment(1);
             warn!(%failure, waiting = batch.len() + self.waiting.len(), "decisions cannot be written; trying again");
             if self.told.has_changed().is_err() {
-                let until = *give_up.get_or_insert_with(|| Instant::now() + LAST_TRIES);
+                let until = *self.give_up.get_or_insert_with(|| Instant::now() + LAST_TRIES);
                 if Instant::now() >= until {
-                    error!(%failure, lost = batch.len() + self.waiting.len(), "decisions are lost: the server ends");
+                    error!(%failure, lost = batch.len(), "decisions are lost: the server ends");
                     return;
                 }
             }
@@ -210,22 +217,34 @@ impl Writer {
         }
     }
 
+    /// Writes a batch once. What takes too long counts as failed; a commit that came after all is noticed at the next try.
+    async fn write(&mut self, entries: &[&Entry]) -> Result<()> {
+        let late = |_| DecisionLogError::Slow(LAST_TRIES);
+        self.written =
+            timeout(LAST_TRIES, write(&self.store, self.written, entries)).await.map_err(late)??;
+        Ok(())
+    }
+
     /// Signs what is written. What fails is tried again with the next batch.
     async fn sign(&mut self) {
-        match timeout(LAST_TRIES, sign(&self.store, &self.key)).await {
+        match timeout(LAST_TRIES, sign(&self.store, &self.key, self.written)).await {
             Ok(Ok(_)) => (self.unsigned, self.signed_at) = (0, Instant::now()),
             Ok(Err(failure)) => {
                 metrics::counter!("finrank_decision_log_failures_total").increment(1);
                 warn!(%failure, "the chain cannot be signed; trying again later");
                 self.signed_at = Instant::now();
             }
-            Err(_) => warn!("the chain was not signed within {LAST_TRIES:?}; trying again later"),
+            Err(_) => {
+                warn!("the chain was not signed within {LAST_TRIES:?}; trying again later");
+                self.signed_at = Instant::now();
+            }
         }
     }
 }
 
-/// Writes decisions behind the last one. One that is written already, because a commit's answer was lost, is left out.
-async fn write(store: &Store, entries: &[&Entry]) -> Result<()> {
+/// Writes decisions behind the last one, and returns where the chain then ends. One that is written already, because a
+/// commit's answer was lost, is left out.
+async fn write(store: &Store, written: Link, entries: &[&Entry]) -> Result<Link> {
     let mut transaction = store.pool().begin().await?;
     sqlx::query(NO_ERASURE).execute(&mut *transaction).await?;
     sqlx::query(ONE_WRITER).execute(&mut *transaction).await?;
@@ -235,6 +254,7 @@ async fn write(store: &Store, entries: &[&Entry]) -> Result<()> {
         .await?;
     let entries: Vec<&Entry> =
         entries.iter().copied().filter(|entry| !there.contains(&entry.decision_id)).collect();
+    stands(&mut transaction, written).await?;
     let mut link = last(&mut transaction).await?;
     let (mut sequences, mut hashes) = (Vec::new(), Vec::new());
     for entry in &entries {
@@ -244,7 +264,24 @@ async fn write(store: &Store, entries: &[&Entry]) -> Result<()> {
     }
     insert(&mut transaction, &entries, &sequences, &hashes).await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(link)
+}
+
+/// Whether the chain still has a link that it had.
+async fn stands(connection: &mut PgConnection, link: Link) -> Result<()> {
+    if link == Link::BEGINNING {
+        return Ok(());
+    }
+    let sha256 = sqlx::query_scalar!("select sha256 from decisions where sequence = $1", link.sequence)
+        .fetch_optional(connection)
+        .await?;
+    match sha256.as_deref().and_then(digest) {
+        Some(sha256) if sha256 == link.sha256 => Ok(()),
+        _ => Err(DecisionLogError::Damaged {
+            sequence: link.sequence,
+            reason: "is not what this server wrote".to_owned(),
+        }),
+    }
 }
 
 async fn insert(
@@ -269,15 +306,22 @@ async fn insert(
     .await?;
     let users: Vec<String> = entries.iter().map(|entry| entry.user_id.to_string()).collect();
     let inputs: Vec<Vec<u8>> = entries.iter().map(|entry| entry.inputs.clone()).collect();
-    // Of who was erased while the decision waited, nothing personal is written.
+    // Of who was erased while the decision waited, nothing personal is written, nor given to who has their id since. Clocks
+    // may differ a little.
     sqlx::query!(
         "insert into decision_inputs (user_id, decision_id, inputs)
          select user_id, decision_id, inputs
-         from unnest($1::text[], $2::uuid[], $3::bytea[]) as decided (user_id, decision_id, inputs)
-         where exists (select from customer_statements where customer_statements.user_id = decided.user_id)",
+         from unnest($1::text[], $2::uuid[], $3::bytea[], $4::timestamptz[])
+              as decided (user_id, decision_id, inputs, decided_at)
+         where exists (
+             select from customer_statements
+             where customer_statements.user_id = decided.user_id
+               and known_at <= decided_at + interval '5 seconds'
+         )",
         &users,
         &ids,
         &inputs,
+        &times,
     )
     .execute(&mut **transaction)
     .await?;
@@ -287,10 +331,11 @@ async fn insert(
 /// Signs the chain up to its end; `None` if the last checkpoint covers all of it.
 ///
 /// # Errors
-/// When Postgres does not answer.
-pub async fn sign(store: &Store, key: &CheckpointKey) -> Result<Option<Checkpoint>> {
+/// When Postgres does not answer, or the chain has not the link that it had.
+pub async fn sign(store: &Store, key: &CheckpointKey, written: Link) -> Result<Option<Checkpoint>> {
     let mut transaction = store.pool().begin().await?;
     sqlx::query(ONE_WRITER).execute(&mut *transaction).await?;
+    stands(&mut transaction, written).await?;
     let link = last(&mut transaction).await?;
     let checkpoint = key.sign(link, Utc::now());
     let signed = sqlx::query!(

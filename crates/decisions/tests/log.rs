@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use finrank_contracts::ranking::v1::{DecisionInputs, DecisionRecord};
 use finrank_decisions::{
     DecisionLogConfig, DecisionLogError, Mode,
+    chain::Link,
     checkpoint::{CheckpointKey, PublicKey},
     entry::Entry,
     proof, read,
@@ -68,7 +69,7 @@ async fn written(database: &ScratchDatabase, count: u32) -> Vec<Uuid> {
 }
 
 async fn verified(database: &ScratchDatabase) -> Verification {
-    verify(&database.store, &[key().public()], |_| {}).await.unwrap()
+    verify(&database.store, &[key().public()], None, |_| {}).await.unwrap()
 }
 
 /// As somebody does who owns the database: past the triggers that keep history.
@@ -136,6 +137,11 @@ async fn every_tampering_is_found_at_its_place() {
             FaultKind::InputsChanged,
         ),
         (
+            "update decision_inputs set user_id = 'other' where decision_id = (select decision_id from decisions where sequence = 9)",
+            9,
+            FaultKind::InputsChanged,
+        ),
+        (
             "update decision_checkpoints set signature = set_byte(signature, 0, get_byte(signature, 0) # 1) where sequence = 8",
             8,
             FaultKind::SignatureInvalid,
@@ -179,7 +185,7 @@ async fn a_chain_that_is_written_anew_does_not_end_at_what_was_signed() {
         .unwrap();
     let fault = verified(&forged).await.fault.unwrap();
     tamper(&forged, "delete from decision_checkpoints").await;
-    sign(&forged.store, &CheckpointKey::new(&[9; 32])).await.unwrap().unwrap();
+    sign(&forged.store, &CheckpointKey::new(&[9; 32]), Link::BEGINNING).await.unwrap().unwrap();
     let signed_by_another = verified(&forged).await.fault.unwrap();
 
     assert_eq!((fault.sequence, fault.kind), (8, FaultKind::ChainRewritten));
@@ -287,4 +293,40 @@ async fn nobody_decides_what_cannot_be_kept_and_nothing_is_lost_while_postgres_i
     // The queue and one batch.
     assert!((3..=6).contains(&taken), "{taken}");
     assert_eq!(verified(&database).await.verified.sequence, i64::from(taken));
+}
+
+#[tokio::test]
+async fn a_log_that_was_written_anew_is_not_gone_on_with_and_differs_from_what_was_told() {
+    let database = database().await;
+    written(&database, 3).await;
+    let told = verified(&database).await.verified;
+    let (log, writing) = DecisionLog::start(database.store.clone(), &config(Mode::Queued), key());
+    log.place().await.unwrap().take(entry("known", 3).1);
+    while verified(&database).await.verified.sequence < 4 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    // As somebody does who knows how hashes are made, and removes what was signed.
+    tamper(&database, "delete from decision_checkpoints").await;
+    tamper(&database, "delete from decisions where sequence >= 3").await;
+    let (forged, forging) = DecisionLog::start(database.store.clone(), &config(Mode::Strict), key());
+    for k in [7, 8] {
+        forged.place().await.unwrap().take(entry("known", k).1).kept().await.unwrap();
+    }
+    drop(forged);
+    forging.finish().await;
+    tamper(&database, "delete from decision_checkpoints").await;
+    log.place().await.unwrap().take(entry("known", 9).1);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    let found = verified(&database).await;
+    assert_eq!(
+        (found.verified.sequence, found.checkpoints, found.fault),
+        (4, 0, None),
+        "it is not gone on with"
+    );
+    let trusted = [key().public()];
+    let fault = verify(&database.store, &trusted, Some(told), |_| {}).await.unwrap().fault.unwrap();
+    assert_eq!((fault.sequence, fault.kind), (3, FaultKind::ChainRewritten));
+    drop((log, writing));
 }

@@ -10,7 +10,7 @@ use finrank_decisions::{
 };
 use finrank_serving::{Pseudonyms, Server, secret};
 use finrank_store::Store;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -55,6 +55,7 @@ pub async fn serve(
         feature_store: feature_store.clone(),
         pseudonyms: Pseudonyms::load(config.server.pseudonym_key.as_deref())?,
         pipeline: Arc::new(Pipeline::new(config.retrieval.candidates.get())),
+        batches: Arc::new(Semaphore::new(1)),
         log,
     })
     .max_decoding_message_size(max_message_bytes)
@@ -80,11 +81,13 @@ pub async fn serve(
     let stop_following = stop.clone().drop_guard();
     let served = server.serve(stop).await;
     drop(stop_following);
-    following.await?;
-    listening.await?;
+    let (following, listening) = (following.await, listening.await);
+    // Whatever else failed: what was decided is written.
     if let Some(writing) = writing {
         writing.finish().await;
     }
+    following?;
+    listening?;
     Ok(served?)
 }
 
@@ -94,7 +97,8 @@ fn keep_decisions(config: &DecisionLogConfig, store: Store) -> Result<(Log, Writ
     let mut trusted = config.trusted_keys.clone();
     trusted.push(key.public());
     let (writer, writing) = DecisionLog::start(store.clone(), config, key);
-    Ok((Log { writer, store, trusted, candidates: config.candidates }, writing))
+    let verifying = Arc::new(Semaphore::new(1));
+    Ok((Log { writer, store, trusted, verifying, candidates: config.candidates }, writing))
 }
 
 /// Follows until `stop` is cancelled, and cancels it if following ends in any other way: a server whose

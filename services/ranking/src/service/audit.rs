@@ -2,10 +2,11 @@
 
 use finrank_contracts::ranking::v1::{self, verify_decision_log_response::Step};
 use finrank_decisions::{
+    chain::Link,
     proof, read,
     verify::{Fault, Verification, verify},
 };
-use finrank_model::InvalidField;
+use finrank_model::{InvalidField, Sha256Digest};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -46,24 +47,51 @@ impl RankingService {
         Ok(proof::prove(&self.log()?.store, decision_id).await?)
     }
 
-    pub(super) fn verify_log(&self) -> Result<Verifying> {
+    pub(super) fn verify_log(&self, request: &v1::VerifyDecisionLogRequest) -> Result<Verifying> {
         let log = self.log()?.clone();
+        let expected = expected(request)?;
         let (answers, answered) = mpsc::channel(AHEAD);
+        let told = answers.clone();
+        let progress = move |verified| {
+            // Who is slow to read misses some of it.
+            let _ = told.try_send(Ok(step(Step::Verified(verified))));
+        };
         let verifying = async move {
-            let progress = |verified| {
-                // Who is slow to read misses some of it.
-                let _ = answers.try_send(Ok(step(Step::Verified(verified))));
-            };
-            let last = match verify(&log.store, &log.trusted, progress).await {
+            let turn = log.verifying.acquire().await;
+            let found = verify(&log.store, &log.trusted, expected, progress).await;
+            drop(turn);
+            match found {
                 Ok(found) => Ok(step(Step::Summary(summary(&found)))),
                 Err(error) => Err(RankingError::from(error).into()),
-            };
-            // Whoever hung up does not want to know.
-            let _ = answers.send(last).await;
+            }
+        };
+        let verifying = async move {
+            tokio::select! {
+                // Whoever hung up does not want to know, and holds nobody up.
+                () = answers.closed() => {}
+                last = verifying => {
+                    let _ = answers.send(last).await;
+                }
+            }
         };
         tokio::spawn(verifying.in_current_span());
         Ok(ReceiverStream::new(answered))
     }
+}
+
+fn expected(request: &v1::VerifyDecisionLogRequest) -> Result<Option<Link>> {
+    if request.expected_sequence == 0 && request.expected_sha256.is_empty() {
+        return Ok(None);
+    }
+    if request.expected_sequence < 1 {
+        return Err(InvalidField::new("expected_sequence", "is none of a log").into());
+    }
+    let sha256: [u8; 32] = request
+        .expected_sha256
+        .as_slice()
+        .try_into()
+        .map_err(|_| InvalidField::new("expected_sha256", "has not 32 bytes"))?;
+    Ok(Some(Link { sequence: request.expected_sequence, sha256: Sha256Digest::from_bytes(sha256) }))
 }
 
 pub(super) fn decision_id(raw: &str) -> Result<Uuid> {

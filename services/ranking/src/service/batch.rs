@@ -2,13 +2,19 @@
 //! of the next are looked up; nothing else is taken in before the client has taken what was answered, so that memory
 //! stays bounded however long the stream is.
 
-use std::{num::NonZero, sync::Arc, thread::available_parallelism};
+use std::{num::NonZero, pin::Pin, sync::Arc, thread::available_parallelism, time::Duration};
 
 use finrank_contracts::ranking::v1::{self, batch_recommend_response::Outcome};
 use finrank_model::UserId;
 use finrank_policy::CompiledPolicy;
-use futures::{StreamExt, stream};
-use tokio::{sync::mpsc, task::spawn_blocking};
+use futures::{Stream, StreamExt, stream};
+use tokio::{
+    sync::{
+        mpsc::{self, error::SendTimeoutError},
+        oneshot,
+    },
+    task::spawn_blocking,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tonic_types::StatusExt;
@@ -25,11 +31,13 @@ use crate::{RankingError, Result, catalogue::Catalogue, deadline::Deadline};
 const LOOKED_UP_AHEAD: usize = 1;
 /// Answers that wait for the client.
 const ANSWERS_AHEAD: usize = 100;
+/// How long a client may take nothing: what is known of those who were looked up grows old meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Customers that a thread decides for at a time: some milliseconds' work.
 const AT_A_TIME: usize = 25;
 
-/// The answers, one customer each.
-pub(super) type Answers = ReceiverStream<Result<v1::BatchRecommendResponse, Status>>;
+/// The answers, one customer each, and at the end why there are no more, if there should be.
+pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::BatchRecommendResponse, Status>> + Send>>;
 
 /// Customers of one message, looked up.
 struct LookedUp {
@@ -60,22 +68,24 @@ pub(super) fn recommend(
             }
         }
     };
+    let (ending, ended) = oneshot::channel();
     let answering = async move {
         while let Some(next) = deciding.recv().await {
             let outcome = match next {
-                Ok(looked_up) => decide(&service, looked_up, &answers).await.map_err(Status::from),
+                Ok(looked_up) => decide(&service, looked_up, &answers).await,
                 Err(status) => Err(status),
             };
             if let Err(status) = outcome {
-                // Whoever hung up does not want to know.
-                let _ = answers.send(Err(status)).await;
+                // Not by the channel, which may be full. Whoever hung up does not want to know.
+                let _ = ending.send(status);
                 return;
             }
         }
     };
     tokio::spawn(looking_up.in_current_span());
     tokio::spawn(answering.in_current_span());
-    ReceiverStream::new(answered)
+    let why = stream::once(ended).filter_map(async |why| why.ok().map(Err));
+    Box::pin(ReceiverStream::new(answered).chain(why))
 }
 
 async fn look_up(
@@ -93,10 +103,13 @@ async fn decide(
     service: &RankingService,
     looked_up: LookedUp,
     answers: &mpsc::Sender<Result<v1::BatchRecommendResponse, Status>>,
-) -> Result<()> {
+) -> Result<(), Status> {
+    // In turn, if there are many streams: parts of several would wait for places in the log's queue that the others hold.
+    let _turn = service.batches.acquire().await;
     let LookedUp { user_ids, wanted, asked: Asked { catalogue, policy, customers } } = looked_up;
     let (shared, compiling) = (Arc::clone(&catalogue), service.clone());
-    let policy = spawn_blocking(move || compiling.policies.compiled(&policy, &shared)).await?;
+    let compiled = spawn_blocking(move || compiling.policies.compiled(&policy, &shared)).await;
+    let policy = compiled.map_err(RankingError::from)?;
     let deciding = Deciding { service: service.clone(), catalogue, policy, wanted: Arc::new(wanted) };
     let threads = available_parallelism().map_or(1, NonZero::get);
     // Every part finds places in the log's queue, whatever the others hold.
@@ -109,8 +122,14 @@ async fn decide(
     let mut decided = stream::iter(parts.map(|part| deciding.clone().part(part))).buffered(threads);
     while let Some(part) = decided.next().await {
         for answer in part? {
-            if answers.send(Ok(answer)).await.is_err() {
-                return Ok(());
+            match answers.send_timeout(Ok(answer), PATIENCE).await {
+                Ok(()) => {}
+                Err(SendTimeoutError::Closed(_)) => return Ok(()),
+                Err(SendTimeoutError::Timeout(_)) => {
+                    return Err(Status::aborted(
+                        "the client took no answer for 30 s, and what was looked up is old",
+                    ));
+                }
             }
         }
     }

@@ -19,6 +19,7 @@ use std::{slice, sync::Arc};
 use finrank_contracts::ranking::v1::{self, ranking_service_server::RankingService as RankingRpcs};
 use finrank_model::{ProductId, UserId};
 use finrank_serving::Pseudonyms;
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -45,6 +46,8 @@ pub(crate) struct RankingService {
     pub(crate) feature_store: FeatureStore,
     pub(crate) pseudonyms: Pseudonyms,
     pub(crate) pipeline: Arc<Pipeline>,
+    /// One message of BatchRecommend is decided at a time.
+    pub(crate) batches: Arc<Semaphore>,
     /// Where decisions are kept, if they are.
     pub(crate) log: Option<Log>,
 }
@@ -120,9 +123,9 @@ impl RankingRpcs for RankingService {
 
     async fn verify_decision_log(
         &self,
-        _request: Request<v1::VerifyDecisionLogRequest>,
+        request: Request<v1::VerifyDecisionLogRequest>,
     ) -> Result<Response<Self::VerifyDecisionLogStream>, Status> {
-        Ok(Response::new(self.verify_log()?))
+        Ok(Response::new(self.verify_log(&request.into_inner())?))
     }
 
     async fn record_outcome(

@@ -1,7 +1,7 @@
 //! Recording: what the log keeps of a decision. A place in its queue is taken before anything is decided, so that nothing is
 //! offered that cannot be kept.
 
-use std::{cmp::Reverse, time::Duration};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use finrank_contracts::ranking::v1::{
     self, DecisionInputs, DecisionRecord, RecommendResponse, RecordedCandidate, RecordedItem,
@@ -9,7 +9,7 @@ use finrank_contracts::ranking::v1::{
 use finrank_decisions::{checkpoint::PublicKey, entry::Entry, writer};
 use finrank_model::Sha256Digest;
 use finrank_store::Store;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{RankingService, response, wishes};
 use crate::{
@@ -29,6 +29,8 @@ pub(crate) struct Log {
     pub(crate) store: Store,
     /// The keys whose checkpoints count.
     pub(crate) trusted: Vec<PublicKey>,
+    /// One verification at a time: each holds a connection as long as it lasts, and the writer needs one.
+    pub(crate) verifying: Arc<Semaphore>,
     /// Candidates that a record names.
     pub(crate) candidates: usize,
 }

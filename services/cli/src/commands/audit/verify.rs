@@ -5,6 +5,7 @@ use clap::Args;
 use finrank_contracts::ranking::v1::{
     LogVerification, VerifyDecisionLogRequest, verify_decision_log_response::Step,
 };
+use finrank_model::Sha256Digest;
 use serde::Serialize;
 
 use super::Server;
@@ -13,14 +14,19 @@ use crate::{client, commands::block_on, output::Format, progress, settings::Sett
 /// Compute the whole log of decisions again, and hold it to its hashes and signatures. Fails if anything is not as it was
 /// written.
 ///
-/// Keep the number and the hash that it prints elsewhere: a log that is cut off behind the last signature is found out
-/// only by who knows how long it was.
+/// Keep the number and the hash that it prints elsewhere, and give them to the next run: a log that was cut off or written
+/// anew together with its signatures is found out only by who knows how it was.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  finrank audit verify\n  finrank audit verify --at-least 120000 --json")]
+#[command(
+    after_help = "Examples:\n  finrank audit verify\n  finrank audit verify --expect 120000 --sha256 HASH --json"
+)]
 pub(super) struct Verify {
-    /// Fail if the log holds fewer decisions than this.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    at_least: i64,
+    /// The number that an earlier verification told: that decision must still be there.
+    #[arg(long, value_name = "N", requires = "sha256")]
+    expect: Option<i64>,
+    /// The hash that it told: the log up to there must still have it.
+    #[arg(long, value_name = "HASH", requires = "expect", value_parser = |raw: &str| Sha256Digest::parse(raw))]
+    sha256: Option<Sha256Digest>,
     #[command(flatten)]
     server: Server,
     #[command(flatten)]
@@ -69,15 +75,15 @@ impl Verify {
         if let Some(fault) = report.fault {
             bail!("{} ({})", fault.message, fault.code);
         }
-        if report.verified < self.at_least {
-            bail!("the log holds {} decisions, not {} as it should at least", report.verified, self.at_least);
-        }
         Ok(())
     }
 
     async fn ask(&self, settings: &Settings) -> anyhow::Result<LogVerification> {
-        let answers =
-            self.server.connect(settings).await?.verify_decision_log(VerifyDecisionLogRequest {}).await;
+        let request = VerifyDecisionLogRequest {
+            expected_sequence: self.expect.unwrap_or_default(),
+            expected_sha256: self.sha256.map(|sha256| sha256.as_bytes().to_vec()).unwrap_or_default(),
+        };
+        let answers = self.server.connect(settings).await?.verify_decision_log(request).await;
         let mut answers = answers.map_err(|status| client::refusal(&status))?.into_inner();
         let bar = progress::bar(0, "decisions", self.format);
         while let Some(answer) = answers.message().await.map_err(|status| client::refusal(&status))? {

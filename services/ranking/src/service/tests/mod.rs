@@ -34,6 +34,7 @@ async fn served(current: Arc<CurrentCatalogue>) -> RankingServiceClient<Channel>
         feature_store: FeatureStore::at("http://127.0.0.1:1").unwrap(),
         pseudonyms: Pseudonyms::load(None).unwrap(),
         pipeline: Arc::new(Pipeline::new(500)),
+        batches: Arc::new(Semaphore::new(1)),
         log: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
