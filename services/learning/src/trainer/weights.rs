@@ -55,8 +55,9 @@ impl Weights {
         };
         for var in &self.vars {
             let sum = match (sums.get(var), gradients.get(var)) {
-                (Some(sum), Some(gradient)) => (sum + gradient)?,
-                (None, Some(gradient)) => gradient.clone(),
+                // Without the activations that they came from.
+                (Some(sum), Some(gradient)) => (sum.detach() + gradient.detach())?,
+                (None, Some(gradient)) => gradient.detach(),
                 (_, None) => continue,
             };
             sums.insert(var, sum);
