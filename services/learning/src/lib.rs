@@ -26,6 +26,7 @@ mod progress;
 mod report;
 #[cfg(test)]
 mod samples;
+mod schedule;
 mod scorer;
 mod source;
 pub mod split;

@@ -10,10 +10,13 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelI
 use super::{
     config::ScorerLearning,
     network::{Dropout, Network, Workspace},
-    optimiser::{Optimiser, Schedule},
+    optimiser::Optimiser,
     rows::LabelledRows,
 };
-use crate::{EpochProgress, LearningError, Result, TrainObserver, metrics::log_loss, trainer::EarlyStopping};
+use crate::{
+    EpochProgress, LearningError, Result, TrainObserver, metrics::log_loss, schedule::Schedule,
+    trainer::EarlyStopping,
+};
 
 /// Rows whose gradient is computed at once, by one thread: their activations stay in its cache. The gradients
 /// of a step's shards are added in their order, so that threads decide nothing.
@@ -22,6 +25,8 @@ const SHARD_ROWS: usize = 128;
 /// shards, since a step of a thousand rows learned less in ten epochs than scikit-learn's of two hundred.
 const BATCH_ROWS: std::ops::RangeInclusive<usize> = 16..=256;
 const STEPS_PER_EPOCH: usize = 32;
+/// The share that the running average of the weights keeps at a step.
+const AVERAGE_DECAY: f64 = 0.98;
 
 /// A network, learned.
 #[derive(Clone, Debug)]
@@ -102,6 +107,7 @@ impl<'a> Session<'a> {
         let schedule = Schedule {
             learning_rate: learning.learning_rate,
             weight_decay: learning.decay_on(training.len()),
+            average_decay: AVERAGE_DECAY,
             steps: learning.max_epochs * training.len().div_ceil(batch_rows),
         };
         Self {

@@ -34,8 +34,6 @@ impl Moments {
         let Some(gradient) = gradients.get(var) else {
             return Ok(());
         };
-        // A weight's gradient still holds the activations that it came from, and the means would hold those of every step.
-        let gradient = &gradient.detach();
         self.first = ((&self.first * BETA1)? + (gradient * (1.0 - BETA1))?)?;
         self.second = ((&self.second * BETA2)? + (gradient.sqr()? * (1.0 - BETA2))?)?;
         let unbiased = |beta: f64| 1.0 / (1.0 - beta.powi(step as i32));

@@ -36,7 +36,7 @@ use crate::{
 use features::Features;
 use lessons::Lessons;
 use session::Session;
-use weights::{Schedule, Weights};
+use weights::Weights;
 
 /// The random numbers of training are another stream than those of the split.
 const TRAINING_STREAM: u64 = 1;

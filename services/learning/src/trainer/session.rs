@@ -5,7 +5,7 @@ use rand::{Rng, RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    Plan, Schedule, Weights,
+    Plan, Weights,
     checkpoint::State,
     contrast::{Contrast, Sampler, draw_columns},
     examples::{Example, Holdings},
@@ -15,7 +15,7 @@ use super::{
     network::Network,
     stopping::Best,
 };
-use crate::{LearningConfig, LearningError, Result, dataset::ProductIndex};
+use crate::{LearningConfig, LearningError, Result, dataset::ProductIndex, schedule::Schedule};
 
 /// Examples whose gradient is computed at once: memory that is allocated and freed at every operation stays
 /// small. A step adds up as many as its batch has.

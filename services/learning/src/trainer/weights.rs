@@ -4,22 +4,7 @@
 use candle_core::{Tensor, Var, backprop::GradStore};
 
 use super::adam::Moments;
-use crate::Result;
-
-/// The share of the first step size that the last one has.
-const LAST_STEP_SHARE: f64 = 0.05;
-
-/// How weights move.
-pub(crate) struct Schedule {
-    /// The first step size.
-    pub(crate) learning_rate: f64,
-    /// The decay of matrices, beside Adam's step.
-    pub(crate) weight_decay: f64,
-    /// The share that the running average keeps at a step.
-    pub(crate) average_decay: f64,
-    /// How many steps there are at most.
-    pub(crate) steps: usize,
-}
+use crate::{Result, schedule::Schedule};
 
 /// Weights that are being learned.
 pub(crate) struct Weights {
@@ -47,21 +32,23 @@ impl Weights {
     }
 
     /// Adds the gradient of `loss`, a part of the step's loss.
+    ///
+    /// A gradient still holds the graph that it came from, activations and all: sums and running means would hold those of
+    /// every part and every step. So it is let go of here, before anything is made of it.
     pub(crate) fn accumulate(&mut self, loss: &Tensor) -> Result<()> {
-        let gradients = loss.backward()?;
-        let Some(sums) = &mut self.gradients else {
-            self.gradients = Some(gradients);
-            return Ok(());
-        };
+        let mut gradients = loss.backward()?;
+        let earlier = self.gradients.take();
         for var in &self.vars {
-            let sum = match (sums.get(var), gradients.get(var)) {
-                // Without the activations that they came from.
-                (Some(sum), Some(gradient)) => (sum.detach() + gradient.detach())?,
+            let earlier = earlier.as_ref().and_then(|sums| sums.get(var));
+            let sum = match (earlier, gradients.get(var)) {
+                (Some(sum), Some(gradient)) => (sum + gradient.detach())?,
+                (Some(sum), None) => sum.clone(),
                 (None, Some(gradient)) => gradient.detach(),
-                (_, None) => continue,
+                (None, None) => continue,
             };
-            sums.insert(var, sum);
+            gradients.insert(var, sum);
         }
+        self.gradients = Some(gradients);
         Ok(())
     }
 
@@ -70,7 +57,7 @@ impl Weights {
         let Some(gradients) = self.gradients.take() else {
             return Ok(());
         };
-        let learning_rate = self.learning_rate();
+        let learning_rate = self.schedule.step_size(self.step);
         self.step += 1;
         for (moments, var) in self.moments.iter_mut().zip(&self.vars) {
             // Biases and the temperature do not decay.
@@ -108,19 +95,45 @@ impl Weights {
         Ok(())
     }
 
-    fn learning_rate(&self) -> f64 {
-        let progress = self.step as f64 / self.schedule.steps.max(1) as f64;
-        let cosine = (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos()) / 2.0;
-        self.schedule.learning_rate * (LAST_STEP_SHARE + (1.0 - LAST_STEP_SHARE) * cosine)
-    }
-
-    /// The first steps count more, or the average would hold on to weights that were drawn, not learned.
     fn average(&mut self) -> Result<()> {
-        let step = self.step as f64;
-        let keep = self.schedule.average_decay.min((1.0 + step) / (10.0 + step));
+        let keep = self.schedule.kept(self.step);
         for (average, var) in self.averages.iter_mut().zip(&self.vars) {
             *average = ((&*average * keep)? + (var.as_tensor().detach() * (1.0 - keep))?)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_gradients_holds_no_activations() {
+        let var = |values: [f32; 2]| Var::new(&values, &Device::Cpu).unwrap();
+        let [first, second] = [var([0.5, -1.0]), var([2.0, 3.0])];
+        // The gradient of each is made of the other.
+        let loss = || (first.as_tensor() * second.as_tensor()).unwrap().exp().unwrap().sum_all().unwrap();
+        let raw = loss().backward().unwrap();
+        assert!(
+            raw.get(&first).unwrap().track_op(),
+            "a gradient holds its graph until somebody lets go of it"
+        );
+        let schedule = Schedule { learning_rate: 0.01, weight_decay: 0.1, average_decay: 0.9, steps: 4 };
+        let mut weights = Weights::new(vec![first.clone(), second.clone()], schedule).unwrap();
+
+        for _ in 0..3 {
+            weights.accumulate(&loss()).unwrap();
+            weights.accumulate(&loss()).unwrap();
+            let sums = weights.gradients.as_ref().unwrap();
+            assert!([&first, &second].iter().all(|var| !sums.get(var).unwrap().track_op()));
+            weights.step().unwrap();
+        }
+
+        for [_, average, first, second] in weights.state() {
+            assert!([average, first, second].iter().all(|kept| !kept.track_op()));
+        }
     }
 }
