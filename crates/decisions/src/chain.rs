@@ -1,13 +1,13 @@
 //! The chain: each decision's hash covers the one before it, its place, and its record.
 //!
-//! `hash(n) = SHA-256(parts("finrank.decision.v1", hash(n − 1), n, SHA-256(record)))`, where `parts` writes each part as its
-//! length (8 bytes, little-endian) and its bytes, n has 8 bytes, little-endian, and hash(0) is 32 zeros. It takes the
+//! `hash(n) = SHA-256(parts("finrank.decision.v1", hash(n − 1), n, SHA-256(record)))`, where `parts` is
+//! [`finrank_model::Parts`], n has 8 bytes, little-endian, and hash(0) is 32 zeros. It takes the
 //! record by its digest, so that a proof of one decision need not show the others.
 
-use finrank_model::Sha256Digest;
+use finrank_model::{Parts, Sha256Digest};
 
 /// What the hash is of, so that it is never mistaken for another one's.
-const DOMAIN: &[u8] = b"finrank.decision.v1";
+const DOMAIN: &str = "finrank.decision.v1";
 
 /// A place in the chain, and the hash up to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +32,11 @@ impl Link {
     #[must_use]
     pub fn then_digest(self, record: Sha256Digest) -> Self {
         let sequence = self.sequence + 1;
-        let place = sequence.to_le_bytes();
-        let parts = [DOMAIN, self.sha256.as_bytes(), &place, record.as_bytes()];
-        Self { sequence, sha256: Sha256Digest::of_parts(parts) }
+        let mut parts = Parts::of(DOMAIN);
+        parts.part(self.sha256.as_bytes());
+        parts.part(&sequence.to_le_bytes());
+        parts.part(record.as_bytes());
+        Self { sequence, sha256: parts.digest() }
     }
 }
 

@@ -5,12 +5,12 @@
 
 use chrono::{DateTime, SubsecRound, Utc};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use finrank_model::{InvalidField, Sha256Digest};
+use finrank_model::{InvalidField, Parts};
 use serde::{Deserialize, Serialize};
 
 use crate::{Result, chain::Link};
 
-const DOMAIN: &[u8] = b"finrank.checkpoint.v1";
+const DOMAIN: &str = "finrank.checkpoint.v1";
 
 /// The key that signs.
 pub struct CheckpointKey(SigningKey);
@@ -30,7 +30,7 @@ impl CheckpointKey {
     pub fn sign(&self, link: Link, signed_at: DateTime<Utc>) -> Checkpoint {
         // As Postgres keeps it.
         let signed_at = signed_at.trunc_subsecs(6);
-        let signature = self.0.sign(&message(link, signed_at)).to_bytes();
+        let signature = self.0.sign(message(link, signed_at).as_bytes()).to_bytes();
         Checkpoint { link, signed_at, public_key: self.public(), signature }
     }
 }
@@ -112,19 +112,16 @@ impl Checkpoint {
     /// Whether its key signed it.
     pub fn is_signed(&self) -> bool {
         let signature = Signature::from_bytes(&self.signature);
-        self.public_key.0.verify_strict(&message(self.link, self.signed_at), &signature).is_ok()
+        self.public_key.0.verify_strict(message(self.link, self.signed_at).as_bytes(), &signature).is_ok()
     }
 }
 
-fn message(link: Link, signed_at: DateTime<Utc>) -> Vec<u8> {
-    let (sequence, micros) = (link.sequence.to_le_bytes(), signed_at.timestamp_micros().to_le_bytes());
-    let parts: [&[u8]; 4] = [DOMAIN, &sequence, link.sha256.as_bytes(), &micros];
-    parts.iter().flat_map(|part| [&(part.len() as u64).to_le_bytes(), *part].concat()).collect()
-}
-
-/// A digest that a row or a message holds.
-pub(crate) fn digest(bytes: &[u8]) -> Option<Sha256Digest> {
-    Some(Sha256Digest::from_bytes(bytes.try_into().ok()?))
+fn message(link: Link, signed_at: DateTime<Utc>) -> Parts {
+    let mut parts = Parts::of(DOMAIN);
+    parts.part(&link.sequence.to_le_bytes());
+    parts.part(link.sha256.as_bytes());
+    parts.part(&signed_at.timestamp_micros().to_le_bytes());
+    parts
 }
 
 #[cfg(test)]

@@ -18,17 +18,16 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Salts the inputs and the digests of proofs, and lets the record commit to them. The record's id and time, and the inputs' customer, are set to
-    /// those given.
+    /// Salts the inputs and the digests of proofs, and lets the record commit to them. The record's id and time, and the
+    /// inputs' customer, are set to those given.
     pub fn new(
         decision_id: Uuid,
         decided_at: DateTime<Utc>,
         user_id: UserId,
-        record: DecisionRecord,
+        mut record: DecisionRecord,
         inputs: DecisionInputs,
     ) -> Self {
         let salt = rand::random::<[u8; 32]>().to_vec();
-        let mut record = record;
         for item in &mut record.items {
             item.proof_sha256 = salted(&salt, &item.proof_sha256).as_bytes().to_vec();
         }

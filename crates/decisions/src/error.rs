@@ -57,3 +57,10 @@ pub enum DecisionLogError {
     #[error("the decision log's database: {0}")]
     Database(#[from] sqlx::Error),
 }
+
+impl DecisionLogError {
+    /// What is wrong with a row, after "decision 7 of the log".
+    pub(crate) fn damaged(sequence: i64, reason: &str) -> Self {
+        Self::Damaged { sequence, reason: reason.to_owned() }
+    }
+}

@@ -1,14 +1,12 @@
 //! What a customer did with something that a decision offered, kept once however often it is told.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use finrank_contracts::ranking::v1::DecisionRecord;
 use finrank_model::{InvalidField, OutcomeId, ProductId};
 use finrank_store::Store;
-use prost::Message;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::{DecisionLogError, Result, writer::NO_ERASURE};
+use crate::{DecisionLogError, Result, read, writer::NO_ERASURE};
 
 /// By how much a client's clock may differ from ours.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
@@ -101,10 +99,7 @@ async fn customer(transaction: &mut Transaction<'_, Postgres>, outcome: &Outcome
     .fetch_optional(&mut **transaction)
     .await?
     .ok_or(DecisionLogError::NotFound(decision_id))?;
-    let record = DecisionRecord::decode(row.record.as_slice()).map_err(|_| DecisionLogError::Damaged {
-        sequence: row.sequence,
-        reason: "has an unreadable record".to_owned(),
-    })?;
+    let record = read::record(row.sequence, &row.record)?;
     let mut offered = record.items.iter().filter_map(|item| item.candidate.as_ref());
     if !offered.any(|candidate| candidate.product_id == outcome.product_id.as_str()) {
         return Err(DecisionLogError::NotOffered { decision_id, product_id: outcome.product_id.clone() });

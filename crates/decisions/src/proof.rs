@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     DecisionLogError, Result,
     chain::Link,
-    checkpoint::{Checkpoint, PublicKey, digest},
+    checkpoint::{Checkpoint, PublicKey},
     read,
 };
 
@@ -54,7 +54,9 @@ pub async fn prove(store: &Store, decision_id: Uuid) -> Result<InclusionProof> {
 /// [`DecisionLogError::NoProof`] says at which step it fails.
 pub fn check(proof: &InclusionProof, trusted: &[PublicKey]) -> Result<DecisionRecord> {
     let none = |reason: &str| DecisionLogError::NoProof(reason.to_owned());
-    let part = |bytes: &[u8], what: &str| digest(bytes).ok_or_else(|| none(&format!("{what} is no SHA-256")));
+    let part = |bytes: &[u8], what: &str| {
+        Sha256Digest::try_from(bytes).map_err(|_| none(&format!("{what} is no SHA-256")))
+    };
     let checkpoint = proof.checkpoint.as_ref().ok_or_else(|| none("it has no checkpoint"))?;
     let checkpoint = checkpoint_from_wire(checkpoint)
         .map_err(|error| none(&format!("its checkpoint cannot be read: {error}")))?;

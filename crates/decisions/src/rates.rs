@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use finrank_contracts::ranking::v1::DecisionRecord;
+use finrank_contracts::ranking::v1::RankingBasis;
+use finrank_model::ModelVersion;
 use finrank_store::Store;
 use futures::TryStreamExt;
-use prost::Message;
 
-use crate::{DecisionLogError, Result, outcome::OutcomeKind};
+use crate::{DecisionLogError, Result, outcome::OutcomeKind, read};
 
 /// The 97.5th percentile of the standard normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
@@ -17,9 +17,9 @@ const Z: f64 = 1.959_963_984_540_054;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ranker {
     /// The model's version.
-    pub model_version: String,
-    /// The RankingBasis' number.
-    pub ranking_basis: i32,
+    pub model_version: ModelVersion,
+    /// By what it ranked.
+    pub ranking_basis: RankingBasis,
 }
 
 /// What came of it. Whoever did anything with an item saw it; whoever took it, with or without a form, applied for and
@@ -82,11 +82,14 @@ pub async fn by_ranker(store: &Store, since: Option<DateTime<Utc>>) -> Result<BT
     .fetch(store.pool());
     let mut counted: BTreeMap<Ranker, Outcomes> = BTreeMap::new();
     while let Some(row) = rows.try_next().await? {
-        let damaged =
-            |reason: &str| DecisionLogError::Damaged { sequence: row.sequence, reason: reason.to_owned() };
-        let record =
-            DecisionRecord::decode(row.record.as_slice()).map_err(|_| damaged("has an unreadable record"))?;
-        let ranker = Ranker { model_version: record.model_version, ranking_basis: record.ranking_basis };
+        let damaged = |reason| DecisionLogError::damaged(row.sequence, reason);
+        let record = read::record(row.sequence, &row.record)?;
+        let ranker = Ranker {
+            // One of a later program is none that this one knows.
+            ranking_basis: RankingBasis::try_from(record.ranking_basis).unwrap_or_default(),
+            model_version: ModelVersion::parse(record.model_version)
+                .map_err(|_| damaged("has an unreadable model version"))?,
+        };
         let kinds = row.kinds.iter().map(|kind| OutcomeKind::parse(kind));
         let kinds = kinds.collect::<Option<Vec<_>>>().ok_or_else(|| damaged("has an unknown outcome"))?;
         counted.entry(ranker).or_default().count(row.product_ids.iter().map(String::as_str).zip(kinds));

@@ -1,7 +1,6 @@
 //! One decision, as it is kept.
 
 use finrank_contracts::ranking::v1::{DecisionInputs, DecisionRecord};
-use finrank_model::Sha256Digest;
 use finrank_store::Store;
 use prost::Message;
 use uuid::Uuid;
@@ -9,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     DecisionLogError, Result,
     chain::Link,
-    checkpoint::{Checkpoint, PublicKey, digest},
+    checkpoint::{Checkpoint, PublicKey},
 };
 
 /// A decision in the log.
@@ -41,18 +40,23 @@ pub async fn decision(store: &Store, decision_id: Uuid) -> Result<KeptDecision> 
         })
         .await?
         .ok_or(DecisionLogError::NotFound(decision_id))?;
-    let damaged =
-        |reason: &str| DecisionLogError::Damaged { sequence: row.sequence, reason: reason.to_owned() };
     let inputs = row.inputs.as_deref().map(DecisionInputs::decode).transpose();
     Ok(KeptDecision {
-        link: Link {
-            sequence: row.sequence,
-            sha256: digest(&row.sha256).ok_or_else(|| damaged("has no hash"))?,
-        },
-        record: DecisionRecord::decode(row.record.as_slice())
-            .map_err(|_| damaged("has an unreadable record"))?,
-        inputs: inputs.map_err(|_| damaged("has unreadable inputs"))?,
+        link: link(row.sequence, &row.sha256)?,
+        record: record(row.sequence, &row.record)?,
+        inputs: inputs.map_err(|_| DecisionLogError::damaged(row.sequence, "has unreadable inputs"))?,
     })
+}
+
+/// A place of the chain as a row holds it.
+pub(crate) fn link(sequence: i64, sha256: &[u8]) -> Result<Link> {
+    let sha256 = sha256.try_into().map_err(|_| DecisionLogError::damaged(sequence, "has no hash"))?;
+    Ok(Link { sequence, sha256 })
+}
+
+/// A record as a row holds it.
+pub(crate) fn record(sequence: i64, bytes: &[u8]) -> Result<DecisionRecord> {
+    DecisionRecord::decode(bytes).map_err(|_| DecisionLogError::damaged(sequence, "has an unreadable record"))
 }
 
 /// The first checkpoint that covers a decision.
@@ -79,8 +83,8 @@ pub(crate) fn checkpoint(
     public_key: &[u8],
     signature: &[u8],
 ) -> Result<Checkpoint> {
-    let damaged = |reason: &str| DecisionLogError::Damaged { sequence, reason: reason.to_owned() };
-    let sha256: Sha256Digest = digest(sha256).ok_or_else(|| damaged("has a checkpoint without a hash"))?;
+    let damaged = |reason| DecisionLogError::damaged(sequence, reason);
+    let sha256 = sha256.try_into().map_err(|_| damaged("has a checkpoint without a hash"))?;
     Ok(Checkpoint {
         link: Link { sequence, sha256 },
         signed_at,

@@ -105,8 +105,7 @@ struct Row {
 
 /// Computes the log again, from its first decision, up to the first fault. `expected` is a link that an earlier
 /// verification found, which must still be there: what was written anew together with its signatures, or cut off, is found
-/// by nothing else. `progress` is told now and then how many
-/// decisions were good.
+/// by nothing else. `progress` is told now and then how many decisions were good.
 ///
 /// # Errors
 /// When Postgres does not answer. What is wrong with the log is no error.

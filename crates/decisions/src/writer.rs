@@ -18,8 +18,9 @@ use uuid::Uuid;
 use crate::{
     DecisionLogConfig, DecisionLogError, Mode, Result,
     chain::Link,
-    checkpoint::{Checkpoint, CheckpointKey, digest},
+    checkpoint::{Checkpoint, CheckpointKey},
     entry::Entry,
+    read,
 };
 
 /// Decisions of one transaction at most.
@@ -275,13 +276,10 @@ async fn stands(connection: &mut PgConnection, link: Link) -> Result<()> {
     let sha256 = sqlx::query_scalar!("select sha256 from decisions where sequence = $1", link.sequence)
         .fetch_optional(connection)
         .await?;
-    match sha256.as_deref().and_then(digest) {
-        Some(sha256) if sha256 == link.sha256 => Ok(()),
-        _ => Err(DecisionLogError::Damaged {
-            sequence: link.sequence,
-            reason: "is not what this server wrote".to_owned(),
-        }),
+    if sha256.is_some_and(|sha256| sha256 == link.sha256.as_bytes()) {
+        return Ok(());
     }
+    Err(DecisionLogError::damaged(link.sequence, "is not what this server wrote"))
 }
 
 async fn insert(
@@ -358,10 +356,5 @@ async fn last(connection: &mut PgConnection) -> Result<Link> {
     let row = sqlx::query!("select sequence, sha256 from decisions order by sequence desc limit 1")
         .fetch_optional(connection)
         .await?;
-    let Some(row) = row else { return Ok(Link::BEGINNING) };
-    let sha256 = digest(&row.sha256).ok_or_else(|| DecisionLogError::Damaged {
-        sequence: row.sequence,
-        reason: "has no hash".to_owned(),
-    })?;
-    Ok(Link { sequence: row.sequence, sha256 })
+    row.map_or(Ok(Link::BEGINNING), |row| read::link(row.sequence, &row.sha256))
 }

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 use chrono::{TimeDelta, Utc};
-use finrank_contracts::ranking::v1::{DecisionInputs, DecisionRecord, RecordedCandidate, RecordedItem};
+use finrank_contracts::ranking::v1::{
+    DecisionInputs, DecisionRecord, RankingBasis, RecordedCandidate, RecordedItem,
+};
 use finrank_decisions::{
     DecisionLogConfig, DecisionLogError, Mode,
     checkpoint::CheckpointKey,
@@ -12,7 +14,7 @@ use finrank_decisions::{
     rates::{Outcomes, Ranker, by_ranker},
     writer::DecisionLog,
 };
-use finrank_model::{OutcomeId, ProductId, UserId};
+use finrank_model::{ModelVersion, OutcomeId, ProductId, UserId};
 use finrank_store::{Store, scratch::ScratchDatabase};
 use uuid::Uuid;
 
@@ -124,7 +126,10 @@ async fn outcomes_are_counted_by_the_model_that_ranked() {
     let all = by_ranker(store, None).await.unwrap();
     let since = by_ranker(store, Some(between)).await.unwrap();
 
-    let ranker = |model: &str| Ranker { model_version: model.to_owned(), ranking_basis: 1 };
+    let ranker = |model: &str| Ranker {
+        model_version: ModelVersion::parse(model).unwrap(),
+        ranking_basis: RankingBasis::Profile,
+    };
     let first = Outcomes { decisions: 1, impressions: 2, dismissals: 1, ..Outcomes::default() };
     let second = Outcomes {
         decisions: 1,

@@ -31,7 +31,7 @@ pub use attribution::{Attribution, Explainer, FeatureMeans, InputName};
 pub use bundle::{Bundle, DataWindow, Manifest, Provenance, bundle_directory};
 pub use calibration::{Calibration, Isotonic, Platt};
 pub use dense::Dense;
-pub use digest::Sha256Digest;
+pub use digest::{Parts, Sha256Digest};
 pub use embedding::{Embedding, InvalidEmbedding};
 pub use encoder::{ProductEncoder, UserEncoder};
 pub use entities::{

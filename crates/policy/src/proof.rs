@@ -8,7 +8,7 @@
 //! a customer earns, nor are equal values of two decisions seen to be equal. Who holds the value can check it.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use finrank_model::{AttributeValue, Sha256Digest};
+use finrank_model::{AttributeValue, Parts, Sha256Digest};
 
 use crate::{Case, Fact, FactState, GivenValue, Offered, Policy, Verdict, verdict::RuleResult};
 
@@ -132,13 +132,11 @@ fn overall(
 }
 
 /// What is hashed, in the canonical encoding.
-struct Written(Vec<u8>);
+struct Written(Parts);
 
 impl Written {
     fn new(what: &str) -> Self {
-        let mut written = Self(Vec::with_capacity(1024));
-        written.text(what);
-        written
+        Self(Parts::of(what))
     }
 
     fn input(decision_id: &str, name: &str) -> Self {
@@ -149,12 +147,11 @@ impl Written {
     }
 
     fn piece(&mut self, bytes: &[u8]) {
-        self.list(bytes.len());
-        self.0.extend_from_slice(bytes);
+        self.0.part(bytes);
     }
 
     fn list(&mut self, length: usize) {
-        self.0.extend_from_slice(&(length as u64).to_le_bytes());
+        self.0.count(length);
     }
 
     fn text(&mut self, text: &str) {
@@ -198,6 +195,6 @@ impl Written {
     }
 
     fn digest(self) -> Sha256Digest {
-        Sha256Digest::of(&self.0)
+        self.0.digest()
     }
 }

@@ -55,8 +55,8 @@ fn model((ranker, counted): (Ranker, Outcomes)) -> v1::ModelOutcomes {
         Some(v1::OutcomeRate { items, rate, low, high })
     };
     v1::ModelOutcomes {
-        model_version: ranker.model_version,
-        ranking_basis: ranker.ranking_basis,
+        model_version: ranker.model_version.into(),
+        ranking_basis: ranker.ranking_basis.into(),
         decisions: counted.decisions,
         impressions: counted.impressions,
         clicks: share(counted.clicks),

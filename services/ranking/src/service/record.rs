@@ -7,7 +7,7 @@ use finrank_contracts::ranking::v1::{
     self, DecisionInputs, DecisionRecord, RecommendResponse, RecordedCandidate, RecordedItem,
 };
 use finrank_decisions::{checkpoint::PublicKey, entry::Entry, writer};
-use finrank_model::Sha256Digest;
+use finrank_model::{Parts, Sha256Digest};
 use finrank_store::Store;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -146,14 +146,13 @@ fn recorded(catalogue: &Catalogue, candidate: &ScoredCandidate) -> RecordedCandi
 /// Over every candidate in the order of retrieval: its id, and the bits of retrieval score and logit, little-endian, each
 /// with its length before it.
 fn candidates_digest(catalogue: &Catalogue, candidates: &[ScoredCandidate]) -> Sha256Digest {
-    Sha256Digest::of_parts(candidates.iter().flat_map(|candidate| {
-        let product_id = &catalogue.product(candidate.row).product_id;
-        [
-            product_id.as_str().as_bytes().to_vec(),
-            candidate.retrieval_score.to_le_bytes().to_vec(),
-            candidate.score.logit().to_le_bytes().to_vec(),
-        ]
-    }))
+    let mut parts = Parts::default();
+    for candidate in candidates {
+        parts.part(catalogue.product(candidate.row).product_id.as_str().as_bytes());
+        parts.part(&candidate.retrieval_score.to_le_bytes());
+        parts.part(&candidate.score.logit().to_le_bytes());
+    }
+    parts.digest()
 }
 
 fn scenario(scenario: Scenario) -> v1::Scenario {
