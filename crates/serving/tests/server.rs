@@ -4,21 +4,18 @@
 
 use std::time::Duration;
 
-use finrank_contracts::ranking::v1::{
-    BatchRecommendRequest, BatchRecommendResponse, ExplainEligibilityRequest, ExplainEligibilityResponse,
-    GetDecisionRequest, GetDecisionResponse, InclusionProof, MeasureOutcomesRequest, MeasureOutcomesResponse,
-    ProveDecisionRequest, RecommendRequest, RecommendResponse, RecordOutcomeRequest, RecordOutcomeResponse,
-    ReloadPolicyRequest, ReloadPolicyResponse, RetrieveRequest, RetrieveResponse, ScoreRequest,
-    ScoreResponse, SimilarProductsRequest, SimilarProductsResponse, VerifyDecisionLogRequest,
-    VerifyDecisionLogResponse,
-    ranking_service_client::RankingServiceClient,
-    ranking_service_server::{RankingService, RankingServiceServer},
+use finrank_contracts::feast::serving::{
+    GetFeastServingInfoRequest, GetFeastServingInfoResponse, GetOnlineFeaturesRequest,
+    GetOnlineFeaturesResponse,
+    get_online_features_request::Kind,
+    serving_service_client::ServingServiceClient,
+    serving_service_server::{ServingService, ServingServiceServer},
 };
 use finrank_serving::{Health, Server, ServerConfig, ServingError};
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Code, Request, Response, Status, Streaming,
+    Code, Request, Response, Status,
     transport::{Channel, Endpoint},
 };
 use tonic_health::{
@@ -27,97 +24,30 @@ use tonic_health::{
 };
 use tonic_types::StatusExt;
 
-const SERVICE: &str = "finrank.ranking.v1.RankingService";
+const SERVICE: &str = "feast.serving.ServingService";
 
-/// Does what the user id says: `sleep` for half a second, `panic`, or answer at once.
+/// Of the contracts' services the one with the fewest rpcs. Does what the feature service is called: `sleep` for half a
+/// second, `panic`, or answer at once.
 struct Obedient;
 
 #[tonic::async_trait]
-impl RankingService for Obedient {
-    async fn recommend(
+impl ServingService for Obedient {
+    async fn get_online_features(
         &self,
-        request: Request<RecommendRequest>,
-    ) -> Result<Response<RecommendResponse>, Status> {
-        match request.into_inner().user_id.as_str() {
-            "sleep" => sleep(Duration::from_millis(500)).await,
-            "panic" => panic!("as told"),
+        request: Request<GetOnlineFeaturesRequest>,
+    ) -> Result<Response<GetOnlineFeaturesResponse>, Status> {
+        match request.into_inner().kind {
+            Some(Kind::FeatureService(told)) if told == "sleep" => sleep(Duration::from_millis(500)).await,
+            Some(Kind::FeatureService(told)) if told == "panic" => panic!("as told"),
             _ => {}
         }
-        Ok(Response::new(RecommendResponse::default()))
+        Ok(Response::new(GetOnlineFeaturesResponse::default()))
     }
 
-    type BatchRecommendStream = tokio_stream::Empty<Result<BatchRecommendResponse, Status>>;
-
-    async fn batch_recommend(
+    async fn get_feast_serving_info(
         &self,
-        _: Request<Streaming<BatchRecommendRequest>>,
-    ) -> Result<Response<Self::BatchRecommendStream>, Status> {
-        Err(Status::unimplemented("not told to"))
-    }
-
-    async fn retrieve(&self, _: Request<RetrieveRequest>) -> Result<Response<RetrieveResponse>, Status> {
-        Err(Status::unimplemented("not told to"))
-    }
-
-    async fn score(&self, _: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
-        Err(Status::unimplemented("not told to"))
-    }
-
-    async fn similar_products(
-        &self,
-        _: Request<SimilarProductsRequest>,
-    ) -> Result<Response<SimilarProductsResponse>, Status> {
-        Err(Status::unimplemented("not told to"))
-    }
-
-    async fn explain_eligibility(
-        &self,
-        _: Request<ExplainEligibilityRequest>,
-    ) -> Result<Response<ExplainEligibilityResponse>, Status> {
-        Err(Status::unimplemented("not told to"))
-    }
-
-    async fn get_decision(
-        &self,
-        _: Request<GetDecisionRequest>,
-    ) -> Result<Response<GetDecisionResponse>, Status> {
-        Err(Status::unimplemented("not told to"))
-    }
-
-    async fn prove_decision(
-        &self,
-        _: Request<ProveDecisionRequest>,
-    ) -> Result<Response<InclusionProof>, Status> {
-        Err(Status::unimplemented("not told to"))
-    }
-
-    type VerifyDecisionLogStream = tokio_stream::Empty<Result<VerifyDecisionLogResponse, Status>>;
-
-    async fn verify_decision_log(
-        &self,
-        _: Request<VerifyDecisionLogRequest>,
-    ) -> Result<Response<Self::VerifyDecisionLogStream>, Status> {
-        Err(Status::unimplemented("not told to"))
-    }
-
-    async fn record_outcome(
-        &self,
-        _: Request<RecordOutcomeRequest>,
-    ) -> Result<Response<RecordOutcomeResponse>, Status> {
-        Err(Status::unimplemented("not told to"))
-    }
-
-    async fn measure_outcomes(
-        &self,
-        _: Request<MeasureOutcomesRequest>,
-    ) -> Result<Response<MeasureOutcomesResponse>, Status> {
-        Err(Status::unimplemented("not told to"))
-    }
-
-    async fn reload_policy(
-        &self,
-        _: Request<ReloadPolicyRequest>,
-    ) -> Result<Response<ReloadPolicyResponse>, Status> {
+        _: Request<GetFeastServingInfoRequest>,
+    ) -> Result<Response<GetFeastServingInfoResponse>, Status> {
         Err(Status::unimplemented("not told to"))
     }
 }
@@ -133,7 +63,7 @@ struct Running {
 
 impl Running {
     async fn start(config: ServerConfig) -> Self {
-        let service = RankingServiceServer::new(Obedient).max_decoding_message_size(config.max_message_bytes);
+        let service = ServingServiceServer::new(Obedient).max_decoding_message_size(config.max_message_bytes);
         let server = Server::bind(config).await.unwrap().with(service).await;
         let url = format!("http://{}", server.address());
         let (health, stop) = (server.health(), CancellationToken::new());
@@ -142,8 +72,8 @@ impl Running {
         Self { channel, url, health, stop, server }
     }
 
-    async fn recommend(&self, user_id: &str) -> Result<(), Status> {
-        recommend(self.channel.clone(), user_id, None).await
+    async fn tell(&self, what: &str) -> Result<(), Status> {
+        tell(self.channel.clone(), what, None).await
     }
 
     async fn status_of(&self, service: &str) -> ServingStatus {
@@ -157,12 +87,13 @@ impl Running {
     }
 }
 
-async fn recommend(channel: Channel, user_id: &str, timeout: Option<Duration>) -> Result<(), Status> {
-    let mut request = Request::new(RecommendRequest { user_id: user_id.to_owned(), ..Default::default() });
+async fn tell(channel: Channel, what: &str, timeout: Option<Duration>) -> Result<(), Status> {
+    let kind = Some(Kind::FeatureService(what.to_owned()));
+    let mut request = Request::new(GetOnlineFeaturesRequest { kind, ..Default::default() });
     if let Some(timeout) = timeout {
         request.set_timeout(timeout);
     }
-    RankingServiceClient::new(channel).recommend(request).await.map(|_| ())
+    ServingServiceClient::new(channel).get_online_features(request).await.map(|_| ())
 }
 
 #[tokio::test]
@@ -182,18 +113,17 @@ async fn a_request_that_takes_longer_than_the_servers_limit_is_given_up() {
     let config = ServerConfig { request_timeout: Duration::from_millis(50), ..ServerConfig::default() };
     let running = Running::start(config).await;
 
-    let refusal = running.recommend("sleep").await.unwrap_err();
+    let refusal = running.tell("sleep").await.unwrap_err();
 
     assert_eq!(refusal.code(), Code::DeadlineExceeded, "{refusal:?}");
-    running.recommend("anyone").await.unwrap();
+    running.tell("anyone").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_clients_own_deadline_counts() {
     let running = Running::start(ServerConfig::default()).await;
 
-    let refusal =
-        recommend(running.channel.clone(), "sleep", Some(Duration::from_millis(50))).await.unwrap_err();
+    let refusal = tell(running.channel.clone(), "sleep", Some(Duration::from_millis(50))).await.unwrap_err();
 
     assert_eq!(refusal.code(), Code::DeadlineExceeded, "{refusal:?}");
 }
@@ -202,34 +132,34 @@ async fn a_clients_own_deadline_counts() {
 async fn what_is_too_much_is_shed_with_a_hint_and_health_still_answers() {
     let running =
         Running::start(ServerConfig { max_concurrent_requests: 1, ..ServerConfig::default() }).await;
-    let busy = tokio::spawn(recommend(running.channel.clone(), "sleep", None));
+    let busy = tokio::spawn(tell(running.channel.clone(), "sleep", None));
     sleep(Duration::from_millis(150)).await;
 
-    let refusal = running.recommend("anyone").await.unwrap_err();
+    let refusal = running.tell("anyone").await.unwrap_err();
 
     assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal:?}");
     assert!(refusal.get_details_retry_info().unwrap().retry_delay.is_some());
     running.status_of(SERVICE).await;
     busy.await.unwrap().unwrap();
-    running.recommend("anyone").await.unwrap();
+    running.tell("anyone").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_panic_costs_its_own_request_only() {
     let running = Running::start(ServerConfig::default()).await;
 
-    let refusal = running.recommend("panic").await.unwrap_err();
+    let refusal = running.tell("panic").await.unwrap_err();
 
     assert_eq!(refusal.code(), Code::Internal, "{refusal:?}");
     assert!(!refusal.message().contains("as told"), "{refusal:?}");
-    running.recommend("anyone").await.unwrap();
+    running.tell("anyone").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_message_over_the_limit_is_refused() {
     let running = Running::start(ServerConfig { max_message_bytes: 1_000, ..ServerConfig::default() }).await;
 
-    let refusal = running.recommend(&"x".repeat(2_000)).await.unwrap_err();
+    let refusal = running.tell(&"x".repeat(2_000)).await.unwrap_err();
 
     assert!(matches!(refusal.code(), Code::OutOfRange | Code::ResourceExhausted), "{refusal:?}");
     assert!(refusal.message().contains("1000"), "{refusal:?}");
@@ -238,7 +168,7 @@ async fn a_message_over_the_limit_is_refused() {
 #[tokio::test]
 async fn stopping_lets_a_call_in_flight_finish_and_takes_no_new_connection() {
     let running = Running::start(ServerConfig::default()).await;
-    let in_flight = tokio::spawn(recommend(running.channel.clone(), "sleep", None));
+    let in_flight = tokio::spawn(tell(running.channel.clone(), "sleep", None));
     sleep(Duration::from_millis(150)).await;
 
     running.stop.cancel();
@@ -252,7 +182,7 @@ async fn stopping_lets_a_call_in_flight_finish_and_takes_no_new_connection() {
 async fn stopping_waits_for_a_call_no_longer_than_the_drain_timeout() {
     let config = ServerConfig { drain_timeout: Duration::from_millis(50), ..ServerConfig::default() };
     let running = Running::start(config).await;
-    let in_flight = tokio::spawn(recommend(running.channel.clone(), "sleep", None));
+    let in_flight = tokio::spawn(tell(running.channel.clone(), "sleep", None));
     sleep(Duration::from_millis(150)).await;
 
     running.stop.cancel();
