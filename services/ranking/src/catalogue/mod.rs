@@ -95,7 +95,7 @@ impl Catalogue {
     /// For each product, this catalogue's row of it if the embedding is the same. Both are in the order of ids.
     fn unchanged(&self, products: &[CatalogueProduct], embeddings: &[Embedding]) -> Vec<Option<Row>> {
         let same = |(product, embedding): (&CatalogueProduct, &Embedding)| {
-            self.row(&product.product_id).filter(|&row| self.index.embedding(row).embedding == *embedding)
+            self.row(&product.product_id).filter(|&row| self.index.holds(row, embedding))
         };
         products.iter().zip(embeddings).map(same).collect()
     }

@@ -220,6 +220,22 @@ impl ProductIndex {
         Ok(rows.iter().map(|&row| self.vectors.hit(query, row).inner_product).collect())
     }
 
+    /// ⟨a, b⟩ of two rows.
+    ///
+    /// # Panics
+    /// When one is not below [`ProductIndex::rows`].
+    pub(crate) fn inner_product(&self, a: Row, b: Row) -> f32 {
+        self.vectors.hit(self.vectors.row(a), b).inner_product
+    }
+
+    /// Whether a row has just this embedding.
+    ///
+    /// # Panics
+    /// When the row is not below [`ProductIndex::rows`].
+    pub(crate) fn holds(&self, row: Row, embedding: &Embedding) -> bool {
+        self.vectors.row(row) == embedding.as_slice()
+    }
+
     /// The embedding of a row.
     ///
     /// # Panics

@@ -1,6 +1,13 @@
 //! What is left out whoever the customer is, one type each.
 
-use super::eligibility::{Filter, Terms};
+use std::collections::HashSet;
+
+use finrank_model::ProductClass;
+
+use super::{
+    eligibility::{Filter, Terms},
+    wishes::Filters,
+};
 use crate::{
     catalogue::Catalogue,
     index::{Row, RowSet},
@@ -30,12 +37,16 @@ impl Filter for ScenarioFilter {
     }
 
     fn apply(&self, catalogue: &Catalogue, terms: &Terms, rows: &mut RowSet) {
-        let mut covered = RowSet::empty(catalogue.len());
-        for &class in terms.scenario.classes() {
-            covered.add(catalogue.of_class(class));
-        }
-        rows.keep(&covered);
+        rows.keep(&of_classes(catalogue, terms.scenario.classes()));
     }
+}
+
+fn of_classes(catalogue: &Catalogue, classes: &[ProductClass]) -> RowSet {
+    let mut covered = RowSet::empty(catalogue.len());
+    for &class in classes {
+        covered.add(catalogue.of_class(class));
+    }
+    covered
 }
 
 /// What a request excludes is not offered; an id that is not in the catalogue excludes nothing.
@@ -54,7 +65,8 @@ impl Filter for ExcludedFilter {
     }
 }
 
-/// What a request's filters do not let pass is not offered.
+/// What a request's filters do not let pass is not offered. Found by what the catalogue knows of classes and ids; the last
+/// look asks each product by itself ([`Filters::pass`]).
 #[derive(Debug)]
 pub(super) struct WishedFilter;
 
@@ -64,10 +76,20 @@ impl Filter for WishedFilter {
     }
 
     fn apply(&self, catalogue: &Catalogue, terms: &Terms, rows: &mut RowSet) {
-        if terms.filters.is_empty() {
-            return;
+        let Filters { classes, issuers, product_ids } = &terms.filters;
+        if !classes.is_empty() {
+            rows.keep(&of_classes(catalogue, classes));
         }
-        let wished = (0..catalogue.len()).map(Row).filter(|&row| terms.filters.pass(catalogue.product(row)));
-        rows.keep(&RowSet::of(catalogue.len(), wished));
+        if !product_ids.is_empty() {
+            let named = product_ids.iter().filter_map(|product_id| catalogue.row(product_id));
+            rows.keep(&RowSet::of(catalogue.len(), named));
+        }
+        if !issuers.is_empty() {
+            let issuers: HashSet<&str> = issuers.iter().map(String::as_str).collect();
+            let issued = (0..catalogue.len())
+                .map(Row)
+                .filter(|&row| issuers.contains(catalogue.product(row).issuer.as_str()));
+            rows.keep(&RowSet::of(catalogue.len(), issued));
+        }
     }
 }

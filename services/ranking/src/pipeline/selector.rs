@@ -54,7 +54,6 @@ impl Selector for MarginalRelevanceSelector {
 struct Waiting {
     candidate: ScoredCandidate,
     relevance: f64,
-    direction: Vec<f32>,
     /// The largest cosine to what was chosen.
     likeness: Option<f64>,
 }
@@ -73,7 +72,6 @@ fn diversified(
         .map(|&candidate| Waiting {
             candidate,
             relevance: if best > 0.0 { f64::from(candidate.score.get()) / f64::from(best) } else { 0.0 },
-            direction: catalogue.directions().embedding(candidate.row).embedding.as_slice().to_vec(),
             likeness: None,
         })
         .collect();
@@ -87,15 +85,10 @@ fn diversified(
         let Some((place, _)) = next else { break };
         let next = waiting.remove(place);
         for other in &mut waiting {
-            let cosine = cosine(&next.direction, &other.direction);
+            let cosine = catalogue.directions().inner_product(next.candidate.row, other.candidate.row).into();
             other.likeness = Some(other.likeness.map_or(cosine, |likeness| likeness.max(cosine)));
         }
         chosen.push(next.candidate);
     }
     chosen
-}
-
-/// Of two directions.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    f64::from(a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>())
 }

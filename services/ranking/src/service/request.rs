@@ -44,13 +44,8 @@ pub(super) struct Wanted {
 
 impl Recommend {
     pub(super) fn parse(request: &v1::RecommendRequest) -> Result<Self> {
-        match (UserId::parse(&request.user_id), Wanted::parse(request)) {
-            (Ok(user_id), Ok(wanted)) => Ok(Self { user_id, wanted }),
-            (user_id, wanted) => {
-                let faults = user_id.err().into_iter().chain(wanted.err().unwrap_or_default());
-                Err(RankingError::Invalid(faults.collect()))
-            }
-        }
+        let (user_id, wanted) = both(UserId::parse(&request.user_id), Wanted::parse(request))?;
+        Ok(Self { user_id, wanted })
     }
 }
 
@@ -92,12 +87,18 @@ impl BatchRecommend {
             }
             None => Err(vec![InvalidField::new("request", "is missing")]),
         };
-        match (user_ids, wanted) {
-            (Ok(user_ids), Ok(wanted)) => Ok(Self { user_ids, wanted }),
-            (user_ids, wanted) => {
-                let faults = user_ids.err().into_iter().chain(wanted.err().unwrap_or_default());
-                Err(RankingError::Invalid(faults.collect()))
-            }
+        let (user_ids, wanted) = both(user_ids, wanted)?;
+        Ok(Self { user_ids, wanted })
+    }
+}
+
+/// Who and what, or all that is wrong with either.
+fn both<W>(who: Field<W>, wanted: Result<Wanted, Vec<InvalidField>>) -> Result<(W, Wanted)> {
+    match (who, wanted) {
+        (Ok(who), Ok(wanted)) => Ok((who, wanted)),
+        (who, wanted) => {
+            let faults = who.err().into_iter().chain(wanted.err().unwrap_or_default());
+            Err(RankingError::Invalid(faults.collect()))
         }
     }
 }
@@ -287,13 +288,18 @@ fn ids<T>(
     allowed: RangeInclusive<usize>,
     parse: impl Fn(&str) -> Field<T>,
 ) -> Field<Vec<T>> {
-    if !allowed.contains(&raw.len()) {
-        let (least, most) = (allowed.start(), allowed.end());
-        let reason = format!("has {} entries, {least} to {most} are allowed", raw.len());
-        return Err(InvalidField::new(field, reason));
-    }
+    entries(field, raw.len(), &allowed)?;
     let parse = |(place, raw): (usize, &String)| {
         parse(raw).map_err(|invalid| InvalidField::new(format!("{field}[{place}]"), invalid.reason))
     };
     raw.iter().enumerate().map(parse).collect()
+}
+
+/// Checks how many entries a list has.
+pub(super) fn entries(field: &str, count: usize, allowed: &RangeInclusive<usize>) -> Field<()> {
+    if allowed.contains(&count) {
+        return Ok(());
+    }
+    let (least, most) = (allowed.start(), allowed.end());
+    Err(InvalidField::new(field, format!("has {count} entries, {least} to {most} are allowed")))
 }

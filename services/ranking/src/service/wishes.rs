@@ -6,7 +6,7 @@ use finrank_contracts::ranking::v1;
 use finrank_model::{InvalidField, ProductClass};
 use finrank_serving::wire;
 
-use super::request::product_ids;
+use super::request::{entries, product_ids};
 use crate::pipeline::{Diversity, Filters};
 
 /// How many entries each filter may have.
@@ -27,10 +27,7 @@ pub(super) fn filters(filters: Option<&v1::ProductFilters>) -> Result<Filters, V
             Err(fault) => faults.push(fault),
         }
     }
-    if !ENTRIES.contains(&filters.issuers.len()) {
-        let reason = format!("has {} entries, 0 to {} are allowed", filters.issuers.len(), ENTRIES.end());
-        faults.push(InvalidField::new("filters.issuers", reason));
-    }
+    faults.extend(entries("filters.issuers", filters.issuers.len(), &ENTRIES).err());
     if let Some(place) = filters.issuers.iter().position(String::is_empty) {
         faults.push(InvalidField::new(format!("filters.issuers[{place}]"), "is empty"));
     }
