@@ -1,11 +1,15 @@
 //! Reaching our servers from the command line, and saying in one line what they answered when they refuse.
 
 use anyhow::{Context, anyhow};
+use clap::Args;
+use finrank_contracts::ranking::v1::ranking_service_client::RankingServiceClient;
 use tonic::{
     Status,
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt;
+
+use crate::settings::Settings;
 
 /// Connects to one of our servers.
 ///
@@ -17,6 +21,25 @@ pub(crate) async fn connect(url: &str, server: &str) -> anyhow::Result<Channel> 
         .connect()
         .await
         .with_context(|| format!("nothing answers at {url}: is `finrank serve {server}` running?"))
+}
+
+/// The ranking server that is asked.
+#[derive(Args)]
+pub(crate) struct RankingServer {
+    /// The ranking server; by default the one that the settings name.
+    #[arg(long, value_name = "URL")]
+    ranking: Option<String>,
+}
+
+impl RankingServer {
+    /// Connects to it.
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub(crate) async fn connect(&self, settings: &Settings) -> anyhow::Result<RankingServiceClient<Channel>> {
+        let url = self.ranking.clone().unwrap_or_else(|| settings.ranking_url());
+        Ok(RankingServiceClient::new(connect(&url, "ranking").await?))
+    }
 }
 
 /// A refusal as an error that a person can act on: code, stable reason and message, then each field at fault that

@@ -6,6 +6,7 @@ mod demo;
 mod output;
 mod progress;
 mod settings;
+mod whole_file;
 
 use std::{path::PathBuf, process::ExitCode};
 

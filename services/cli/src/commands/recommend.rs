@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tonic::transport::Channel;
 
 use crate::{
-    client,
+    client::{self, RankingServer},
     output::{Format, table},
     settings::Settings,
 };
@@ -35,9 +35,8 @@ pub(crate) struct Recommend {
     /// A product not to offer; may be repeated.
     #[arg(long, value_name = "PRODUCT_ID")]
     exclude: Vec<String>,
-    /// The ranking server; by default the one that the settings name.
-    #[arg(long, value_name = "URL")]
-    ranking: Option<String>,
+    #[command(flatten)]
+    server: RankingServer,
     #[command(flatten)]
     format: Format,
 }
@@ -65,9 +64,8 @@ impl From<ScenarioName> for Scenario {
 
 impl Recommend {
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let url = self.ranking.clone().unwrap_or_else(|| settings.ranking_url());
         let answers = super::block_on(async {
-            let mut ranking = RankingServiceClient::new(client::connect(&url, "ranking").await?);
+            let mut ranking = self.server.connect(settings).await?;
             let mut answers = Vec::with_capacity(self.user_ids.len());
             for user_id in &self.user_ids {
                 answers.push(self.ask(&mut ranking, user_id).await?);

@@ -8,11 +8,9 @@ mod show;
 mod verify;
 
 use clap::{Args, Subcommand};
-use finrank_contracts::ranking::v1::ranking_service_client::RankingServiceClient;
-use tonic::transport::Channel;
 
 pub(crate) use self::inputs::Inputs;
-use crate::{client, settings::Settings};
+use crate::settings::Settings;
 
 /// Look at decisions as they were recorded, prove them, verify the whole log, and see what came of them.
 /// docs/decisions.md explains it.
@@ -43,20 +41,5 @@ impl Audit {
             Command::Check(check) => check.run(),
             Command::Outcomes(outcomes) => outcomes.run(settings),
         }
-    }
-}
-
-/// The ranking server that is asked.
-#[derive(Args)]
-struct Server {
-    /// The ranking server; by default the one that the settings name.
-    #[arg(long, value_name = "URL")]
-    ranking: Option<String>,
-}
-
-impl Server {
-    async fn connect(&self, settings: &Settings) -> anyhow::Result<RankingServiceClient<Channel>> {
-        let url = self.ranking.clone().unwrap_or_else(|| settings.ranking_url());
-        Ok(RankingServiceClient::new(client::connect(&url, "ranking").await?))
     }
 }

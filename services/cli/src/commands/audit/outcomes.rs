@@ -7,9 +7,8 @@ use finrank_model::parse_moment;
 use finrank_serving::wire;
 use serde::Serialize;
 
-use super::Server;
 use crate::{
-    client,
+    client::{self, RankingServer},
     commands::{block_on, recommend::basis_name},
     output::{Format, table},
     settings::Settings,
@@ -29,7 +28,7 @@ pub(super) struct Outcomes {
     #[arg(long, value_name = "TIME", value_parser = |raw: &str| parse_moment("--since", raw))]
     since: Option<DateTime<Utc>>,
     #[command(flatten)]
-    server: Server,
+    server: RankingServer,
     #[command(flatten)]
     format: Format,
 }

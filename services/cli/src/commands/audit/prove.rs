@@ -1,15 +1,19 @@
 //! `finrank audit prove`: the proof of one decision, as a file for somebody else.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use finrank_contracts::ranking::v1::ProveDecisionRequest;
 use prost::Message;
 use serde::Serialize;
 
-use super::Server;
-use crate::{client, commands::block_on, output::Format, settings::Settings};
+use crate::{
+    client::{self, RankingServer},
+    commands::block_on,
+    output::Format,
+    settings::Settings,
+    whole_file,
+};
 
 /// Write the proof that a decision stands in the log. Who gets it needs only the log's public key, and
 /// `finrank audit check`. It holds nothing that names the customer.
@@ -24,7 +28,7 @@ pub(super) struct Prove {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
-    server: Server,
+    server: RankingServer,
     #[command(flatten)]
     format: Format,
 }
@@ -44,8 +48,7 @@ impl Prove {
             let proof = self.server.connect(settings).await?.prove_decision(request).await;
             Ok(proof.map_err(|status| client::refusal(&status))?.into_inner())
         })?;
-        fs::write(&self.out, proof.encode_to_vec())
-            .with_context(|| format!("cannot write {}", self.out.display()))?;
+        whole_file::write(&self.out, &proof.encode_to_vec())?;
         let checkpoint = proof.checkpoint.unwrap_or_default();
         let report = Report {
             sequence: proof.sequence,

@@ -7,9 +7,9 @@ use finrank_contracts::ranking::v1::{
 };
 use serde::Serialize;
 
-use super::{Server, inputs::Inputs};
+use super::inputs::Inputs;
 use crate::{
-    client,
+    client::{self, RankingServer},
     commands::{
         block_on,
         features::moment,
@@ -29,7 +29,7 @@ pub(super) struct Show {
     #[arg(long)]
     inputs: bool,
     #[command(flatten)]
-    server: Server,
+    server: RankingServer,
     #[command(flatten)]
     format: Format,
 }

@@ -8,8 +8,13 @@ use finrank_contracts::ranking::v1::{
 use finrank_model::Sha256Digest;
 use serde::Serialize;
 
-use super::Server;
-use crate::{client, commands::block_on, output::Format, progress, settings::Settings};
+use crate::{
+    client::{self, RankingServer},
+    commands::block_on,
+    output::Format,
+    progress,
+    settings::Settings,
+};
 
 /// Compute the whole log of decisions again, and hold it to its hashes and signatures. Fails if anything is not as it was
 /// written.
@@ -28,7 +33,7 @@ pub(super) struct Verify {
     #[arg(long, value_name = "HASH", requires = "expect", value_parser = |raw: &str| Sha256Digest::parse(raw))]
     sha256: Option<Sha256Digest>,
     #[command(flatten)]
-    server: Server,
+    server: RankingServer,
     #[command(flatten)]
     format: Format,
 }

@@ -1,8 +1,7 @@
 //! What is asked for and of whom, kept beside the files, so that going on cannot mean anything else than the beginning did.
 
 use std::{
-    fs::{self, File},
-    io::Write,
+    fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
@@ -11,9 +10,8 @@ use anyhow::{Context, bail};
 use finrank_model::{Sha256Digest, UserId};
 use finrank_store::{Store, moments};
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
-use crate::{commands::recommend::ScenarioName, output::FileFormat};
+use crate::{commands::recommend::ScenarioName, output::FileFormat, whole_file};
 
 const WANTED_FILE: &str = "campaign.json";
 const CUSTOMERS_FILE: &str = "customers.csv";
@@ -72,8 +70,8 @@ impl Campaign {
                 );
             }
         } else {
-            write_whole(&list, &customers)?;
-            write_whole(&file, &serde_json::to_vec_pretty(&wanted)?)?;
+            whole_file::write(&list, &customers)?;
+            whole_file::write(&file, &serde_json::to_vec_pretty(&wanted)?)?;
         }
         // The first line is the head.
         let customers = customers.iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1) as u64;
@@ -141,13 +139,4 @@ fn names(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Stri
         let user_id = UserId::parse(raw).with_context(|| format!("{} line {line}", path.display()))?;
         Ok(user_id.into())
     }))
-}
-
-/// Writes a file that is there whole or not at all.
-fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let unwritable = || format!("cannot write {}", path.display());
-    let mut partial = NamedTempFile::new_in(directory).with_context(unwritable)?;
-    partial.write_all(content).with_context(unwritable)?;
-    partial.persist(path).map(|_: File| ()).with_context(unwritable)
 }

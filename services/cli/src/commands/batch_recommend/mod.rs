@@ -7,7 +7,6 @@ mod rows;
 use std::{num::NonZeroUsize, path::PathBuf, time::Instant};
 
 use clap::Args;
-use finrank_contracts::ranking::v1::ranking_service_client::RankingServiceClient;
 use serde::Serialize;
 
 use self::{
@@ -16,7 +15,7 @@ use self::{
 };
 use super::recommend::ScenarioName;
 use crate::{
-    client,
+    client::RankingServer,
     output::{FileFormat, Format},
     progress,
     settings::Settings,
@@ -57,9 +56,8 @@ pub(crate) struct BatchRecommend {
     /// How many customers a file is for.
     #[arg(long, value_name = "N", default_value = "50000")]
     part: NonZeroUsize,
-    /// The ranking server; by default the one that the settings name.
-    #[arg(long, value_name = "URL")]
-    ranking: Option<String>,
+    #[command(flatten)]
+    server: RankingServer,
     #[command(flatten)]
     format: Format,
 }
@@ -83,7 +81,6 @@ struct Report {
 
 impl BatchRecommend {
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let url = self.ranking.clone().unwrap_or_else(|| settings.ranking_url());
         let wanted = Wanted {
             k: self.k,
             scenario: self.scenario,
@@ -99,7 +96,7 @@ impl BatchRecommend {
                 None => Source::Everybody(settings.store().await?),
             };
             let campaign = Campaign::open(&self.out, source, wanted).await?;
-            self.write(&url, &campaign).await
+            self.write(settings, &campaign).await
         })?;
         self.format.print(&report, |report| {
             let kept = match report.kept {
@@ -118,8 +115,8 @@ impl BatchRecommend {
         })
     }
 
-    async fn write(&self, url: &str, campaign: &Campaign) -> anyhow::Result<Report> {
-        let mut ranking = RankingServiceClient::new(client::connect(url, "ranking").await?);
+    async fn write(&self, settings: &Settings, campaign: &Campaign) -> anyhow::Result<Report> {
+        let mut ranking = self.server.connect(settings).await?;
         let bar = progress::bar(campaign.customers, "customers", self.format);
         let started = Instant::now();
         let (mut counts, mut written, mut kept) = (Counts::default(), 0, 0);

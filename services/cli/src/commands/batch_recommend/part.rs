@@ -8,14 +8,13 @@ use finrank_contracts::ranking::v1::{
     ranking_service_client::RankingServiceClient,
 };
 use indicatif::ProgressBar;
-use tempfile::NamedTempFile;
 use tonic::transport::Channel;
 
 use super::{
     campaign::{Campaign, Wanted},
     rows::{Row, Rows},
 };
-use crate::client;
+use crate::{client, whole_file::WholeFile};
 
 /// Customers of one message: the next are looked up while these are decided for.
 const MESSAGE: usize = 200;
@@ -61,14 +60,11 @@ impl<'c> Part<'c> {
         customers: Vec<String>,
         bar: &ProgressBar,
     ) -> anyhow::Result<Counts> {
-        let unwritable = || format!("cannot write {}", self.path.display());
-        let directory = self.path.parent().context("a part lies in its campaign's folder")?;
-        let partial = NamedTempFile::new_in(directory).with_context(unwritable)?;
-        let file = BufWriter::new(partial.reopen().with_context(unwritable)?);
-        let mut rows = Rows::new(self.wanted.form, file)?;
+        let file = WholeFile::create(&self.path)?;
+        let mut rows = Rows::new(self.wanted.form, file.writer()?)?;
         let counts = self.ask(ranking, customers, &mut rows, bar).await?;
-        rows.finish().with_context(unwritable)?;
-        partial.persist(&self.path).map(|_: File| ()).with_context(unwritable)?;
+        rows.finish().with_context(|| format!("cannot write {}", self.path.display()))?;
+        file.keep()?;
         Ok(counts)
     }
 

@@ -3,12 +3,12 @@
 use clap::Args;
 use finrank_contracts::ranking::v1::{
     EligibilityFact, EligibilityVerdict, ExplainEligibilityRequest, ExplainEligibilityResponse,
-    ProductEligibility, RuleFinding, ranking_service_client::RankingServiceClient,
+    ProductEligibility, RuleFinding,
 };
 use serde::Serialize;
 
 use crate::{
-    client,
+    client::{self, RankingServer},
     commands::features::moment,
     output::{Format, table},
     settings::Settings,
@@ -27,9 +27,8 @@ pub(super) struct Explain {
     /// The products; without any, all of the catalogue.
     #[arg(value_name = "PRODUCT_ID")]
     product_ids: Vec<String>,
-    /// The ranking server; by default the one that the settings name.
-    #[arg(long, value_name = "URL")]
-    ranking: Option<String>,
+    #[command(flatten)]
+    server: RankingServer,
     #[command(flatten)]
     format: Format,
 }
@@ -74,14 +73,13 @@ struct Against {
 
 impl Explain {
     pub(super) fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let url = self.ranking.unwrap_or_else(|| settings.ranking_url());
         let mut request = ExplainEligibilityRequest {
             user_id: self.user_id,
             product_ids: self.product_ids,
             ..ExplainEligibilityRequest::default()
         };
         let report = super::super::block_on(async {
-            let mut ranking = RankingServiceClient::new(client::connect(&url, "ranking").await?);
+            let mut ranking = self.server.connect(settings).await?;
             let mut report: Option<Report> = None;
             loop {
                 let page = ranking.explain_eligibility(request.clone()).await;

@@ -1,12 +1,14 @@
 //! `finrank policy reload`: has the ranking server read its policy's file anew.
 
 use clap::Args;
-use finrank_contracts::ranking::v1::{
-    ReloadPolicyRequest, ReloadPolicyResponse, ranking_service_client::RankingServiceClient,
-};
+use finrank_contracts::ranking::v1::{ReloadPolicyRequest, ReloadPolicyResponse};
 use serde::Serialize;
 
-use crate::{client, output::Format, settings::Settings};
+use crate::{
+    client::{self, RankingServer},
+    output::Format,
+    settings::Settings,
+};
 
 /// Have the ranking server read its policy's file anew.
 ///
@@ -15,9 +17,8 @@ use crate::{client, output::Format, settings::Settings};
 #[derive(Args)]
 #[command(after_help = "Examples:\n  finrank policy reload\n  finrank policy reload --json")]
 pub(super) struct Reload {
-    /// The ranking server; by default the one that the settings name.
-    #[arg(long, value_name = "URL")]
-    ranking: Option<String>,
+    #[command(flatten)]
+    server: RankingServer,
     #[command(flatten)]
     format: Format,
 }
@@ -33,10 +34,8 @@ struct Report {
 
 impl Reload {
     pub(super) fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let url = self.ranking.unwrap_or_else(|| settings.ranking_url());
         let reloaded = super::super::block_on(async {
-            let mut ranking = RankingServiceClient::new(client::connect(&url, "ranking").await?);
-            let reloaded = ranking.reload_policy(ReloadPolicyRequest {}).await;
+            let reloaded = self.server.connect(settings).await?.reload_policy(ReloadPolicyRequest {}).await;
             anyhow::Ok(reloaded.map_err(|status| client::refusal(&status))?.into_inner())
         })?;
         self.format.print(&Report::from(reloaded), Report::to_text)

@@ -23,7 +23,6 @@ use finrank_contracts::feature::v1::{
 use finrank_model::parse_moment;
 use finrank_serving::wire;
 use serde::Serialize;
-use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -38,6 +37,7 @@ use crate::{
     output::{FileFormat, Format},
     progress,
     settings::Settings,
+    whole_file::WholeFile,
 };
 
 /// Messages that wait for the server.
@@ -97,18 +97,12 @@ impl History {
             );
         }
         let source = Rows::open(&self.rows)?;
-        let directory = match self.out.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let partial = NamedTempFile::new_in(directory)
-            .with_context(|| format!("cannot write into {}", directory.display()))?;
+        let file = WholeFile::create(&self.out)?;
         let file_format = self.file_format.unwrap_or_else(|| FileFormat::of(&self.out));
-        let file = partial.reopen().with_context(|| format!("cannot write into {}", directory.display()))?;
-        let set = Set::new(file_format, BufWriter::new(file), source.header(), self.statuses);
+        let set = Set::new(file_format, file.writer()?, source.header(), self.statuses);
         let (out, format) = (self.out.clone(), self.format);
         let mut report = super::super::block_on(self.join(&url, source, set))?;
-        partial.persist(&out).with_context(|| format!("cannot write {}", out.display()))?;
+        file.keep()?;
         report.out = out;
         format.print(&report, |report| {
             let pinned = report
