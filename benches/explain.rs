@@ -5,6 +5,8 @@
 //! Prints microseconds an item, one thread, for towers of 128 hidden units and a scorer of 128 and 64; the last line is
 //! JSON. Explaining includes what is done once a customer, here for ten items.
 
+mod median;
+
 use std::{hint::black_box, time::Instant};
 
 use finrank_model::{
@@ -14,6 +16,8 @@ use finrank_model::{
 use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use self::median::median;
 
 /// Numbers known of a customer, as many as the Caravan data set has.
 const ATTRIBUTES: usize = 85;
@@ -50,17 +54,14 @@ fn main() {
 
 /// The median time an item of `work` over all items.
 fn microseconds<T>(mut work: impl FnMut() -> T) -> f64 {
-    let mut rounds: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            for _ in 0..20 {
-                black_box(work());
-            }
-            start.elapsed().as_nanos() as f64 / 1e3 / (20 * ITEMS) as f64
-        })
-        .collect();
-    rounds.sort_by(f64::total_cmp);
-    rounds[ROUNDS / 2]
+    let round = |_| {
+        let start = Instant::now();
+        for _ in 0..20 {
+            black_box(work());
+        }
+        start.elapsed().as_nanos() as f64 / 1e3 / (20 * ITEMS) as f64
+    };
+    median((0..ROUNDS).map(round).collect())
 }
 
 /// The first ones hold all products between them, so that each is in the vocabulary.

@@ -4,12 +4,16 @@
 //!
 //! Prints nanoseconds a candidate and their ratio for some candidate counts, one thread; the last line is JSON.
 
+mod median;
+
 use std::{hint::black_box, time::Instant};
 
 use finrank_model::{DIMENSION, Dense, Embedding, MlpScorer, SplitScorer};
 use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use self::median::median;
 
 /// Products in the catalogue that candidates are drawn from.
 const PRODUCTS: usize = 10_000;
@@ -47,17 +51,14 @@ fn main() {
 /// The median time a candidate of `work` over all candidates.
 fn nanoseconds(count: usize, mut work: impl FnMut() -> usize) -> f64 {
     let calls = (20_000 / count).max(20);
-    let mut rounds: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            for _ in 0..calls {
-                black_box(work());
-            }
-            start.elapsed().as_nanos() as f64 / (calls * count) as f64
-        })
-        .collect();
-    rounds.sort_by(f64::total_cmp);
-    rounds[ROUNDS / 2]
+    let round = |_| {
+        let start = Instant::now();
+        for _ in 0..calls {
+            black_box(work());
+        }
+        start.elapsed().as_nanos() as f64 / (calls * count) as f64
+    };
+    median((0..ROUNDS).map(round).collect())
 }
 
 /// `[n, 128]`, as the plain formula wants it: gathering is part of its cost, as it would be in serving.

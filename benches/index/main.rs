@@ -15,10 +15,10 @@ use faiss::{
     search_params::SearchParameters,
     selector::IdSelector,
 };
-use finrank_model::{DIMENSION, Embedding, EmbeddingSpace, ModelVersion};
-use finrank_ranking::{
-    Generation,
-    index::{Depth, Hit, IndexBuilder, IndexConfig, IndexKind, IndexSettings, Row, RowSet, SpacedEmbedding},
+use finrank_model::{DIMENSION, Embedding};
+use finrank_ranking::index::{
+    Depth, Hit, IndexBuilder, IndexConfig, IndexKind, IndexSettings, RandomVectors, Row, RowSet,
+    SpacedEmbedding,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -28,7 +28,6 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const KINDS: [IndexKind; 4] = [IndexKind::Flat, IndexKind::Hnsw, IndexKind::Ivf, IndexKind::IvfSq8];
 /// The shares of products that may be found.
 const SHARES: [f64; 5] = [1.0, 0.5, 0.1, 0.01, 0.001];
-const CENTRES: usize = 200;
 
 /// Measures searches by plan.
 ///
@@ -70,9 +69,8 @@ fn main() -> Result<()> {
 
 fn measure(products: usize, arguments: &Arguments, rows: &mut Vec<String>) -> Result<()> {
     let mut draws = ChaCha8Rng::seed_from_u64(0);
-    let centres: Vec<Vec<f32>> = (0..CENTRES).map(|_| around(&[0.0; DIMENSION], 1.0, &mut draws)).collect();
-    let embeddings: Vec<Embedding> = drawn(products, &centres, &mut draws)?;
-    let queries: Vec<Embedding> = drawn(arguments.queries, &centres, &mut draws)?;
+    let mut vectors = RandomVectors::default();
+    let (embeddings, queries) = (vectors.take(products), vectors.take(arguments.queries));
     let filters: Vec<RowSet> = SHARES
         .iter()
         .map(|&share| RowSet::of(products, (0..products).filter(|_| draws.random_bool(share)).map(Row)))
@@ -89,14 +87,16 @@ fn measure(products: usize, arguments: &Arguments, rows: &mut Vec<String>) -> Re
         let settings = IndexSettings { config, depth: Depth(arguments.k) };
         let start = Instant::now();
         let builder = IndexBuilder { settings: &settings, unchanged: None, directory: None };
-        let index = builder.build(generation()?, &embeddings)?;
+        let index = builder.build(RandomVectors::generation(), &embeddings)?;
         println!("{products:>9} {kind:?}: built and measured in {:.1} s", start.elapsed().as_secs_f64());
         for ((&share, allowed), answers) in SHARES.iter().zip(&filters).zip(&exact) {
             let mut plan = None;
             let mut found = Vec::new();
             let micros = timed(&queries, |query| {
-                let query =
-                    SpacedEmbedding { embedding: query.clone(), space: generation()?.embedding_space };
+                let query = SpacedEmbedding {
+                    embedding: query.clone(),
+                    space: RandomVectors::generation().embedding_space,
+                };
                 let answer = index.search(&query, allowed, arguments.k.get())?;
                 plan = Some(answer.plan.method);
                 found.push(answer.hits);
@@ -167,23 +167,4 @@ fn print(products: usize, share: f64, timed: &Timed, rows: &mut Vec<String>) {
     rows.push(format!(
         r#"{{"products": {products}, "share": {share}, "way": "{way}", "median_us": {median:.1}, "p99_us": {p99:.1}, "recall": {recall:.4}}}"#
     ));
-}
-
-fn drawn(count: usize, centres: &[Vec<f32>], draws: &mut ChaCha8Rng) -> Result<Vec<Embedding>> {
-    let vectors =
-        (0..count).map(|row| Embedding::new(around(&centres[row % CENTRES], 0.5, draws), DIMENSION));
-    Ok(vectors.collect::<std::result::Result<_, _>>()?)
-}
-
-fn around(centre: &[f32], spread: f32, draws: &mut ChaCha8Rng) -> Vec<f32> {
-    centre.iter().map(|value| value + draws.random_range(-spread..spread)).collect()
-}
-
-fn generation() -> Result<Generation> {
-    Ok(Generation {
-        run_id: 1,
-        model_version: ModelVersion::parse("random")?,
-        embedding_space: EmbeddingSpace::parse("random")?,
-        dimension: DIMENSION,
-    })
 }

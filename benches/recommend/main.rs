@@ -22,6 +22,8 @@
 
 #[path = "../load.rs"]
 mod load;
+#[path = "../median.rs"]
+mod median;
 #[path = "../model.rs"]
 mod model;
 #[path = "../server.rs"]
@@ -42,6 +44,7 @@ use finrank_store::scratch::ScratchDatabase;
 use load::Measured;
 
 use self::{
+    median::median,
     server::Served,
     servers::{Empty, Ranking, lookups},
 };
@@ -151,9 +154,4 @@ async fn account(ranking: &Ranking, lookups: &load::Call, users: u32) -> Result<
     }
     println!("           {:<12} {:.3}", "rest", rest * 1e3);
     Ok(())
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -14,6 +14,7 @@
 //! | `recall` | how much these find, measured |
 //! | `side` | what has changed since they were built |
 //! | `stored` | approximate indexes on disk, verified before they are read |
+//! | `random` | vectors without data, for who measures |
 //! | `row_set`, `best` | a filter; the best of many |
 //! | `selector`, `shared`, `threads` | what is asked of Faiss and OpenMP beside their safe bindings, and all `unsafe` of this crate |
 
@@ -22,6 +23,7 @@ mod best;
 mod build;
 mod config;
 mod plan;
+mod random;
 mod recall;
 mod row_set;
 mod selector;
@@ -42,6 +44,7 @@ pub use self::{
     build::{IndexBuilder, Unchanged},
     config::{Depth, IndexConfig, IndexKind, IndexSettings},
     plan::{Method, Plan},
+    random::RandomVectors,
     recall::{Band, RecallTable, Setting, Survey},
     row_set::RowSet,
     stored::{IndexFile, IndexManifest, StoredIndex, StoredIndexError},
