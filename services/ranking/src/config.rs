@@ -102,7 +102,7 @@ impl Default for RetrievalConfig {
     fn default() -> Self {
         Self {
             // Scored in about 0.1 ms.
-            candidates: const { NonZeroUsize::new(500).expect("500 is not zero") },
+            candidates: Depth::default().0,
             index: IndexConfig::default(),
         }
     }
