@@ -136,6 +136,14 @@ pub enum ModelError {
         /// The model's version.
         version: String,
     },
+    /// A network whose paths bend too often to be walked.
+    #[error(
+        "the path from the mean customer bends more than {most} times: it cannot be explained in bounded time"
+    )]
+    TooManyCrossings {
+        /// How often it may.
+        most: usize,
+    },
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     Io {

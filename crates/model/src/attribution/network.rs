@@ -65,14 +65,14 @@ impl Network {
         let product = ArrayView1::from(product.as_slice()).mapv(f64::from).dot(&self.product_weight);
         let start = self.sums(sums.clone(), &product);
         let end = self.sums(sums + slopes, &product);
-        Ok(walk::path_gradient(&self.layers, start, slopes.clone(), logit(&end)))
+        walk::path_gradient(&self.layers, start, slopes.clone(), logit(&end))
     }
 
     /// The sums of every layer from those of the first; the last is the logit alone.
     fn sums(&self, first: Array1<f64>, product: &Array1<f64>) -> Vec<Array1<f64>> {
         let mut all = vec![first];
         for (index, layer) in self.layers.iter().enumerate() {
-            let mut sums = all[index].mapv(|sum| sum.max(0.0)).dot(&layer.weight) + &layer.bias;
+            let mut sums = layer.sums_of(&all[index].mapv(|sum| sum.max(0.0)));
             if index == self.junction {
                 sums += product;
             }
@@ -87,9 +87,14 @@ impl Layer {
         Self::new(widened(&dense.weight), dense.bias.mapv(f64::from))
     }
 
-    fn new(weight: Array2<f64>, bias: Array1<f64>) -> Self {
+    pub(super) fn new(weight: Array2<f64>, bias: Array1<f64>) -> Self {
         let transposed = weight.t().as_standard_layout().into_owned();
         Self { weight, transposed, bias }
+    }
+
+    /// Of what the layer before lets through.
+    pub(super) fn sums_of(&self, values: &Array1<f64>) -> Array1<f64> {
+        values.dot(&self.weight) + &self.bias
     }
 }
 

@@ -3,11 +3,17 @@
 //! Between crossings every sum is linear in α, so the next one is known: `−sum / slope` ahead, the least of all units.
 //! At it, sums are continuous and slopes change, in the layers after it alone. At 128 → 128 → 64 units a path crosses
 //! some hundred times, and a crossing costs at most the layers after the second (8,192 multiplications) and, in front,
-//! those of the units that are on.
+//! those of the units that are on. A deep network can be made to cross exponentially often in its depth (Montúfar et al.
+//! 2014), and so a path is given up after [`CROSSINGS_PER_UNIT`] for each unit.
 
 use ndarray::{Array1, Array2};
 
 use super::network::{Layer, logit};
+use crate::ModelError;
+
+/// How often a path may cross, for each unit of the network: at 320 units 5,120 times, some 25 ms. Trained networks cross
+/// less than once a unit.
+const CROSSINGS_PER_UNIT: usize = 16;
 
 /// The logit's gradient along a path.
 pub(super) struct PathGradient {
@@ -21,19 +27,30 @@ pub(super) struct PathGradient {
 
 /// Walks from α = 0, where the layers' sums are `sums`, to α = 1, where the logit is `end`; `slopes` are the first
 /// layer's.
+///
+/// # Errors
+/// [`ModelError::TooManyCrossings`].
 pub(super) fn path_gradient(
     layers: &[Layer],
     sums: Vec<Array1<f64>>,
     slopes: Array1<f64>,
     end: f64,
-) -> PathGradient {
+) -> Result<PathGradient, ModelError> {
     let start = logit(&sums);
+    // All layers but the logit.
+    let units: usize = sums.iter().rev().skip(1).map(Array1::len).sum();
+    let most = CROSSINGS_PER_UNIT * units;
+    let mut crossings = 0;
     let mut here = Here::new(layers, sums, slopes);
     let mut collected = Collected::new(&layers[0]);
     let mut ahead = 1.0;
     while let Some(crossing) = here.next_crossing()
         && crossing.ahead < ahead
     {
+        crossings += 1;
+        if crossings > most {
+            return Err(ModelError::TooManyCrossings { most });
+        }
         collected.pass(&here, crossing.ahead);
         ahead -= crossing.ahead;
         let was_on = here.on[0].clone();
@@ -43,7 +60,7 @@ pub(super) fn path_gradient(
     collected.pass(&here, ahead);
     let off = vec![false; here.on[0].len()];
     collected.note_switches(&layers[0], &here.on[0], &off);
-    PathGradient { start, end, gradient: collected.gradient }
+    Ok(PathGradient { start, end, gradient: collected.gradient })
 }
 
 /// A unit whose sum comes to 0.
@@ -183,4 +200,42 @@ fn sum_of_rows(rows: &Array2<f64>, factors: &Array1<f64>, on: &[bool]) -> Array1
         }
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+
+    /// As many tent maps `t(x) = 2·relu(x) − 4·relu(x − ½)`, one after the other: a path from 0 to 1 crosses twice as often
+    /// with each.
+    fn tents(count: usize) -> Vec<Layer> {
+        let inner = || Layer::new(array![[2.0, 2.0], [-4.0, -4.0]], array![0.0, -0.5]);
+        let last = Layer::new(Array2::from_shape_vec((2, 1), vec![2.0, -4.0]).unwrap(), array![0.0]);
+        (1..count).map(|_| inner()).chain([last]).collect()
+    }
+
+    fn from_0_to(end: f64, layers: &[Layer]) -> Result<PathGradient, ModelError> {
+        let sums = |x: f64| {
+            let mut all = vec![array![x, x - 0.5]];
+            for layer in layers {
+                let on = all[all.len() - 1].mapv(|sum| sum.max(0.0));
+                all.push(layer.sums_of(&on));
+            }
+            all
+        };
+        path_gradient(layers, sums(0.0), array![end, end], logit(&sums(end)))
+    }
+
+    #[test]
+    fn a_path_that_crosses_beyond_all_bounds_is_given_up() {
+        let walked = from_0_to(0.3, &tents(6)).unwrap();
+        let refused = from_0_to(1.0, &tents(14));
+
+        // 0.3 → 0.6 → 0.8 → 0.4 → 0.8 → 0.4 → 0.8
+        assert!((walked.end - 0.8).abs() < 1e-9, "{}", walked.end);
+        assert!((0.3 * walked.gradient.sum() - 0.8).abs() < 1e-9, "{}", walked.gradient);
+        assert!(matches!(refused, Err(ModelError::TooManyCrossings { most: 448 })));
+    }
 }
