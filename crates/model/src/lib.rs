@@ -6,7 +6,7 @@
 //! [`UserEncoder`] and [`ProductEncoder`] turn entities into [`Embedding`]s by a fitted transform and a
 //! [`Tower`]; [`features`] declares what may be known of entities; [`policy`] what a model must show; [`MlpScorer`]
 //! scores a pair of embeddings, [`SplitScorer`] the same for many candidates, by a [`Calibration`] that makes the score a
-//! probability; [`Explainer`] says what in a customer made it so; a [`Bundle`] carries them all.
+//! probability; [`Explainer`] says what in a customer made it so, [`reasons`] says that to people; a [`Bundle`] carries them all.
 
 mod attribution;
 pub mod bundle;
@@ -20,6 +20,7 @@ mod error;
 pub mod features;
 mod ids;
 pub mod policy;
+pub mod reasons;
 mod score;
 mod scorer;
 mod split_scorer;
