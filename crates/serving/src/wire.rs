@@ -140,7 +140,11 @@ fn event_time(message: Option<Timestamp>) -> Result<DateTime<Utc>, InvalidField>
     moment("event_time", message)
 }
 
-fn attributes(
+/// Parses attributes.
+///
+/// # Errors
+/// Names the one that holds no value, or none that it may.
+pub fn attributes(
     message: impl IntoIterator<Item = (String, v1::AttributeValue)>,
 ) -> Result<Attributes, InvalidField> {
     let entries: Result<Vec<_>, _> = message
@@ -157,7 +161,8 @@ fn attributes(
     Attributes::new(entries?)
 }
 
-fn attribute_to_wire(value: &AttributeValue) -> v1::AttributeValue {
+/// One attribute's value as a message.
+pub fn attribute_to_wire(value: &AttributeValue) -> v1::AttributeValue {
     let kind = match value {
         AttributeValue::Number(number) => Kind::Number(*number),
         AttributeValue::Text(text) => Kind::Text(text.clone()),

@@ -8,6 +8,7 @@
 //! | `changes` | who has changed, by when that was learned |
 //! | `live` | embeddings of whoever has changed since then |
 //! | `towers` | the features that a model's towers read beside records |
+//! | `tower_inputs` | what was fed to a user tower, for whoever explains a score |
 //! | `embeddings` | embeddings and holdings by id |
 //! | `statistics` | what features are like, and whether they are as expected |
 //! | `people` | all that is held on one person, and its erasure |
@@ -39,6 +40,7 @@ mod served;
 mod server;
 mod service;
 mod statistics;
+mod tower_inputs;
 mod towers;
 mod watch;
 

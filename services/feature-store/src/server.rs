@@ -29,6 +29,7 @@ use crate::{
     refresh::Refresher,
     served::Keeper,
     service::{FeatureStoreService, ModelRegistryService},
+    tower_inputs::KnownTowers,
     watch::{Watcher, listen},
 };
 
@@ -85,6 +86,7 @@ pub async fn serve(
         registry: registry.clone(),
         horizon: horizon.clone(),
         cache,
+        towers: KnownTowers::default(),
         sampler,
         pseudonyms: Pseudonyms::load(config.server.pseudonym_key.as_deref())?,
         stream_idle_limit: config.stream_idle_limit,

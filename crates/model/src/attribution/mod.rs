@@ -10,7 +10,7 @@ mod means;
 mod network;
 mod walk;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use ndarray::{Array1, Array2, Axis};
 
@@ -18,8 +18,12 @@ pub use means::FeatureMeans;
 
 use self::network::{Network, widened};
 use crate::{
-    AttributeName, Embedding, MlpScorer, ModelError, ProductId, UserEncoder, UserRecord, features::FeatureRef,
+    AttributeName, Embedding, MlpScorer, ModelError, ProductId, UserEncoder, UserRecord,
+    features::{FeatureRef, FeatureSet},
 };
+
+/// How far apart two embeddings of one customer may be, of their length: f32 has 6e-8.
+const SAME: f64 = 1e-6;
 
 /// An input of the user tower, as people know it: all columns that a transform makes of it count as one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,7 +98,8 @@ impl Explainer {
     /// Explains the logit of one customer and each of these products.
     ///
     /// # Errors
-    /// When the record comes without the values of views that the tower reads, or an embedding is of another dimension.
+    /// When the record comes without the values of views that the tower reads, an embedding is of another dimension, or the
+    /// path from the mean customer crosses too often ([`ModelError::TooManyCrossings`]).
     pub fn explain(&self, user: &UserRecord, products: &[Embedding]) -> Result<Vec<Attribution>, ModelError> {
         let difference = self.difference(user)?;
         let slopes = weighted_sums(&self.weight, &difference);
@@ -110,6 +115,28 @@ impl Explainer {
                 Ok(Attribution { baseline_logit: path.start, logit: path.end, contributions })
             })
             .collect()
+    }
+
+    /// Whether the tower makes of this record the embedding that was served: only then is what moved the record's score
+    /// what moved the one that was served. Within 1e-6 of the embedding's length, for the feature store may run on another
+    /// CPU, whose sums differ in the last bits.
+    ///
+    /// # Errors
+    /// As [`UserEncoder::encode`].
+    pub fn reads_as(&self, user: &UserRecord, served: &Embedding) -> Result<bool, ModelError> {
+        let computed = self.user.encode(std::slice::from_ref(user))?;
+        let squares =
+            |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+        let served = served.as_slice();
+        let computed = computed[0].as_slice();
+        let length = squares(&mut served.iter().copied().map(f64::from));
+        let apart = squares(&mut served.iter().zip(computed).map(|(one, other)| f64::from(one - other)));
+        Ok(served.len() == computed.len() && apart <= SAME * length)
+    }
+
+    /// The features of views that records must come with; absent if none are read.
+    pub fn feature_set(&self) -> Option<&Arc<FeatureSet>> {
+        self.user.transform.feature_set()
     }
 
     /// What contributions are of: attributes, features of views, then each product that may be held.

@@ -80,6 +80,11 @@ impl UserTransform {
             .chain(self.held.iter().map(|product| (InputName::Held(product.clone()), 1)))
     }
 
+    /// The attributes that it reads, in order.
+    pub fn attribute_names(&self) -> impl Iterator<Item = &str> {
+        self.attributes.feature_names()
+    }
+
     /// What it reads, in order: the attributes' names, then `view:feature`, then `held`.
     pub fn feature_names(&self) -> Vec<String> {
         let attributes = self.attributes.feature_names().map(str::to_owned);

@@ -7,10 +7,12 @@ mod generation;
 mod holdings;
 mod hot;
 mod lookup;
+mod moments;
 
 pub(crate) use self::{
     generation::{Generation, newest_generation},
     holdings::holdings,
     hot::hot_users,
     lookup::{Answer, Found, Lookup, PresentEmbedding, lookup_products},
+    moments::{Moment, Moments, moments_of},
 };

@@ -10,6 +10,7 @@ mod refresh;
 mod reload;
 mod statistics;
 mod stopping;
+mod tower_inputs;
 mod verify;
 mod write;
 
@@ -32,6 +33,7 @@ use crate::{
     people::Exported,
     refresh::Refresher,
     served::Sampler,
+    tower_inputs::KnownTowers,
     watch::{Steps, Watcher},
 };
 
@@ -43,6 +45,8 @@ pub(crate) struct FeatureStoreService {
     pub(crate) registry: Registry,
     pub(crate) horizon: Horizon,
     pub(crate) cache: HotCache,
+    /// What models' user towers read.
+    pub(crate) towers: KnownTowers,
     /// Told of every complete answer of values as they are now.
     pub(crate) sampler: Sampler,
     pub(crate) pseudonyms: Pseudonyms,
@@ -133,6 +137,13 @@ impl FeatureStoreRpcs for FeatureStoreService {
         request: Request<v1::BatchGetHoldingsRequest>,
     ) -> Result<Response<v1::BatchGetHoldingsResponse>, Status> {
         Ok(Response::new(read::holdings(&self.store, request.into_inner()).await?))
+    }
+
+    async fn batch_get_tower_inputs(
+        &self,
+        request: Request<v1::BatchGetTowerInputsRequest>,
+    ) -> Result<Response<v1::BatchGetTowerInputsResponse>, Status> {
+        Ok(Response::new(tower_inputs::tower_inputs(self, request.into_inner()).await?))
     }
 
     async fn get_online_features(

@@ -59,8 +59,18 @@ pub(super) fn parse_ids<T>(
     raw: &[String],
     parse: impl Fn(&String) -> Result<T, InvalidField>,
 ) -> Result<Vec<T>, InvalidField> {
-    if !(1..=MAX_IDS).contains(&raw.len()) {
-        let reason = format!("has {} entries, 1 to {MAX_IDS} are allowed", raw.len());
+    parse_at_most(MAX_IDS, field, raw, parse)
+}
+
+/// As [`parse_ids`], of fewer ids.
+pub(super) fn parse_at_most<T>(
+    most: usize,
+    field: &str,
+    raw: &[String],
+    parse: impl Fn(&String) -> Result<T, InvalidField>,
+) -> Result<Vec<T>, InvalidField> {
+    if !(1..=most).contains(&raw.len()) {
+        let reason = format!("has {} entries, 1 to {most} are allowed", raw.len());
         return Err(InvalidField::new(field, reason));
     }
     let parse = |(place, raw)| {

@@ -21,6 +21,7 @@ mod round_trips;
 mod shared_refresh;
 mod statistics;
 mod support;
+mod tower_inputs;
 mod towers;
 mod verify;
 mod watch;
