@@ -108,7 +108,27 @@ pub struct Checkpoint {
     pub signature: [u8; 64],
 }
 
+/// Why a checkpoint does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// Its key is not one that is trusted.
+    KeyUnknown,
+    /// Its key did not sign it.
+    SignatureInvalid,
+}
+
 impl Checkpoint {
+    /// Whether it counts.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn check(&self, trusted: &[PublicKey]) -> Result<(), Distrust> {
+        if !trusted.contains(&self.public_key) {
+            return Err(Distrust::KeyUnknown);
+        }
+        if self.is_signed() { Ok(()) } else { Err(Distrust::SignatureInvalid) }
+    }
+
     /// Whether its key signed it.
     pub fn is_signed(&self) -> bool {
         let signature = Signature::from_bytes(&self.signature);

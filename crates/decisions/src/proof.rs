@@ -5,21 +5,22 @@ use finrank_contracts::ranking::v1::{self, DecisionRecord, InclusionProof};
 use finrank_model::Sha256Digest;
 use finrank_serving::wire;
 use finrank_store::Store;
+use futures::TryStreamExt;
 use prost::Message;
 use uuid::Uuid;
 
 use crate::{
     DecisionLogError, Result,
     chain::Link,
-    checkpoint::{Checkpoint, PublicKey},
-    read,
+    checkpoint::{Checkpoint, Distrust, PublicKey},
+    read::{self, CheckpointRow},
 };
 
-/// Makes the proof of one decision.
+/// Makes the proof of one decision, by the first checkpoint after it that one of the keys signed.
 ///
 /// # Errors
 /// [`DecisionLogError::NotFound`], and [`DecisionLogError::NotSignedYet`] before a checkpoint covers it.
-pub async fn prove(store: &Store, decision_id: Uuid) -> Result<InclusionProof> {
+pub async fn prove(store: &Store, trusted: &[PublicKey], decision_id: Uuid) -> Result<InclusionProof> {
     let row = sqlx::query!(
         r#"select decided.sequence, decided.record, before.sha256 as "previous?"
            from decisions as decided left join decisions as before on before.sequence = decided.sequence - 1
@@ -29,7 +30,7 @@ pub async fn prove(store: &Store, decision_id: Uuid) -> Result<InclusionProof> {
     .fetch_optional(store.pool())
     .await?
     .ok_or(DecisionLogError::NotFound(decision_id))?;
-    let checkpoint = read::checkpoint_from(store, row.sequence).await?;
+    let checkpoint = first_trusted(store, trusted, row.sequence).await?;
     let checkpoint = checkpoint.ok_or(DecisionLogError::NotSignedYet(decision_id))?;
     let following = sqlx::query_scalar!(
         r#"select sha256(record) as "sha256!" from decisions
@@ -46,6 +47,19 @@ pub async fn prove(store: &Store, decision_id: Uuid) -> Result<InclusionProof> {
         following,
         checkpoint: Some(checkpoint_to_wire(&checkpoint)),
     })
+}
+
+/// The first checkpoint that covers a decision and counts; whatever else stands before it was made up.
+async fn first_trusted(store: &Store, trusted: &[PublicKey], sequence: i64) -> Result<Option<Checkpoint>> {
+    let mut rows = read::checkpoints_from(store.pool(), sequence);
+    while let Some(row) = rows.try_next().await? {
+        if let Ok(checkpoint) = row.read()
+            && checkpoint.check(trusted).is_ok()
+        {
+            return Ok(Some(checkpoint));
+        }
+    }
+    Ok(None)
 }
 
 /// Checks a proof, and gives the record that it proves.
@@ -77,15 +91,12 @@ pub fn check(proof: &InclusionProof, trusted: &[PublicKey]) -> Result<DecisionRe
     if end != checkpoint.link {
         return Err(none("the chain from the record does not end at the checkpoint"));
     }
-    if !trusted.contains(&checkpoint.public_key) {
-        return Err(none(&format!(
-            "the checkpoint's key, {}, is not one that is trusted",
-            checkpoint.public_key
-        )));
-    }
-    if !checkpoint.is_signed() {
-        return Err(none("the checkpoint is not signed by its key"));
-    }
+    checkpoint.check(trusted).map_err(|distrust| match distrust {
+        Distrust::KeyUnknown => {
+            none(&format!("the checkpoint's key, {}, is not one that is trusted", checkpoint.public_key))
+        }
+        Distrust::SignatureInvalid => none("the checkpoint is not signed by its key"),
+    })?;
     DecisionRecord::decode(proof.record.as_slice()).map_err(|_| none("the record cannot be read"))
 }
 
@@ -101,5 +112,12 @@ fn checkpoint_to_wire(checkpoint: &Checkpoint) -> v1::Checkpoint {
 
 fn checkpoint_from_wire(message: &v1::Checkpoint) -> Result<Checkpoint> {
     let signed_at = wire::moment("checkpoint.signed_at", message.signed_at)?;
-    read::checkpoint(message.sequence, &message.sha256, signed_at, &message.public_key, &message.signature)
+    CheckpointRow {
+        sequence: message.sequence,
+        sha256: message.sha256.clone(),
+        signed_at,
+        public_key: message.public_key.clone(),
+        signature: message.signature.clone(),
+    }
+    .read()
 }

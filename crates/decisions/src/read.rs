@@ -1,8 +1,11 @@
 //! One decision, as it is kept.
 
+use chrono::{DateTime, Utc};
 use finrank_contracts::ranking::v1::{DecisionInputs, DecisionRecord};
 use finrank_store::Store;
+use futures::stream::BoxStream;
 use prost::Message;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::{
@@ -59,37 +62,47 @@ pub(crate) fn record(sequence: i64, bytes: &[u8]) -> Result<DecisionRecord> {
     DecisionRecord::decode(bytes).map_err(|_| DecisionLogError::damaged(sequence, "has an unreadable record"))
 }
 
-/// The first checkpoint that covers a decision.
-pub(crate) async fn checkpoint_from(store: &Store, sequence: i64) -> Result<Option<Checkpoint>> {
-    let row = sqlx::query!(
-        "select sequence, sha256, signed_at, public_key, signature
-         from decision_checkpoints where sequence >= $1 order by sequence limit 1",
-        sequence,
-    )
-    .fetch_optional(store.pool())
-    .await?;
-    row.map(|row| checkpoint(row.sequence, &row.sha256, row.signed_at, &row.public_key, &row.signature))
-        .transpose()
+/// A checkpoint as a row or a message holds it.
+#[derive(Debug)]
+pub(crate) struct CheckpointRow {
+    pub(crate) sequence: i64,
+    pub(crate) sha256: Vec<u8>,
+    pub(crate) signed_at: DateTime<Utc>,
+    pub(crate) public_key: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
 }
 
-/// A checkpoint as a row or a message holds it.
-///
-/// # Errors
-/// When a part has another length than it must, or the key is none.
-pub(crate) fn checkpoint(
+/// The checkpoints from a place of the chain on, in the order of the chain. Whoever writes to the database may have made them
+/// up.
+pub(crate) fn checkpoints_from<'c>(
+    connection: impl PgExecutor<'c> + 'c,
     sequence: i64,
-    sha256: &[u8],
-    signed_at: chrono::DateTime<chrono::Utc>,
-    public_key: &[u8],
-    signature: &[u8],
-) -> Result<Checkpoint> {
-    let damaged = |reason| DecisionLogError::damaged(sequence, reason);
-    let sha256 = sha256.try_into().map_err(|_| damaged("has a checkpoint without a hash"))?;
-    Ok(Checkpoint {
-        link: Link { sequence, sha256 },
-        signed_at,
-        public_key: PublicKey::from_bytes(public_key)
-            .map_err(|_| damaged("has a checkpoint without a key"))?,
-        signature: signature.try_into().map_err(|_| damaged("has a checkpoint without a signature"))?,
-    })
+) -> BoxStream<'c, sqlx::Result<CheckpointRow>> {
+    sqlx::query_as!(
+        CheckpointRow,
+        "select sequence, sha256, signed_at, public_key, signature
+         from decision_checkpoints where sequence >= $1 order by sequence",
+        sequence,
+    )
+    .fetch(connection)
+}
+
+impl CheckpointRow {
+    /// The checkpoint.
+    ///
+    /// # Errors
+    /// When a part has another length than it must, or the key is none.
+    pub(crate) fn read(&self) -> Result<Checkpoint> {
+        let damaged = |reason| DecisionLogError::damaged(self.sequence, reason);
+        let sha256 = self.sha256.as_slice().try_into();
+        let sha256 = sha256.map_err(|_| damaged("has a checkpoint without a hash"))?;
+        let public_key = PublicKey::from_bytes(&self.public_key);
+        let signature = self.signature.as_slice().try_into();
+        Ok(Checkpoint {
+            link: Link { sequence: self.sequence, sha256 },
+            signed_at: self.signed_at,
+            public_key: public_key.map_err(|_| damaged("has a checkpoint without a key"))?,
+            signature: signature.map_err(|_| damaged("has a checkpoint without a signature"))?,
+        })
+    }
 }

@@ -14,9 +14,9 @@ use uuid::Uuid;
 use crate::{
     Result,
     chain::Link,
-    checkpoint::{Checkpoint, PublicKey},
+    checkpoint::{Checkpoint, Distrust, PublicKey},
     entry::commitment,
-    read,
+    read::{self, CheckpointRow},
 };
 
 /// Decisions after which progress is told.
@@ -117,16 +117,9 @@ pub async fn verify(
 ) -> Result<Verification> {
     // One view of both tables: a checkpoint that is signed meanwhile covers nothing that is not seen.
     let mut view = store.pool().begin_with("begin isolation level repeatable read, read only").await?;
-    let mut checkpoints: BTreeMap<i64, Checkpoint> = BTreeMap::new();
-    let signed =
-        sqlx::query!("select sequence, sha256, signed_at, public_key, signature from decision_checkpoints")
-            .fetch_all(&mut *view)
-            .await?;
-    for row in signed {
-        let checkpoint =
-            read::checkpoint(row.sequence, &row.sha256, row.signed_at, &row.public_key, &row.signature)?;
-        checkpoints.insert(row.sequence, checkpoint);
-    }
+    let checkpoints = read::checkpoints_from(&mut *view, i64::MIN);
+    let mut checkpoints: BTreeMap<i64, CheckpointRow> =
+        checkpoints.map_ok(|row| (row.sequence, row)).try_collect().await?;
     let mut found =
         Verification { verified: Link::BEGINNING, covered: 0, checkpoints: 0, inputs_erased: 0, fault: None };
     let mut rows = sqlx::query_as!(
@@ -137,7 +130,8 @@ pub async fn verify(
     )
     .fetch(&mut *view);
     while let Some(row) = rows.try_next().await? {
-        if let Err(fault) = found.take(&row, checkpoints.get(&row.sequence), trusted) {
+        let checkpoint = checkpoints.remove(&row.sequence);
+        if let Err(fault) = found.take(&row, checkpoint.as_ref(), trusted) {
             found.fault = Some(fault);
             return Ok(found);
         }
@@ -151,18 +145,31 @@ pub async fn verify(
     }
     drop(rows);
     let last = found.verified.sequence;
-    let signed_beyond = checkpoints.last_key_value().is_some_and(|(sequence, _)| *sequence > last);
-    if signed_beyond || expected.is_some_and(|link| link.sequence > last) {
-        found.fault = Some(Fault { sequence: last + 1, kind: FaultKind::Missing });
-    }
+    let missing = Fault { sequence: last + 1, kind: FaultKind::Missing };
+    found.fault = match checkpoints.into_values().next().map(|row| (row.sequence, counts(&row, trusted))) {
+        // Of no decision that is there: of one that was, if the log's key signed it.
+        Some((sequence, Err(kind))) => Some(Fault { sequence, kind }),
+        Some((_, Ok(_))) => Some(missing),
+        None => expected.filter(|link| link.sequence > last).map(|_| missing),
+    };
     Ok(found)
+}
+
+/// A checkpoint that counts. A row that cannot be one was signed by nobody.
+fn counts(row: &CheckpointRow, trusted: &[PublicKey]) -> Result<Checkpoint, FaultKind> {
+    let checkpoint = row.read().map_err(|_| FaultKind::SignatureInvalid)?;
+    checkpoint.check(trusted).map_err(|distrust| match distrust {
+        Distrust::KeyUnknown => FaultKind::KeyUnknown,
+        Distrust::SignatureInvalid => FaultKind::SignatureInvalid,
+    })?;
+    Ok(checkpoint)
 }
 
 impl Verification {
     fn take(
         &mut self,
         row: &Row,
-        checkpoint: Option<&Checkpoint>,
+        checkpoint: Option<&CheckpointRow>,
         trusted: &[PublicKey],
     ) -> Result<(), Fault> {
         let next = self.verified.then(&row.record);
@@ -192,15 +199,10 @@ impl Verification {
             None => self.inputs_erased += 1,
         }
         if let Some(checkpoint) = checkpoint {
-            if checkpoint.link != next {
+            if checkpoint.sha256 != next.sha256.as_bytes() {
                 return Err(fault(FaultKind::ChainRewritten));
             }
-            if !trusted.contains(&checkpoint.public_key) {
-                return Err(fault(FaultKind::KeyUnknown));
-            }
-            if !checkpoint.is_signed() {
-                return Err(fault(FaultKind::SignatureInvalid));
-            }
+            counts(checkpoint, trusted).map_err(fault)?;
             self.checkpoints += 1;
             self.covered = row.sequence;
         }

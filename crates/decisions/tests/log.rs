@@ -151,6 +151,22 @@ async fn every_tampering_is_found_at_its_place() {
             4,
             FaultKind::ChainRewritten,
         ),
+        (
+            "update decision_checkpoints set public_key = decode(repeat('02', 32), 'hex') where sequence = 8",
+            8,
+            FaultKind::SignatureInvalid,
+        ),
+        (
+            "insert into decision_checkpoints
+             select 99, sha256, signed_at, decode(repeat('02', 32), 'hex'), signature from decision_checkpoints limit 1",
+            99,
+            FaultKind::SignatureInvalid,
+        ),
+        (
+            "insert into decision_checkpoints select 0, sha256, signed_at, public_key, signature from decision_checkpoints limit 1",
+            0,
+            FaultKind::SignatureInvalid,
+        ),
     ];
     for (statement, sequence, kind) in cases {
         let database = database().await;
@@ -215,11 +231,18 @@ async fn a_decision_is_proven_to_who_has_only_the_public_key() {
     let trusted = [key().public()];
 
     for (place, &decision_id) in ids.iter().enumerate() {
-        let proven = proof::prove(&database.store, decision_id).await.unwrap();
+        let proven = proof::prove(&database.store, &trusted, decision_id).await.unwrap();
         assert_eq!(proof::check(&proven, &trusted).unwrap().k as usize, place);
     }
 
-    let proven = proof::prove(&database.store, ids[1]).await.unwrap();
+    tamper(
+        &database,
+        "insert into decision_checkpoints
+         select 2, sha256, signed_at, public_key, signature from decision_checkpoints order by sequence limit 1",
+    )
+    .await;
+    let proven = proof::prove(&database.store, &trusted, ids[1]).await.unwrap();
+    assert!(proof::check(&proven, &trusted).is_ok(), "what somebody made up is passed over");
     assert!(!proven.following.is_empty());
     let mut changed = proven.clone();
     *changed.record.last_mut().unwrap() ^= 1;
@@ -242,7 +265,7 @@ async fn what_is_not_signed_yet_is_not_proven_and_who_is_not_known_leaves_no_inp
     let (decision_id, of_nobody) = entry("erased meanwhile", 1);
 
     log.place().await.unwrap().take(of_nobody).kept().await.unwrap();
-    let early = proof::prove(&database.store, decision_id).await.unwrap_err();
+    let early = proof::prove(&database.store, &[key().public()], decision_id).await.unwrap_err();
     drop(log);
     writing.finish().await;
 

@@ -44,7 +44,8 @@ impl RankingService {
 
     pub(super) async fn prove(&self, request: v1::ProveDecisionRequest) -> Result<v1::InclusionProof> {
         let decision_id = decision_id(&request.decision_id)?;
-        Ok(proof::prove(&self.log()?.store, decision_id).await?)
+        let log = self.log()?;
+        Ok(proof::prove(&log.store, &log.trusted, decision_id).await?)
     }
 
     pub(super) fn verify_log(&self, request: &v1::VerifyDecisionLogRequest) -> Result<Verifying> {
