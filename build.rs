@@ -3,7 +3,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 10] = [
+const PROTOS: [&str; 11] = [
     "feast/serving/GrpcServer.proto",
     "feast/serving/ServingService.proto",
     "finrank/common/v1/common.proto",
@@ -13,6 +13,7 @@ const PROTOS: [&str; 10] = [
     "finrank/ranking/v1/decision_log.proto",
     "finrank/ranking/v1/outcomes.proto",
     "finrank/ranking/v1/ranking_service.proto",
+    "finrank/ranking/v1/replay.proto",
     "finrank/ranking/v1/selection.proto",
 ];
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use finrank_model::{InvalidField, ProductId};
+use finrank_model::{InvalidField, ProductId, Sha256Digest};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -47,6 +47,17 @@ pub enum DecisionLogError {
         /// What is wrong.
         reason: String,
     },
+    /// What is kept under a digest has another.
+    #[error("what is kept as {0} is not what was kept")]
+    ContentChanged(Sha256Digest),
+    /// What is kept under a digest cannot be read.
+    #[error("what is kept as {sha256} cannot be read: {reason}")]
+    ContentUnreadable {
+        /// Its digest.
+        sha256: Sha256Digest,
+        /// What is wrong.
+        reason: String,
+    },
     /// A proof proves nothing.
     #[error("the proof does not hold: {0}")]
     NoProof(String),
@@ -62,5 +73,10 @@ impl DecisionLogError {
     /// What is wrong with a row, after "decision 7 of the log".
     pub(crate) fn damaged(sequence: i64, reason: &str) -> Self {
         Self::Damaged { sequence, reason: reason.to_owned() }
+    }
+
+    /// What is wrong with a content that has its digest.
+    pub fn unreadable(sha256: Sha256Digest, reason: String) -> Self {
+        Self::ContentUnreadable { sha256, reason }
     }
 }

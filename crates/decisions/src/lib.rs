@@ -5,6 +5,7 @@
 //! | [`chain`] | how a record is hashed onto those before it |
 //! | [`checkpoint`] | how the chain is signed, and how a signature is checked |
 //! | [`entry`] | what is written of a decision, and how what is personal stands apart |
+//! | [`contents`] | what decisions were made from and is nobody's own, kept by digest |
 //! | [`writer`] | the queue, and the one task that writes |
 //! | [`read`] | one decision, as it is kept |
 //! | [`proof`] | that a decision stands in the log, for whoever has no access to it |
@@ -17,6 +18,7 @@
 pub mod chain;
 pub mod checkpoint;
 mod config;
+pub mod contents;
 pub mod entry;
 mod error;
 pub mod outcome;

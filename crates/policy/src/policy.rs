@@ -16,6 +16,7 @@ use crate::{
 pub struct Policy {
     pub(crate) version: PolicyVersion,
     pub(crate) digest: Sha256Digest,
+    pub(crate) text: String,
     pub(crate) description: String,
     pub(crate) source: FactSource,
     pub(crate) facts: Vec<Fact>,
@@ -56,6 +57,11 @@ impl Policy {
     /// The file's SHA-256: which policy this is, whatever it calls itself.
     pub fn digest(&self) -> Sha256Digest {
         self.digest
+    }
+
+    /// The file itself.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// For people.

@@ -81,7 +81,7 @@ pub fn product_to_wire(product: &Product) -> v1::Product {
         description: product.description.clone(),
         issuer: product.issuer.clone(),
         risk_grade: product.risk_grade.map(|grade| grade.get().into()),
-        status: status_to_wire(product.status).into(),
+        status: product_status_to_wire(product.status).into(),
         attributes: attributes_to_wire(&product.attributes),
         event_time: Some(timestamp(product.event_time)),
         ..v1::Product::default()
@@ -112,6 +112,14 @@ pub fn product_class_to_wire(class: ProductClass) -> v1::ProductClass {
         ProductClass::Loan => v1::ProductClass::Loan,
         ProductClass::Wealth => v1::ProductClass::Wealth,
         ProductClass::Insurance => v1::ProductClass::Insurance,
+    }
+}
+
+/// A product's status as its number in the contract.
+pub fn product_status_to_wire(status: ProductStatus) -> v1::ProductStatus {
+    match status {
+        ProductStatus::Active => v1::ProductStatus::Active,
+        ProductStatus::Withdrawn => v1::ProductStatus::Withdrawn,
     }
 }
 
@@ -191,13 +199,6 @@ fn product_status(number: i32) -> Result<ProductStatus, InvalidField> {
         Ok(v1::ProductStatus::Active | v1::ProductStatus::Unspecified) => Ok(ProductStatus::Active),
         Ok(v1::ProductStatus::Withdrawn) => Ok(ProductStatus::Withdrawn),
         Err(_) => Err(InvalidField::new("status", format!("is {number}, which names no status"))),
-    }
-}
-
-fn status_to_wire(status: ProductStatus) -> v1::ProductStatus {
-    match status {
-        ProductStatus::Active => v1::ProductStatus::Active,
-        ProductStatus::Withdrawn => v1::ProductStatus::Withdrawn,
     }
 }
 

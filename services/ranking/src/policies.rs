@@ -8,6 +8,10 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use finrank_decisions::{
+    DecisionLogError,
+    contents::{Content, ContentKind, Contents},
+};
 use finrank_policy::{CompiledPolicy, Offered, Policy};
 use finrank_serving::Hangups;
 use tokio::task::spawn_blocking;
@@ -24,6 +28,8 @@ pub(crate) struct Policies {
     file: PolicyConfig,
     in_force: ArcSwap<Policy>,
     compiled: ArcSwapOption<Compiled>,
+    /// Where what comes into force is kept, if decisions are.
+    contents: Option<Contents>,
     /// One reading of the file at a time, so that the later one stays.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -52,8 +58,23 @@ impl Policies {
             file: config.clone(),
             in_force: ArcSwap::from_pointee(policy),
             compiled: ArcSwapOption::empty(),
+            contents: None,
             reloading: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// The same, each kept before anything is decided by it.
+    pub(crate) fn kept_in(self, contents: Option<Contents>) -> Self {
+        Self { contents, ..self }
+    }
+
+    /// Keeps a policy, if policies are kept.
+    ///
+    /// # Errors
+    /// When Postgres does not take it.
+    pub(crate) async fn keep(&self, policy: &Policy) -> Result<(), DecisionLogError> {
+        let Some(contents) = &self.contents else { return Ok(()) };
+        contents.keep(&[Content::new(ContentKind::Policy, policy.text().as_bytes().to_vec())]).await
     }
 
     /// The policy, for one request to keep until it is answered.
@@ -80,7 +101,7 @@ impl Policies {
     /// Reads the file anew and puts what it says into force, if it says something else.
     ///
     /// # Errors
-    /// Everything that is wrong with the file; the policy in force stays.
+    /// Everything that is wrong with the file, or that it cannot be kept; the policy in force stays.
     pub(crate) async fn reload(self: &Arc<Self>, current: &CurrentCatalogue) -> Result<Reloaded> {
         let _one_at_a_time = self.reloading.lock().await;
         let (this, catalogue) = (Arc::clone(self), current.get());
@@ -99,6 +120,7 @@ impl Policies {
         })
         .await??;
         if !Arc::ptr_eq(&in_force, &before) {
+            self.keep(&in_force).await?;
             self.in_force.store(Arc::clone(&in_force));
             info!(version = %in_force.version(), sha256 = %in_force.digest(), "another policy is in force");
         }

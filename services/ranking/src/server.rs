@@ -4,8 +4,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 use finrank_contracts::ranking::v1::ranking_service_server::RankingServiceServer;
 use finrank_decisions::{
-    DecisionLogConfig, Mode,
+    Mode,
     checkpoint::CheckpointKey,
+    contents::Contents,
     writer::{DecisionLog, Writing},
 };
 use finrank_serving::{Pseudonyms, Server, secret};
@@ -39,14 +40,15 @@ pub async fn serve(
 ) -> Result<()> {
     let (log, writing) = match store.filter(|_| config.decision_log.mode != Mode::Off) {
         Some(store) => {
-            let (log, writing) = keep_decisions(&config.decision_log, store)?;
+            let (log, writing) = keep_decisions(&config, store)?;
             (Some(log), Some(writing))
         }
         None => (None, None),
     };
     let current = Arc::new(CurrentCatalogue::default());
     let feature_store = FeatureStore::at(&config.feature_store)?;
-    let policies = Arc::new(Policies::load(&config.policy)?);
+    let contents = log.as_ref().map(|log| log.contents.clone());
+    let policies = Arc::new(Policies::load(&config.policy)?.kept_in(contents.clone()));
     let max_message_bytes = config.server.max_message_bytes;
     let service = RankingServiceServer::new(RankingService {
         current: Arc::clone(&current),
@@ -70,6 +72,7 @@ pub async fn serve(
         config: config.subscription,
         index: config.retrieval.index_settings(),
         current: Arc::clone(&current),
+        contents,
         policies: Arc::clone(&policies),
         health: server.health(),
     };
@@ -91,14 +94,22 @@ pub async fn serve(
     Ok(served?)
 }
 
-fn keep_decisions(config: &DecisionLogConfig, store: Store) -> Result<(Log, Writing)> {
+fn keep_decisions(ranking: &RankingConfig, store: Store) -> Result<(Log, Writing)> {
+    let config = &ranking.decision_log;
     let secret = secret::load("ranking.decision_log.signing_key", config.signing_key.as_deref())?;
     let key = CheckpointKey::new(&secret);
     let mut trusted = config.trusted_keys.clone();
     trusted.push(key.public());
     let (writer, writing) = DecisionLog::start(store.clone(), config, key);
-    let verifying = Arc::new(Semaphore::new(1));
-    Ok((Log { writer, store, trusted, verifying, candidates: config.candidates }, writing))
+    let log = Log {
+        writer,
+        contents: Contents::new(store.clone()),
+        store,
+        trusted,
+        verifying: Arc::new(Semaphore::new(1)),
+        candidates: config.candidates,
+    };
+    Ok((log, writing))
 }
 
 /// Follows until `stop` is cancelled, and cancels it if following ends in any other way: a server whose

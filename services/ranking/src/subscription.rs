@@ -10,6 +10,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use finrank_decisions::{DecisionLogError, contents::Contents};
 use finrank_model::{Bundle, Sha256Digest, bundle_directory};
 use finrank_serving::Health;
 use thiserror::Error;
@@ -42,6 +43,8 @@ pub(crate) struct Subscription {
     /// How catalogues are indexed.
     pub(crate) index: IndexSettings,
     pub(crate) current: Arc<CurrentCatalogue>,
+    /// Where catalogues are kept before they are in service, if decisions are.
+    pub(crate) contents: Option<Contents>,
     /// Compiled for each catalogue before it is in service.
     pub(crate) policies: Arc<Policies>,
     /// Says SERVING once a catalogue is in service.
@@ -72,6 +75,8 @@ enum Interruption {
     Snapshot(#[from] SnapshotError),
     #[error("no catalogue can be made of what the feature store sent: {0}")]
     Catalogue(#[from] CatalogueError),
+    #[error("the catalogue cannot be kept, and no decision is made by what is not: {0}")]
+    Contents(#[from] DecisionLogError),
     #[error("building the catalogue failed: {0}")]
     Thread(#[from] JoinError),
 }
@@ -82,7 +87,7 @@ impl Interruption {
         match self {
             // The resume token is refused.
             Self::Refused(status) => status.code() != Code::InvalidArgument,
-            Self::Ended | Self::Silent(_) => true,
+            Self::Ended | Self::Silent(_) | Self::Contents(_) => true,
             Self::Snapshot(_) | Self::Catalogue(_) | Self::Thread(_) => false,
         }
     }
@@ -151,6 +156,11 @@ impl Subscription {
             Ok::<_, CatalogueError>((catalogue, bundle))
         })
         .await??;
+        if let Err(failure) = self.keep(&catalogue).await {
+            // Built and tried again with whatever comes next.
+            following.due.get_or_insert_with(Instant::now);
+            return Err(failure.into());
+        }
         let generation = catalogue.generation();
         info!(
             generation = generation.run_id,
@@ -165,6 +175,14 @@ impl Subscription {
         (following.bundle, following.due) = (Some(bundle), None);
         following.waits = self.waits();
         Ok(())
+    }
+
+    /// Keeps what decisions will be made by, so that they can be made again.
+    async fn keep(&self, catalogue: &Catalogue) -> Result<(), DecisionLogError> {
+        if let Some(contents) = &self.contents {
+            catalogue.keep(contents).await?;
+        }
+        self.policies.keep(&self.policies.in_force()).await
     }
 
     async fn unless_silent<T>(

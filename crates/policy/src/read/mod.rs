@@ -50,7 +50,7 @@ impl Policy {
     pub fn parse(text: &str) -> Result<Self, InvalidPolicy> {
         let file: toml::Table = toml::from_str(text)?;
         let mut problems = Problems::default();
-        let policy = policy(file, Sha256Digest::of(text.as_bytes()), &mut problems);
+        let policy = policy(file, text, &mut problems);
         match policy {
             Some(policy) if problems.0.is_empty() => Ok(policy),
             _ => Err(InvalidPolicy::Problems(problems.0)),
@@ -58,7 +58,7 @@ impl Policy {
     }
 }
 
-fn policy(file: toml::Table, digest: Sha256Digest, problems: &mut Problems) -> Option<Policy> {
+fn policy(file: toml::Table, text: &str, problems: &mut Problems) -> Option<Policy> {
     let mut file = Table::new(file, "", problems);
     match file.whole("format") {
         Some(FORMAT) | None => {}
@@ -89,7 +89,8 @@ fn policy(file: toml::Table, digest: Sha256Digest, problems: &mut Problems) -> O
     file.finish();
     Some(Policy {
         version: PolicyVersion(version?),
-        digest,
+        digest: Sha256Digest::of(text.as_bytes()),
+        text: text.to_owned(),
         description,
         source: source?,
         facts: facts.into_iter().collect::<Option<_>>()?,

@@ -4,7 +4,9 @@
 
 mod current;
 mod error;
+mod kept;
 mod product;
+mod restored;
 
 use std::collections::HashMap;
 
@@ -12,6 +14,7 @@ use finrank_model::{Bundle, Embedding, ProductClass, ProductId, ProductStatus, S
 
 pub use current::CurrentCatalogue;
 pub use error::CatalogueError;
+use kept::Manifest;
 pub use product::CatalogueProduct;
 
 use crate::{
@@ -47,6 +50,8 @@ pub struct Catalogue {
     scorer: SplitScorer,
     sellable: RowSet,
     by_class: HashMap<ProductClass, RowSet>,
+    /// What names it, for whoever keeps it.
+    manifest: Manifest,
 }
 
 impl Catalogue {
@@ -79,6 +84,7 @@ impl Catalogue {
         });
         let (index, directions) = indexes(&generation, &embeddings, indexing.settings, unchanged.as_ref())?;
         Ok(Self {
+            manifest: Manifest::of(&generation, bundle.digest(), &products, &embeddings),
             rows,
             index,
             directions,

@@ -1,4 +1,6 @@
-use finrank_model::{EmbeddingSpace, ModelVersion};
+use finrank_decisions::contents::Contents;
+use finrank_model::{AttributeValue, Attributes, EmbeddingSpace, ModelVersion, RiskGrade, Sha256Digest};
+use finrank_store::scratch::ScratchDatabase;
 use proptest::prelude::*;
 
 use super::*;
@@ -107,4 +109,72 @@ proptest! {
             }
         }
     }
+}
+
+/// A product of every shape, so that whatever is left out of what is kept is missed.
+fn declared(samples: &[Sample]) -> Snapshot {
+    let mut snapshot = snapshot(samples);
+    for (place, (product, _)) in snapshot.products.iter_mut().enumerate() {
+        product.risk_grade = (place % 2 == 0).then(|| RiskGrade::new(1 + place as u32 % 5).unwrap());
+        let attributes = [
+            ("rate".to_owned(), AttributeValue::Number(place as f64 / 3.0)),
+            ("term".to_owned(), AttributeValue::Text("long".to_owned())),
+            ("open".to_owned(), AttributeValue::Flag(place % 3 == 0)),
+        ];
+        product.attributes = Attributes::new(attributes).unwrap();
+    }
+    snapshot
+}
+
+fn built(snapshot: Snapshot) -> Catalogue {
+    let bundle = bundle(snapshot.generation());
+    Catalogue::build(snapshot, &bundle).unwrap()
+}
+
+async fn rows(database: &ScratchDatabase, kind: &str) -> i64 {
+    let counted = sqlx::query_scalar("select count(*) from kept_contents where kind = $1").bind(kind);
+    counted.fetch_one(database.store.pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_catalogue_that_is_kept_is_restored_bit_for_bit() {
+    let database = ScratchDatabase::create().await;
+    let contents = Contents::new(database.store.clone());
+    let mut samples = vec![one(); 700];
+    samples[1].status = ProductStatus::Withdrawn;
+    samples[2].vector = [-0.0, f32::MIN_POSITIVE / 2.0, 1.0 / 3.0, -7.25];
+    let catalogue = built(declared(&samples));
+
+    catalogue.keep(&contents).await.unwrap();
+    let restored = built(Snapshot::kept(&contents, catalogue.digest()).await.unwrap().unwrap());
+
+    assert_eq!(restored.digest(), catalogue.digest());
+    assert_eq!(restored.products(), catalogue.products());
+    assert_eq!(restored.generation(), catalogue.generation());
+    let bits = |catalogue: &Catalogue, row| {
+        let embedding = catalogue.index().embedding(Row(row)).embedding;
+        embedding.as_slice().iter().map(|value| value.to_bits()).collect::<Vec<_>>()
+    };
+    assert!((0..700).all(|row| bits(&restored, row) == bits(&catalogue, row)));
+    assert!(Snapshot::kept(&contents, Sha256Digest::of(b"another")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn of_the_next_catalogue_only_what_has_changed_is_kept() {
+    let database = ScratchDatabase::create().await;
+    let contents = Contents::new(database.store.clone());
+    let before = vec![one(); 2_000];
+    let mut after = before.clone();
+    after[1_000].vector = [2.0; DIMENSION];
+
+    built(declared(&before)).keep(&contents).await.unwrap();
+    let pages = rows(&database, "page").await;
+    built(declared(&after)).keep(&contents).await.unwrap();
+    built(declared(&after)).keep(&contents).await.unwrap();
+
+    assert_eq!(rows(&database, "product").await, 2_001);
+    assert!((2..=100).contains(&pages), "{pages}");
+    // Two where the product that has changed ends a page in one of the two catalogues.
+    assert!((1..=2).contains(&(rows(&database, "page").await - pages)));
+    assert_eq!(rows(&database, "catalogue").await, 2);
 }

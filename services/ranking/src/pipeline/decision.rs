@@ -70,7 +70,6 @@ pub enum RankedBy {
 
 impl Decision {
     pub(super) fn new(
-        decision_id: Uuid,
         catalogue: &Catalogue,
         ask: &Ask,
         eligible: Eligible,
@@ -83,7 +82,7 @@ impl Decision {
             Basis::Popularity(None) => RankedBy::Nothing,
         };
         Self {
-            decision_id,
+            decision_id: ask.decision_id,
             decided_at: ask.customer.moment,
             pseudonym: ask.pseudonym.clone(),
             generation: catalogue.generation().clone(),

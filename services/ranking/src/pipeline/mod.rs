@@ -41,6 +41,8 @@ use crate::{
 /// Whom to offer how much, on what terms.
 #[derive(Clone, Debug)]
 pub struct Ask {
+    /// Names the decision to be made; version 7, so that ids sort by time.
+    pub decision_id: Uuid,
     /// How logs name the customer.
     pub pseudonym: Pseudonym,
     /// The customer, and the policy by which it is decided what may be offered.
@@ -98,7 +100,6 @@ impl Pipeline {
     /// # Errors
     /// When the user's embedding and the catalogue's are not of one space and dimension.
     pub fn recommend(&self, catalogue: &Catalogue, ask: &Ask) -> Result<Decision, IndexError> {
-        let decision_id = Uuid::now_v7();
         let mut watch = Watch::default();
         let eligible = watch.stage(
             Stage::Eligibility,
@@ -111,14 +112,10 @@ impl Pipeline {
             Basis::Popularity(popularity) => by_popularity(ask, popularity.as_deref(), &eligible, &mut watch),
         };
         let Ranked { candidates, plan, selected } = ranked;
-        let items = watch.stage(
-            Stage::Recheck,
-            selected.len(),
-            || recheck(catalogue, ask, decision_id, selected),
-            Vec::len,
-        );
+        let items =
+            watch.stage(Stage::Recheck, selected.len(), || recheck(catalogue, ask, selected), Vec::len);
         let course = Course { candidates, plan, stages: watch.reports() };
-        let decision = Decision::new(decision_id, catalogue, ask, eligible, course, items);
+        let decision = Decision::new(catalogue, ask, eligible, course, items);
         self.recorder.record(&decision);
         Ok(decision)
     }

@@ -3,7 +3,6 @@
 
 use finrank_policy::{Outcome, Proof};
 use tracing::{debug_span, error};
-use uuid::Uuid;
 
 use super::{
     Ask,
@@ -22,16 +21,11 @@ pub struct OfferedItem {
 
 /// Proves each item, and blocks the one that the plain reading does not let pass. That must not happen: the two readings
 /// differ then, which is counted and logged as an error.
-pub(super) fn recheck(
-    catalogue: &Catalogue,
-    ask: &Ask,
-    decision_id: Uuid,
-    items: Vec<SelectedCandidate>,
-) -> Vec<OfferedItem> {
+pub(super) fn recheck(catalogue: &Catalogue, ask: &Ask, items: Vec<SelectedCandidate>) -> Vec<OfferedItem> {
     let _stage = debug_span!("recheck", items = items.len()).entered();
     let customer = &ask.customer;
     let holdings = customer.holdings(catalogue);
-    let (user_id, decision_id) = (customer.user_id.as_str(), decision_id.to_string());
+    let (user_id, decision_id) = (customer.user_id.as_str(), ask.decision_id.to_string());
     let prove = |selected: SelectedCandidate| {
         let candidate = selected.candidate();
         let case = customer.case(catalogue, &holdings, candidate.row);

@@ -5,6 +5,7 @@ use std::{slice, sync::Arc};
 use finrank_contracts::ranking::v1::{self, RecommendResponse};
 use finrank_model::UserId;
 use finrank_policy::{CompiledPolicy, Policy};
+use uuid::Uuid;
 
 use super::{
     RankingService,
@@ -32,8 +33,8 @@ pub(super) struct Asked {
 
 /// One of them.
 pub(super) struct AskedCustomer {
-    known: KnownCustomer,
-    basis: Basis,
+    pub(super) known: KnownCustomer,
+    pub(super) basis: Basis,
 }
 
 impl RankingService {
@@ -93,7 +94,8 @@ impl RankingService {
 
     /// How popular products are, for who objects to profiling.
     async fn popularity(&self, catalogue: &Arc<Catalogue>, policy: &Policy) -> Option<Arc<Popularity>> {
-        self.popularity.of(catalogue, policy.profiling()?, &self.feature_store).await
+        let contents = self.log.as_ref().map(|log| &log.contents);
+        self.popularity.of(catalogue, policy.profiling()?, &self.feature_store, contents).await
     }
 
     /// Lets the pipeline decide, and leaves the decision to be written.
@@ -112,6 +114,7 @@ impl RankingService {
         let user_id = known.user_id.clone();
         let inputs = place.is_some().then(|| known.inputs());
         let ask = Ask {
+            decision_id: Uuid::now_v7(),
             pseudonym: self.pseudonyms.of(&user_id),
             customer: known.customer(policy),
             basis,

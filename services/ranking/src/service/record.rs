@@ -6,7 +6,7 @@ use std::{cmp::Reverse, sync::Arc, time::Duration};
 use finrank_contracts::ranking::v1::{
     self, DecisionInputs, DecisionRecord, RecommendResponse, RecordedCandidate, RecordedItem,
 };
-use finrank_decisions::{checkpoint::PublicKey, entry::Entry, writer};
+use finrank_decisions::{checkpoint::PublicKey, contents::Contents, entry::Entry, writer};
 use finrank_model::{Parts, Sha256Digest};
 use finrank_store::Store;
 use tokio::{sync::Semaphore, time::timeout};
@@ -15,6 +15,7 @@ use super::{RankingService, response, wishes};
 use crate::{
     RankingError, Result,
     catalogue::Catalogue,
+    index::{Method, Plan},
     pipeline::{Ask, Basis, Decision, OfferedItem, Scenario, ScoredCandidate},
 };
 
@@ -27,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Log {
     pub(crate) writer: writer::DecisionLog,
     pub(crate) store: Store,
+    /// Where what decisions are made by is kept.
+    pub(crate) contents: Contents,
     /// The keys whose checkpoints count.
     pub(crate) trusted: Vec<PublicKey>,
     /// One verification at a time: each holds a connection as long as it lasts, and the writer needs one.
@@ -96,14 +99,19 @@ impl Place {
             excluded_product_ids: ask.terms.excluded.iter().map(ToString::to_string).collect(),
             ..inputs
         };
-        let record = record(catalogue, decision, self.candidates);
+        let record = record(catalogue, ask, decision, self.candidates);
         let user_id = ask.customer.user_id.clone();
         self.place.take(Entry::new(decision.decision_id, decision.decided_at, user_id, record, inputs))
     }
 }
 
 /// What is hashed; the entry adds id, time and the digest of the inputs.
-fn record(catalogue: &Catalogue, decision: &Decision, candidates: usize) -> DecisionRecord {
+pub(super) fn record(
+    catalogue: &Catalogue,
+    ask: &Ask,
+    decision: &Decision,
+    candidates: usize,
+) -> DecisionRecord {
     let mut best = decision.candidates.clone();
     // Stable, so that equals stay in the order of retrieval.
     best.sort_by_key(|candidate| Reverse(candidate.score));
@@ -130,17 +138,33 @@ fn record(catalogue: &Catalogue, decision: &Decision, candidates: usize) -> Deci
         candidates_sha256: candidates_digest(catalogue, &decision.candidates).as_bytes().to_vec(),
         candidates: best.iter().map(recorded).collect(),
         items: decision.items.iter().map(item).collect(),
+        catalogue_sha256: catalogue.digest().as_bytes().to_vec(),
+        bundle_sha256: catalogue.bundle().as_bytes().to_vec(),
+        popularity_sha256: match &ask.basis {
+            Basis::Popularity(Some(popularity)) => popularity.digest().as_bytes().to_vec(),
+            Basis::Popularity(None) | Basis::Profile { .. } => Vec::new(),
+        },
+        retrieved_product_ids: match decision.plan {
+            Some(Plan { method: Method::Approximate { .. }, .. }) => {
+                decision.candidates.iter().map(|candidate| product_id(catalogue, candidate)).collect()
+            }
+            _ => Vec::new(),
+        },
         ..DecisionRecord::default()
     }
 }
 
 fn recorded(catalogue: &Catalogue, candidate: &ScoredCandidate) -> RecordedCandidate {
     RecordedCandidate {
-        product_id: catalogue.product(candidate.row).product_id.to_string(),
+        product_id: product_id(catalogue, candidate),
         retrieval_score: candidate.retrieval_score,
         logit: candidate.score.logit(),
         score: candidate.score.get(),
     }
+}
+
+fn product_id(catalogue: &Catalogue, candidate: &ScoredCandidate) -> String {
+    catalogue.product(candidate.row).product_id.to_string()
 }
 
 /// Over every candidate in the order of retrieval: its id, and the bits of retrieval score and logit, little-endian, each

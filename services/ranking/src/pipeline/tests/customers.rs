@@ -7,6 +7,7 @@ use finrank_model::{AttributeValue, Attributes, ProductClass, ProductId, Product
 use finrank_policy::{CompiledPolicy, Facts, Given, GivenValue, Policy};
 use finrank_serving::{Pseudonym, Pseudonyms};
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use crate::{
     Snapshot,
@@ -118,6 +119,7 @@ pub(super) fn customer(
 
 pub(super) fn ask(catalogue: &Catalogue, user: [f32; DIMENSION], terms: Terms, k: usize) -> Ask {
     Ask {
+        decision_id: Uuid::now_v7(),
         pseudonym: pseudonym(),
         customer: customer(catalogue, POLICY, &anybody(), vec![]),
         basis: Basis::Profile { user: spaced(&generation(1), user), generation: 1 },

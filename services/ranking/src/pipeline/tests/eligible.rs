@@ -35,7 +35,7 @@ proptest! {
         };
         let profiled = user.is_some();
 
-        let asked = Ask { pseudonym: pseudonym(), customer, basis, terms: terms.clone(), k };
+        let asked = Ask { decision_id: Uuid::now_v7(), pseudonym: pseudonym(), customer, basis, terms: terms.clone(), k };
         let decision = Pipeline::new(candidates).recommend(&catalogue, &asked).unwrap();
 
         let allowed: BTreeSet<usize> = (0..samples.len())
@@ -111,7 +111,14 @@ fn of_a_million_served_items_none_may_not_be_offered() {
             let terms = Terms { scenario, excluded, ..Terms::default() };
             let basis = Basis::Profile { user: spaced(&generation(1), user), generation: 1 };
             let customer = customer(&catalogue, POLICY, &givens, held.clone());
-            let asked = Ask { pseudonym: pseudonym(), customer, basis, terms: terms.clone(), k: 500 };
+            let asked = Ask {
+                decision_id: Uuid::now_v7(),
+                pseudonym: pseudonym(),
+                customer,
+                basis,
+                terms: terms.clone(),
+                k: 500,
+            };
 
             let decision = Pipeline::new(500).recommend(&catalogue, &asked).unwrap();
 
