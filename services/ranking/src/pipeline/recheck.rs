@@ -10,13 +10,23 @@ use super::{
 };
 use crate::catalogue::Catalogue;
 
-/// A product that is offered, and what it is offered on.
+/// A product that is offered, and what it is offered on. Only the last look makes one, and nobody changes it afterwards.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OfferedItem {
+    candidate: ScoredCandidate,
+    proof: Proof,
+}
+
+impl OfferedItem {
     /// The product and its scores.
-    pub candidate: ScoredCandidate,
+    pub fn candidate(&self) -> ScoredCandidate {
+        self.candidate
+    }
+
     /// That it may be offered.
-    pub proof: Proof,
+    pub fn proof(&self) -> &Proof {
+        &self.proof
+    }
 }
 
 /// Proves each item, and blocks the one that the plain reading does not let pass. That must not happen: the two readings

@@ -118,8 +118,8 @@ pub(super) fn record(
     best.truncate(candidates);
     let recorded = |candidate: &ScoredCandidate| recorded(catalogue, candidate);
     let item = |item: &OfferedItem| RecordedItem {
-        candidate: Some(recorded(&item.candidate)),
-        proof_sha256: item.proof.sha256.as_bytes().to_vec(),
+        candidate: Some(recorded(&item.candidate())),
+        proof_sha256: item.proof().sha256.as_bytes().to_vec(),
     };
     DecisionRecord {
         scenario: scenario(decision.scenario).into(),

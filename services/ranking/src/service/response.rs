@@ -96,16 +96,16 @@ fn recommendation(
     rank: u32,
     item: &OfferedItem,
 ) -> v1::Recommendation {
-    let OfferedItem { candidate: item, proof: proven } = item;
-    let product = catalogue.product(item.row);
+    let candidate = item.candidate();
+    let product = catalogue.product(candidate.row);
     v1::Recommendation {
         rank,
         product_id: product.product_id.to_string(),
         name: product.name.clone(),
         product_class: wire::product_class_to_wire(product.product_class).into(),
-        score: item.score.get().into(),
-        retrieval_score: item.retrieval_score.into(),
-        proof: Some(proof(&decision.policy, proven)),
+        score: candidate.score.get().into(),
+        retrieval_score: candidate.retrieval_score.into(),
+        proof: Some(proof(&decision.policy, item.proof())),
     }
 }
 

@@ -41,14 +41,14 @@ proptest! {
         let allowed: BTreeSet<usize> = (0..samples.len())
             .filter(|&row| may_be_offered(&catalogue, Row(row), &terms, &givens, &held))
             .collect();
-        let offered: BTreeSet<usize> = decision.items.iter().map(|item| item.candidate.row.0).collect();
+        let offered: BTreeSet<usize> = decision.items.iter().map(|item| item.candidate().row.0).collect();
         prop_assert!(offered.is_subset(&allowed));
         prop_assert_eq!(decision.items.len(), k.min(allowed.len()));
         prop_assert_eq!(offered.len(), decision.items.len());
         prop_assert_eq!(decision.eligible.count(), allowed.len());
         let looked_at = if profiled { k.max(candidates) } else { k };
         prop_assert_eq!(decision.candidates.len(), looked_at.min(allowed.len()));
-        prop_assert!(decision.items.iter().all(|item| item.proof.rules.contains(&"STATUS".to_owned())));
+        prop_assert!(decision.items.iter().all(|item| item.proof().rules.contains(&"STATUS".to_owned())));
     }
 }
 
@@ -79,9 +79,9 @@ fn who_objects_to_profiling_is_offered_what_is_most_popular() {
     let decision = Pipeline::new(10).recommend(&catalogue, &asked).unwrap();
 
     // The first has no grade.
-    let rows: Vec<usize> = decision.items.iter().map(|item| item.candidate.row.0).collect();
+    let rows: Vec<usize> = decision.items.iter().map(|item| item.candidate().row.0).collect();
     assert_eq!(rows, [3, 2, 4, 1]);
-    assert!(decision.items.iter().all(|item| item.candidate.score.get() == 0.0));
+    assert!(decision.items.iter().all(|item| item.candidate().score.get() == 0.0));
     assert_eq!((decision.ranked_by, decision.user_generation()), (RankedBy::Popularity, 0));
 }
 
@@ -123,7 +123,7 @@ fn of_a_million_served_items_none_may_not_be_offered() {
             let decision = Pipeline::new(500).recommend(&catalogue, &asked).unwrap();
 
             let allowed = |row| may_be_offered(&catalogue, row, &terms, &givens, &held);
-            assert!(decision.items.iter().all(|item| allowed(item.candidate.row)));
+            assert!(decision.items.iter().all(|item| allowed(item.candidate().row)));
             let eligible = (0..catalogue.len()).filter(|&row| allowed(Row(row))).count();
             assert_eq!(decision.items.len(), eligible.min(500));
             served += decision.items.len();

@@ -103,7 +103,7 @@ proptest! {
         prop_assert_eq!(decision.items.len(), expected.items.len());
         for (item, expected) in decision.items.iter().zip(&expected.items) {
             // Products of nearly one score may change places; their scores may not.
-            prop_assert!((item.candidate.score.get() - expected.candidate.score.get()).abs() < 1e-5);
+            prop_assert!((item.candidate().score.get() - expected.candidate().score.get()).abs() < 1e-5);
         }
     }
 
@@ -117,7 +117,7 @@ proptest! {
         let ask = ask(&catalogue, user, Terms::default(), 500);
         let items = Pipeline::new(500).recommend(&catalogue, &ask).unwrap().items;
 
-        let items: Vec<ScoredCandidate> = items.into_iter().map(|item| item.candidate).collect();
+        let items: Vec<ScoredCandidate> = items.into_iter().map(|item| item.candidate()).collect();
         let id = |item: &ScoredCandidate| catalogue.product(item.row).product_id.clone();
         let comes_before =
             |a: &ScoredCandidate, b: &ScoredCandidate| a.score > b.score || (a.score == b.score && id(a) < id(b));
