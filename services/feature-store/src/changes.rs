@@ -1,5 +1,5 @@
 //! Who has changed: whose embedding may have become another, told by when that was learned. What is a change stands
-//! once, in the view `changes`; refreshes, live embeddings and whoever keeps copies of either follow it.
+//! once, in the function `changes_between`; refreshes, live embeddings and whoever keeps copies of either follow it.
 
 use std::cmp::{max, min};
 
@@ -35,8 +35,7 @@ impl Changed {
     /// When Postgres does not answer.
     pub(crate) async fn read(view: &mut PgConnection, learned: Learned) -> Result<Self> {
         let rows = sqlx::query!(
-            r#"select distinct entity as "entity!", id as "id!" from changes
-               where known_at >= $1 and known_at < $2
+            r#"select distinct entity as "entity!", id as "id!" from changes_between($1, $2)
                order by entity, id"#,
             learned.from,
             learned.below,
@@ -65,8 +64,8 @@ impl Learned {
     /// When Postgres does not answer.
     pub(crate) async fn products(self, view: &mut PgConnection) -> Result<Vec<ProductId>> {
         let ids = sqlx::query_scalar!(
-            r#"select distinct id as "id!" from changes
-               where entity = 'product' and known_at >= $1 and known_at < $2
+            r#"select distinct id as "id!" from changes_between($1, $2)
+               where entity = 'product'
                order by id"#,
             self.from,
             self.below,
@@ -88,8 +87,8 @@ impl Learned {
         loop {
             let below = min(self.from + look, self.below);
             let beyond = sqlx::query_scalar!(
-                r#"select known_at as "known_at!" from changes
-                   where known_at >= $1 and known_at < $2 and entity = coalesce($4, entity)
+                r#"select known_at as "known_at!" from changes_between($1, $2)
+                   where entity = coalesce($4, entity)
                    order by known_at
                    offset $3
                    limit 1"#,

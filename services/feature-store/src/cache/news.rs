@@ -1,12 +1,18 @@
 //! What has happened since the turn before that makes something kept wrong.
 
-use chrono::{DateTime, Utc};
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use finrank_store::Store;
+use sqlx::postgres::types::PgInterval;
 
 use crate::Result;
 
 /// The most entities that are told apart; of more, everything is forgotten.
 const MAX_CHANGED: usize = 10_000;
+/// The longest time of which is listed who has changed; of a longer one everything is forgotten. To list what was learned
+/// in an hour's bulk load would take longer than anybody waits for the horizon, and the next try would have to list more.
+const LONGEST_LISTED: TimeDelta = TimeDelta::seconds(10);
 
 /// What has happened.
 #[derive(Debug, Default)]
@@ -29,7 +35,7 @@ pub(crate) struct News {
 #[derive(Debug)]
 pub(super) enum Changed {
     These(Vec<String>),
-    /// More than are worth telling apart.
+    /// More than are worth telling apart, or listing.
     Many,
 }
 
@@ -52,8 +58,8 @@ impl Default for Changed {
 }
 
 impl Changed {
-    fn new(ids: Vec<String>) -> Self {
-        if ids.len() > MAX_CHANGED { Self::Many } else { Self::These(ids) }
+    fn new(ids: Vec<String>, is_listed: bool) -> Self {
+        if is_listed && ids.len() <= MAX_CHANGED { Self::These(ids) } else { Self::Many }
     }
 }
 
@@ -67,6 +73,9 @@ impl News {
         to: Option<DateTime<Utc>>,
         before: Marks,
     ) -> Result<Self> {
+        let is_long = |(from, to): (DateTime<Utc>, DateTime<Utc>)| to - from > LONGEST_LISTED;
+        let is_listed = !from.zip(to).is_some_and(is_long);
+        let (from, to) = if is_listed { (from, to) } else { (None, None) };
         let (live_versions, live) = (before.live_versions.as_slice(), before.live.as_slice());
         let found = store.ask(|pool| async move {
             sqlx::query!(
@@ -75,6 +84,7 @@ impl News {
                        from unnest($4::text[], $5::timestamptz[]) as marked (model_version, known_at)
                        join live_watermarks using (model_version)
                        where live_watermarks.known_at > marked.known_at
+                         and live_watermarks.known_at <= marked.known_at + $6::interval
                    )
                    select
                        array(
@@ -106,8 +116,7 @@ impl News {
                            select changed.id
                            from moved
                            cross join lateral (
-                               select id from changes
-                               where entity = 'user' and known_at >= moved.since and known_at < moved.until
+                               select id from changes_between(moved.since, moved.until) where entity = 'user'
                            ) as changed
                            group by changed.id
                            limit $3
@@ -123,23 +132,38 @@ impl News {
                 MAX_CHANGED as i64 + 1,
                 live_versions,
                 live,
+                PgInterval { microseconds: LONGEST_LISTED.num_microseconds().unwrap_or(i64::MAX), months: 0, days: 0 },
             )
             .fetch_one(&pool)
             .await
         });
         let found = found.await?;
+        let marks = Marks {
+            generations: found.generations,
+            promotion: found.promotion,
+            live_versions: found.live_versions,
+            live: found.live,
+        };
+        let steps_are_listed = !marks.steps_since(&before).any(is_long);
         Ok(Self {
-            customers: Changed::new(found.customers),
-            products: Changed::new(found.products),
-            recomputed: Changed::new(found.recomputed),
+            customers: Changed::new(found.customers, is_listed),
+            products: Changed::new(found.products, is_listed),
+            recomputed: Changed::new(found.recomputed, steps_are_listed),
             somebody_was_erased: found.erased,
-            other_generations: found.generations != before.generations || found.promotion != before.promotion,
-            marks: Marks {
-                generations: found.generations,
-                promotion: found.promotion,
-                live_versions: found.live_versions,
-                live: found.live,
-            },
+            other_generations: marks.generations != before.generations || marks.promotion != before.promotion,
+            marks,
         })
+    }
+}
+
+impl Marks {
+    /// From when to when each model version's watermark has moved, of those that had one before.
+    fn steps_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
+        let now: HashMap<&str, DateTime<Utc>> = self.watermarks().collect();
+        before.watermarks().filter_map(move |(version, before)| Some((before, *now.get(version)?)))
+    }
+
+    fn watermarks(&self) -> impl Iterator<Item = (&str, DateTime<Utc>)> {
+        self.live_versions.iter().map(String::as_str).zip(self.live.iter().copied())
     }
 }

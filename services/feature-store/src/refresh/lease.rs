@@ -41,7 +41,8 @@ pub(super) enum Lease {
     NothingLeft,
 }
 
-/// Takes the next partition that nobody is at, users first.
+/// Takes the next partition that nobody is at; products first, since one takes long: their features are of everybody's
+/// events.
 ///
 /// # Errors
 /// [`FeatureStoreError::RunEnded`] when the run is not to be worked on any more.
@@ -51,7 +52,7 @@ pub(super) fn take(transaction: &mut Transaction<'_>, run_id: RunId) -> Result<L
              select entity, partition, first_id from refresh_partitions
              where run_id = $1 and finished_at is null
                and exists (select from refresh_runs where run_id = $1 and state = 'running')
-             order by entity desc, partition
+             order by entity, partition
              limit 1
              for update skip locked
          )

@@ -203,8 +203,8 @@ async fn note_changes(
 ) -> Result<()> {
     sqlx::query!(
         "insert into refresh_changes (run_id, entity, id)
-         select distinct $1::bigint, entity, id from changes
-         where known_at >= $2 and known_at < $3 and entity = coalesce($4, entity)",
+         select distinct $1::bigint, entity, id from changes_between($2, $3)
+         where entity = coalesce($4, entity)",
         run_id,
         learned.from,
         learned.below,

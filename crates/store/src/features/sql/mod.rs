@@ -3,13 +3,16 @@
 //! the same. What goes into the text is checked by the types that it comes from: attribute names are `[a-z][a-z0-9_]*`,
 //! currencies three letters, kinds and windows our own.
 
-use std::{fmt::Write as _, time::Duration};
+mod events;
+
+use std::fmt::Write as _;
 
 use finrank_model::{
-    AttributeName, EventKind,
+    AttributeName,
     features::{Aggregate, Entity, Feature, Recipe, Source, ValueType},
 };
 
+use self::events::{Event, aggregate, events, happened, keys};
 use super::plan::Place;
 
 /// Postgres takes at most 100 arguments in a call.
@@ -22,15 +25,6 @@ pub(super) struct Recipes {
     events: Vec<Event>,
 }
 
-/// A value over events. What it counts apart is known only with the entity.
-#[derive(Clone, Debug)]
-struct Event {
-    aggregate: Aggregate,
-    /// Conditions that do not depend on the moment.
-    which: Vec<String>,
-    window: Option<Duration>,
-}
-
 impl Recipes {
     /// Adds a feature, and returns where its values will stand.
     pub(super) fn add(&mut self, feature: &Feature) -> Place {
@@ -40,16 +34,12 @@ impl Recipes {
                 Place { source: Source::Attributes, index: self.attributes.len() - 1 }
             }
             Recipe::Events { aggregate, kinds, window } => {
-                let mut which = Vec::new();
-                if !kinds.is_empty() {
-                    let kinds: Vec<String> =
-                        kinds.iter().map(|kind: &EventKind| format!("'{}'", kind.as_str())).collect();
-                    which.push(format!("happened.kind in ({})", kinds.join(", ")));
-                }
-                if let ValueType::Money(currency) = &feature.value_type {
-                    which.push(format!("happened.currency_code = '{currency}'"));
-                }
-                self.events.push(Event { aggregate: *aggregate, which, window: *window });
+                let currency = match &feature.value_type {
+                    ValueType::Money(currency) => Some(currency.clone()),
+                    _ => None,
+                };
+                let kinds = kinds.clone();
+                self.events.push(Event { aggregate: *aggregate, kinds, currency, window: *window });
                 Place { source: Source::Events, index: self.events.len() - 1 }
             }
         }
@@ -63,14 +53,6 @@ impl Recipes {
     /// How each value over events is made, in the order in which they were added.
     pub(super) fn aggregates(&self) -> impl ExactSizeIterator<Item = Aggregate> {
         self.events.iter().map(|event| event.aggregate)
-    }
-
-    /// How far back events matter; absent if one of the values is over all time.
-    fn longest_window(&self) -> Option<Duration> {
-        self.events
-            .iter()
-            .map(|event| event.window)
-            .try_fold(Duration::ZERO, |longest, window| Some(longest.max(window?)))
     }
 }
 
@@ -116,8 +98,9 @@ fn next(entity: Entity) -> String {
              select min(event_time) as event_time from {statements}
              where {key} = asked.id and event_time > asked.as_of
              union all
-             select min(event_time) from event_statements where {key} = asked.id and event_time > asked.as_of
-         ) as ahead"
+             ({})
+         ) as ahead",
+        events::next(entity)
     )
 }
 
@@ -135,13 +118,13 @@ fn statements(entity: Entity) -> (&'static str, &'static str) {
 pub(super) fn range_statement(entity: Entity, recipes: &Recipes) -> String {
     let reading =
         Reading { entity, whose: Whose::Range, as_of: "$1::timestamptz", known_at: "$2::timestamptz" };
-    let (key, counterpart) = keys(entity);
+    let (key, _) = keys(entity);
     let mut columns = String::new();
     for event in &recipes.events {
         let cast = if event.aggregate == Aggregate::Amount { "::text" } else { "" };
-        let _ = write!(columns, ", {}{cast}", aggregate(event, counterpart, reading));
+        let _ = write!(columns, ", {}{cast}", aggregate(event, reading));
     }
-    let which = happened(reading, key);
+    let which = happened(reading);
     format!(
         "select happened.{key}, max(happened.event_time){columns}
          {which}
@@ -175,111 +158,12 @@ fn attributes(reading: Reading, recipes: &Recipes) -> String {
     )
 }
 
-fn events(reading: Reading, recipes: &Recipes) -> String {
-    if recipes.events.is_empty() {
-        return reading.nothing();
-    }
-    let (key, counterpart) = keys(reading.entity);
-    let values = array(recipes.events.iter().map(|event| aggregate(event, counterpart, reading)));
-    let leaves_at = leaves_at(&recipes.events, reading);
-    let which = happened(reading, key);
-    match recipes.longest_window() {
-        // What lies before the longest window is not read but for the newest of it: there may be years of it.
-        Some(window) => format!(
-            "select (select happened.event_time {which} order by happened.event_time desc limit 1) as event_time,
-                    {values} as feature_values, {leaves_at} as leaves_at
-             {which} and {}",
-            reading.within(window)
-        ),
-        None => {
-            format!(
-                "select max(happened.event_time) as event_time, {values} as feature_values, {leaves_at} as leaves_at
-                 {which}"
-            )
-        }
-    }
-}
-
-/// Whose events are taken together, and who is on their other side.
-fn keys(entity: Entity) -> (&'static str, &'static str) {
-    match entity {
-        Entity::Customer => ("user_id", "product_id"),
-        Entity::Product => ("product_id", "user_id"),
-    }
-}
-
-/// Events that had happened and were known.
-fn happened(reading: Reading, key: &str) -> String {
-    let Reading { as_of, known_at, .. } = reading;
-    let whose = reading.whose(&format!("happened.{key}"));
-    format!(
-        "from event_statements happened
-         where {whose} and happened.event_time <= {as_of}
-           and happened.known_at < {known_at} and not happened.retracted
-           and not exists (
-               select from event_statements higher
-               where higher.user_id = happened.user_id and higher.event_id = happened.event_id
-                 and higher.revision > happened.revision and higher.revision > 0
-                 and higher.known_at < {known_at}
-           )"
-    )
-}
-
-/// When the next event leaves a window.
-fn leaves_at(events: &[Event], reading: Reading) -> String {
-    let leaves = events.iter().filter_map(|event| {
-        let (which, window) = (event.which(reading), interval(event.window?));
-        Some(format!("min(happened.event_time + {window}) filter (where $4 and {which})"))
-    });
-    let leaves: Vec<String> = leaves.collect();
-    // `least` takes any number of arguments, and leaves out those that are null.
-    if leaves.is_empty() { "null::timestamptz".to_owned() } else { format!("least({})", leaves.join(", ")) }
-}
-
-fn interval(window: Duration) -> String {
-    format!("interval '{} microseconds'", window.as_micros())
-}
-
-impl Event {
-    /// The condition on what counts.
-    fn which(&self, reading: Reading) -> String {
-        let window = self.window.map(|window| reading.within(window));
-        // The window first: it is the cheapest condition, and most events are older.
-        let which: Vec<&str> = window.iter().chain(&self.which).map(String::as_str).collect();
-        if which.is_empty() { "true".to_owned() } else { which.join(" and ") }
-    }
-}
-
-fn aggregate(event: &Event, counterpart: &str, reading: Reading) -> String {
-    let which = event.which(reading);
-    match event.aggregate {
-        Aggregate::Count => format!("count(*) filter (where {which})"),
-        Aggregate::Quantity => format!("coalesce(sum(happened.quantity) filter (where {which}), 0)"),
-        Aggregate::Distinct => format!("count(distinct happened.{counterpart}) filter (where {which})"),
-        Aggregate::Amount => format!("coalesce(sum(happened.amount_minor) filter (where {which}), 0)"),
-        // In microseconds since 1970, as all that Postgres knows of a time.
-        Aggregate::LatestTime => {
-            format!("(extract(epoch from max(happened.event_time) filter (where {which})) * 1000000)::bigint")
-        }
-    }
-}
-
 impl Reading {
     /// The condition on a key.
     fn whose(self, key: &str) -> String {
         match self.whose {
             Whose::Asked => format!("{key} = asked.id"),
             Whose::Range => format!("{key} between $3 and $4"),
-        }
-    }
-
-    /// The condition that an event is not older than a window. Of a range, all have one moment, and the subquery is
-    /// evaluated once: subtracted for every event and value, the window took a third of the time of reading them.
-    fn within(self, window: Duration) -> String {
-        let (as_of, interval) = (self.as_of, interval(window));
-        match self.whose {
-            Whose::Asked => format!("happened.event_time > {as_of} - {interval}"),
-            Whose::Range => format!("happened.event_time > (select {as_of} - {interval})"),
         }
     }
 
