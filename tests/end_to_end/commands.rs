@@ -104,6 +104,39 @@ async fn recommend_prints_a_table_for_people_and_json_for_programs() {
 }
 
 #[tokio::test]
+async fn recommend_passes_on_what_is_wished_and_shows_how_it_came_about() {
+    let world = World::shared().await;
+    let finrank = world.finrank();
+    let ask = ["recommend", &world.user_ids[0], "-k", "500", "--ranking", &world.ranking_url, "--json"];
+    let answer = |more: &[&str]| -> serde_json::Value {
+        let json = finrank.succeed(&[&ask[..], more].concat());
+        serde_json::from_str::<serde_json::Value>(&json).unwrap()[0].take()
+    };
+    let ids = |answer: &serde_json::Value| -> Vec<String> {
+        let items = answer["items"].as_array().unwrap();
+        items.iter().map(|item| item["product_id"].as_str().unwrap().to_owned()).collect()
+    };
+
+    let all = answer(&[]);
+    let two = [ids(&all)[0].clone(), ids(&all)[1].clone()];
+    let only = answer(&["--only", &two[1], "--only", &two[0], "--debug"]);
+    let unlike = answer(&["--diversity", "1"]);
+    let of_no_issuer = answer(&["--issuer", "nobody"]);
+    let class = all["items"][0]["product_class"].as_str().unwrap();
+    let of_class = answer(&["--class", &class.replace(' ', "-")]);
+    let refused = finrank.fail(&[&ask[..], &["--diversity", "2"]].concat());
+
+    assert_eq!(ids(&only), two);
+    assert!(all.get("debug").is_none());
+    assert_eq!(only["debug"]["stages"][0]["stage"], "eligibility");
+    assert_eq!(only["debug"]["retrieval_plan"]["returned"], 2);
+    assert_ne!(ids(&unlike), ids(&all));
+    assert!(ids(&of_no_issuer).is_empty());
+    assert!(of_class["items"].as_array().unwrap().iter().all(|item| item["product_class"] == class));
+    assert!(refused.contains("selection.diversity"), "{refused}");
+}
+
+#[tokio::test]
 async fn recommend_for_an_unknown_customer_fails_and_says_so() {
     let world = World::shared().await;
 

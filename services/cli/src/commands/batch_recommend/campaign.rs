@@ -11,7 +11,11 @@ use finrank_model::{Sha256Digest, UserId};
 use finrank_store::{Store, moments};
 use serde::{Deserialize, Serialize};
 
-use crate::{commands::recommend::ScenarioName, output::FileFormat, whole_file};
+use crate::{
+    commands::recommend::{ScenarioName, Wishes},
+    output::FileFormat,
+    whole_file,
+};
 
 const WANTED_FILE: &str = "campaign.json";
 const CUSTOMERS_FILE: &str = "customers.csv";
@@ -20,12 +24,15 @@ const USER_ID: &str = "user_id";
 const PAGE: usize = 10_000;
 
 /// What is recommended, the same for everybody.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     pub(super) k: u32,
     pub(super) scenario: ScenarioName,
     pub(super) exclude: Vec<String>,
+    /// A campaign that was begun before there were any wishes none.
+    #[serde(default)]
+    pub(super) wishes: Wishes,
     pub(super) form: FileFormat,
     pub(super) part: NonZeroUsize,
     /// Of customers.csv.

@@ -13,7 +13,7 @@ use self::{
     campaign::{Campaign, Source, Wanted},
     part::{Counts, Part},
 };
-use super::recommend::ScenarioName;
+use super::recommend::{ScenarioName, Wishes};
 use crate::{
     client::RankingServer,
     output::{FileFormat, Format},
@@ -29,7 +29,8 @@ use crate::{
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  finrank batch-recommend --users users.csv -k 3 --scenario insurance --out campaign\n  \
-                  finrank batch-recommend --all -k 10 --form parquet --out nightly"
+                  finrank batch-recommend --all -k 10 --form parquet --out nightly\n  \
+                  finrank batch-recommend --all --class wealth --diversity 0.3 --out spring"
 )]
 pub(crate) struct BatchRecommend {
     /// A CSV file with a column user_id.
@@ -53,6 +54,8 @@ pub(crate) struct BatchRecommend {
     /// A product not to offer; may be repeated.
     #[arg(long, value_name = "PRODUCT_ID")]
     exclude: Vec<String>,
+    #[command(flatten)]
+    wishes: Wishes,
     /// How many customers a file is for.
     #[arg(long, value_name = "N", default_value = "50000")]
     part: NonZeroUsize,
@@ -85,6 +88,7 @@ impl BatchRecommend {
             k: self.k,
             scenario: self.scenario,
             exclude: self.exclude.clone(),
+            wishes: self.wishes.clone(),
             form: self.form,
             part: self.part,
             // Filled in once they are written down.

@@ -80,6 +80,8 @@ impl<'c> Part<'c> {
             k: self.wanted.k,
             scenario: Scenario::from(self.wanted.scenario).into(),
             exclude_product_ids: self.wanted.exclude.clone(),
+            filters: Some(self.wanted.wishes.filters()),
+            selection: Some(self.wanted.wishes.selection()),
             ..RecommendRequest::default()
         };
         let messages: Vec<BatchRecommendRequest> = customers

@@ -1,5 +1,8 @@
 //! `finrank recommend`: asks the ranking service, and prints what it would offer.
 
+mod debug;
+mod wishes;
+
 use clap::{Args, ValueEnum};
 use finrank_contracts::{
     common::v1::ProductClass,
@@ -8,8 +11,12 @@ use finrank_contracts::{
         ranking_service_client::RankingServiceClient,
     },
 };
+use prost_types::FieldMask;
 use serde::{Deserialize, Serialize};
 use tonic::transport::Channel;
+
+use self::debug::Debug;
+pub(crate) use wishes::Wishes;
 
 use crate::{
     client::{self, RankingServer},
@@ -20,7 +27,8 @@ use crate::{
 /// Ask for recommendations for one or more customers.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank recommend caravan-0001 -k 3\n  finrank recommend caravan-0001 caravan-0002 --scenario insurance --json"
+    after_help = "Examples:\n  finrank recommend caravan-0001 -k 3\n  finrank recommend caravan-0001 caravan-0002 --scenario insurance --json\n  \
+                  finrank recommend caravan-0001 --class wealth --issuer Aster --diversity 0.3 --debug"
 )]
 pub(crate) struct Recommend {
     /// The customers.
@@ -35,6 +43,11 @@ pub(crate) struct Recommend {
     /// A product not to offer; may be repeated.
     #[arg(long, value_name = "PRODUCT_ID")]
     exclude: Vec<String>,
+    #[command(flatten)]
+    wishes: Wishes,
+    /// Print as well what each stage did, and how candidates were searched for.
+    #[arg(long)]
+    debug: bool,
     #[command(flatten)]
     server: RankingServer,
     #[command(flatten)]
@@ -86,7 +99,9 @@ impl Recommend {
             k: self.k,
             scenario: Scenario::from(self.scenario).into(),
             exclude_product_ids: self.exclude.clone(),
-            ..RecommendRequest::default()
+            filters: Some(self.wishes.filters()),
+            selection: Some(self.wishes.selection()),
+            debug: self.debug.then(|| FieldMask { paths: vec!["*".to_owned()] }),
         };
         let response = ranking.recommend(request).await.map_err(|status| client::refusal(&status))?;
         Ok(response.into_inner().into())
@@ -109,6 +124,9 @@ pub(crate) struct Answer {
     /// Why fewer are eligible than were asked for.
     exclusions: Vec<Exclusion>,
     items: Vec<Item>,
+    /// Only if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debug: Option<Debug>,
 }
 
 #[derive(Serialize)]
@@ -156,6 +174,7 @@ impl From<RecommendResponse> for Answer {
             human_review_count: response.human_review_count,
             exclusions: exclusions.collect(),
             items: items.collect(),
+            debug: response.debug.map(Debug::from),
         }
     }
 }
@@ -182,7 +201,8 @@ impl std::fmt::Display for Answer {
             let against: Vec<String> =
                 self.exclusions.iter().map(|count| format!("{} {}", count.rule, count.products)).collect();
             let against = against.join(", ");
-            return write!(f, "{} · nothing to offer: no product is eligible ({against})", self.user_id);
+            write!(f, "{} · nothing to offer: no product is eligible ({against})", self.user_id)?;
+            return self.write_debug(f);
         }
         let rows = self.items.iter().map(|item| {
             [
@@ -201,6 +221,13 @@ impl std::fmt::Display for Answer {
             f,
             "model {} · index generation {} · policy {} · decision {}",
             self.model_version, self.index_generation, self.policy_version, self.decision_id
-        )
+        )?;
+        self.write_debug(f)
+    }
+}
+
+impl Answer {
+    fn write_debug(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.debug.as_ref().map_or(Ok(()), |debug| write!(f, "\n{debug}"))
     }
 }
