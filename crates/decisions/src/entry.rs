@@ -24,21 +24,32 @@ impl Entry {
         decision_id: Uuid,
         decided_at: DateTime<Utc>,
         user_id: UserId,
-        mut record: DecisionRecord,
+        record: DecisionRecord,
         inputs: DecisionInputs,
     ) -> Self {
         let salt = rand::random::<[u8; 32]>().to_vec();
-        for item in &mut record.items {
-            item.proof_sha256 = salted(&salt, &item.proof_sha256).as_bytes().to_vec();
-        }
-        let inputs = DecisionInputs { salt, user_id: user_id.to_string(), ..inputs }.encode_to_vec();
-        let record = DecisionRecord {
-            decision_id: decision_id.to_string(),
-            decided_at: Some(wire::timestamp(decided_at)),
-            inputs_sha256: commitment(&inputs).as_bytes().to_vec(),
-            ..record
-        };
-        Self { decision_id, decided_at, user_id, record: record.encode_to_vec(), inputs }
+        let inputs = DecisionInputs { salt, user_id: user_id.to_string(), ..inputs };
+        let record = committed(decision_id, decided_at, record, &inputs);
+        let (record, inputs) = (record.encode_to_vec(), inputs.encode_to_vec());
+        Self { decision_id, decided_at, user_id, record, inputs }
+    }
+}
+
+/// A record of a decision as it commits to inputs that are salted, with the digests of its proofs salted too.
+pub fn committed(
+    decision_id: Uuid,
+    decided_at: DateTime<Utc>,
+    mut record: DecisionRecord,
+    inputs: &DecisionInputs,
+) -> DecisionRecord {
+    for item in &mut record.items {
+        item.proof_sha256 = salted(&inputs.salt, &item.proof_sha256).as_bytes().to_vec();
+    }
+    DecisionRecord {
+        decision_id: decision_id.to_string(),
+        decided_at: Some(wire::timestamp(decided_at)),
+        inputs_sha256: commitment(&inputs.encode_to_vec()).as_bytes().to_vec(),
+        ..record
     }
 }
 

@@ -51,6 +51,32 @@ pub async fn decision(store: &Store, decision_id: Uuid) -> Result<KeptDecision> 
     })
 }
 
+/// The ids of decisions, in the order of the log: those made since a moment, and of these the last ones only.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn decision_ids(
+    store: &Store,
+    since: Option<DateTime<Utc>>,
+    last: Option<i64>,
+) -> Result<Vec<Uuid>> {
+    let mut ids = store
+        .ask(|pool| async move {
+            sqlx::query_scalar!(
+                "select decision_id from decisions
+                 where $1::timestamptz is null or decided_at >= $1
+                 order by sequence desc limit $2",
+                since,
+                last,
+            )
+            .fetch_all(&pool)
+            .await
+        })
+        .await?;
+    ids.reverse();
+    Ok(ids)
+}
+
 /// A place of the chain as a row holds it.
 pub(crate) fn link(sequence: i64, sha256: &[u8]) -> Result<Link> {
     let sha256 = sha256.try_into().map_err(|_| DecisionLogError::damaged(sequence, "has no hash"))?;

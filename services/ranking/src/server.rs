@@ -106,6 +106,8 @@ fn keep_decisions(ranking: &RankingConfig, store: Store) -> Result<(Log, Writing
         contents: Contents::new(store.clone()),
         store,
         trusted,
+        models_dir: ranking.models_dir.clone(),
+        replaying: Arc::new(Semaphore::new(1)),
         verifying: Arc::new(Semaphore::new(1)),
         candidates: config.candidates,
     };

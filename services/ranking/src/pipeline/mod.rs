@@ -16,6 +16,7 @@ mod wishes;
 
 use std::sync::Arc;
 
+use finrank_model::ProductId;
 use finrank_serving::Pseudonym;
 use uuid::Uuid;
 
@@ -25,8 +26,8 @@ use decision::Course;
 pub use decision::{Decision, RankedBy};
 pub use eligibility::{Customer, Eligibility, Eligible, Filter, Scenario, Terms};
 pub use recheck::OfferedItem;
-pub use recorder::{LogRecorder, Recorder};
-pub use retriever::{CosineRetriever, InnerProductRetriever, Retrieved, Retriever};
+pub use recorder::{LogRecorder, Recorder, SilentRecorder};
+pub use retriever::{CosineRetriever, InnerProductRetriever, RecordedRetriever, Retrieved, Retriever};
 pub use scorer::{MlpCandidateScorer, Scorer};
 pub use selector::{Choice, MarginalRelevanceSelector, Selector};
 pub use stage::{Stage, StageReport};
@@ -93,6 +94,16 @@ impl Pipeline {
             recorder: Box::new(LogRecorder),
             candidates,
         }
+    }
+
+    /// The same, of which no note is taken: for who makes a decision again.
+    pub fn silent(candidates: usize) -> Self {
+        Self { recorder: Box::new(SilentRecorder), ..Self::new(candidates) }
+    }
+
+    /// The same, that retrieves what was retrieved then.
+    pub fn as_retrieved(retrieved: Vec<ProductId>) -> Self {
+        Self { retriever: Box::new(RecordedRetriever(retrieved)), ..Self::silent(0) }
     }
 
     /// Decides what to offer: the whole story of a Recommend request once its customer is known.

@@ -37,3 +37,11 @@ impl Recorder for LogRecorder {
         );
     }
 }
+
+/// Takes no note: a decision that is made again is none.
+#[derive(Debug)]
+pub struct SilentRecorder;
+
+impl Recorder for SilentRecorder {
+    fn record(&self, _decision: &Decision) {}
+}

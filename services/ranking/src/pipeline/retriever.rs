@@ -2,12 +2,13 @@
 
 use std::fmt::Debug;
 
+use finrank_model::ProductId;
 use tracing::{debug, debug_span};
 
 use super::{candidate::RetrievedCandidate, eligibility::Eligible};
 use crate::{
     catalogue::Catalogue,
-    index::{IndexError, Plan, ProductIndex, SpacedEmbedding},
+    index::{IndexError, Method, Plan, ProductIndex, Row, SpacedEmbedding},
 };
 
 /// What retrieval found, and how.
@@ -65,6 +66,32 @@ impl Retriever for CosineRetriever {
         count: usize,
     ) -> Result<Retrieved, IndexError> {
         search(catalogue.directions(), query, eligible, count)
+    }
+}
+
+/// What an approximate search found once, since its index is gone: of these products what is eligible, in their order.
+#[derive(Debug)]
+pub struct RecordedRetriever(pub Vec<ProductId>);
+
+impl Retriever for RecordedRetriever {
+    fn retrieve(
+        &self,
+        catalogue: &Catalogue,
+        query: &SpacedEmbedding,
+        eligible: &Eligible,
+        _count: usize,
+    ) -> Result<Retrieved, IndexError> {
+        let rows = self.0.iter().filter_map(|product_id| catalogue.row(product_id));
+        let rows: Vec<Row> = rows.filter(|&row| eligible.rows().contains(row)).collect();
+        let inner_products = catalogue.index().inner_products(query, &rows)?;
+        let candidates = rows
+            .into_iter()
+            .zip(inner_products)
+            .map(|(row, retrieval_score)| RetrievedCandidate { row, retrieval_score });
+        let candidates: Vec<_> = candidates.collect();
+        let (eligible, returned) = (eligible.count(), candidates.len());
+        let plan = Plan { method: Method::ExactScan, eligible, expected_recall: 1.0, returned };
+        Ok(Retrieved { candidates, plan })
     }
 }
 

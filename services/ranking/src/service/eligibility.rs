@@ -35,15 +35,27 @@ impl RankingService {
             self.feature_store.facts(user_ids, policy.source(), deadline),
         )?;
         let moment = Utc::now();
-        let known = user_ids.iter().zip(held).zip(given).map(|((user_id, held), given)| {
-            let facts = Facts::at(policy, moment, |feature| given.get(feature));
-            KnownCustomer { user_id: user_id.clone(), facts, given, held, moment }
-        });
+        let known =
+            user_ids.iter().zip(held).zip(given).map(|((user_id, held), given)| {
+                KnownCustomer::at(moment, policy, user_id.clone(), given, held)
+            });
         Ok(known.collect())
     }
 }
 
 impl KnownCustomer {
+    /// Of what was told, as a policy reads it at a moment.
+    pub(super) fn at(
+        moment: DateTime<Utc>,
+        policy: &Policy,
+        user_id: UserId,
+        given: GivenFacts,
+        held: Vec<ProductId>,
+    ) -> Self {
+        let facts = Facts::at(policy, moment, |feature| given.get(feature));
+        Self { user_id, facts, given, held, moment }
+    }
+
     /// Whether nothing at all is known: there is no such customer.
     pub(super) fn is_of_nobody(&self) -> bool {
         let nobody = |state: &FactState| matches!(state.value, Err(Unknown::NotFound));

@@ -10,6 +10,7 @@ mod explanation;
 mod outcomes;
 mod recommend;
 mod record;
+mod replay;
 mod request;
 mod response;
 mod wishes;
@@ -126,6 +127,22 @@ impl RankingRpcs for RankingService {
         request: Request<v1::VerifyDecisionLogRequest>,
     ) -> Result<Response<Self::VerifyDecisionLogStream>, Status> {
         Ok(Response::new(self.verify_log(&request.into_inner())?))
+    }
+
+    async fn replay_decision(
+        &self,
+        request: Request<v1::ReplayDecisionRequest>,
+    ) -> Result<Response<v1::ReplayDecisionResponse>, Status> {
+        Ok(Response::new(self.replay(request.into_inner()).await?))
+    }
+
+    type ReplayDecisionsStream = replay::Replaying;
+
+    async fn replay_decisions(
+        &self,
+        request: Request<v1::ReplayDecisionsRequest>,
+    ) -> Result<Response<Self::ReplayDecisionsStream>, Status> {
+        Ok(Response::new(self.replay_many(request.into_inner())?))
     }
 
     async fn record_outcome(

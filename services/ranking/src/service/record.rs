@@ -1,7 +1,7 @@
 //! Recording: what the log keeps of a decision. A place in its queue is taken before anything is decided, so that nothing is
 //! offered that cannot be kept.
 
-use std::{cmp::Reverse, sync::Arc, time::Duration};
+use std::{cmp::Reverse, path::PathBuf, sync::Arc, time::Duration};
 
 use finrank_contracts::ranking::v1::{
     self, DecisionInputs, DecisionRecord, RecommendResponse, RecordedCandidate, RecordedItem,
@@ -32,6 +32,10 @@ pub(crate) struct Log {
     pub(crate) contents: Contents,
     /// The keys whose checkpoints count.
     pub(crate) trusted: Vec<PublicKey>,
+    /// Where model bundles lie.
+    pub(crate) models_dir: PathBuf,
+    /// One replay at a time: each holds a catalogue of its own.
+    pub(crate) replaying: Arc<Semaphore>,
     /// One verification at a time: each holds a connection as long as it lasts, and the writer needs one.
     pub(crate) verifying: Arc<Semaphore>,
     /// Candidates that a record names.

@@ -1,5 +1,6 @@
 //! The contract over a real socket, for all that needs no feature store. What does is tested end to end.
 
+mod replay;
 mod swap;
 
 use std::net::SocketAddr;
