@@ -117,7 +117,12 @@ impl Place {
 
     async fn store(&self) -> Store {
         let url = self.finrank.database_url.clone();
-        let config = DatabaseConfig { url, max_connections: 1, acquire_timeout: Duration::from_secs(30) };
+        let config = DatabaseConfig {
+            url,
+            max_connections: 1,
+            acquire_timeout: Duration::from_secs(30),
+            ..DatabaseConfig::default()
+        };
         Store::connect(&config).await.unwrap()
     }
 

@@ -1,19 +1,35 @@
 //! Bulk transfer: binary COPY through the blocking `postgres` crate, which sqlx does not speak.
 //! To be called where blocking is allowed.
 
-use std::{error::Error, iter};
+use std::{error::Error, iter, time::Duration};
 
 use postgres::{Client, NoTls};
 
-use crate::{Result, StoreError};
+use crate::{
+    Result, StoreError,
+    session::{self, Session},
+};
 
-/// Opens a connection for bulk transfer.
+/// A worker computes a page of embeddings between two statements, which takes seconds. One that was stopped for longer
+/// gives up its partition to another.
+const SESSION: Session = Session { idle_in_transaction: Duration::from_secs(10 * 60) };
+
+/// Opens a connection for bulk transfer. Postgres ends it when this host is lost, within half a minute.
 ///
 /// # Errors
 /// [`StoreError::Unreachable`] when Postgres does not answer.
 pub fn connect(url: &str) -> Result<Client> {
-    let config: postgres::Config =
+    let mut config: postgres::Config =
         url.parse().map_err(|error: postgres::Error| StoreError::Url(in_full(&error)))?;
+    let stated = config.get_options().unwrap_or_default().to_owned();
+    let settings = SESSION.settings(&stated);
+    let settings = settings.iter().map(|(name, value)| format!("-c {name}={value}"));
+    config
+        .options(settings.chain([stated.clone()]).collect::<Vec<_>>().join(" ").trim())
+        .keepalives_idle(session::KEEPALIVE_IDLE)
+        .keepalives_interval(session::KEEPALIVE_INTERVAL)
+        .keepalives_retries(session::KEEPALIVE_COUNT)
+        .tcp_user_timeout(session::UNACKNOWLEDGED_LIMIT);
     config
         .connect(NoTls)
         .map_err(|error| StoreError::Unreachable { address: address(&config), reason: in_full(&error) })

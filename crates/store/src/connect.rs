@@ -13,7 +13,7 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, session::Session};
 
 /// Where Postgres is, and how much of it to use.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,11 +26,22 @@ pub struct DatabaseConfig {
     /// How long a request waits for a free connection.
     #[serde(with = "humantime_serde")]
     pub acquire_timeout: Duration,
+    /// How long a request's transaction may stand open without a statement before Postgres ends it, and with it the locks
+    /// of a process that was stopped; a refresh's worker has ten minutes. Sessions of a host that is lost Postgres ends
+    /// within half a minute (`tcp_keepalives_*` and `tcp_user_timeout` of each session). What the URL's own
+    /// `options` say of any of these stands.
+    #[serde(with = "humantime_serde")]
+    pub idle_in_transaction_limit: Duration,
 }
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self { url: String::new(), max_connections: 16, acquire_timeout: Duration::from_secs(5) }
+        Self {
+            url: String::new(),
+            max_connections: 16,
+            acquire_timeout: Duration::from_secs(5),
+            idle_in_transaction_limit: Duration::from_secs(60),
+        }
     }
 }
 
@@ -38,7 +49,7 @@ impl Default for DatabaseConfig {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
-    url: String,
+    config: Arc<DatabaseConfig>,
     /// When a connection was last found cut: the older ones are not trusted any more.
     cut: Arc<Mutex<Option<Instant>>>,
 }
@@ -50,8 +61,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`], or [`StoreError::Unreachable`] naming host and port but not the password.
     pub async fn connect(config: &DatabaseConfig) -> Result<Self> {
-        let options =
-            PgConnectOptions::from_str(&config.url).map_err(|error| StoreError::Url(error.to_string()))?;
+        let options = options(config)?;
         let unreachable = |reason| StoreError::Unreachable { address: address(&options), reason };
         let limit = config.acquire_timeout;
         let connection = timeout(limit, PgConnection::connect_with(&options))
@@ -60,21 +70,9 @@ impl Store {
             .map_err(|error| unreachable(error.to_string()))?;
         // A goodbye that fails says nothing of the connections to come.
         let _ = connection.close().await;
-        let cut: Arc<Mutex<Option<Instant>>> = Arc::default();
-        let last_cut = cut.clone();
-        let pool = PgPoolOptions::new()
-            .max_connections(config.max_connections)
-            .acquire_timeout(limit)
-            // It would ask each connection whether it lives before each question: a round trip of its own. Whoever
-            // finds one cut says so instead (see `ask`), and all that were made before are given up.
-            .test_before_acquire(false)
-            .before_acquire(move |_, connection| {
-                let last_cut = *last_cut.lock().unwrap_or_else(PoisonError::into_inner);
-                let since_cut = last_cut.map(|cut| cut.elapsed());
-                Box::pin(async move { Ok(since_cut.is_none_or(|since_cut| connection.age < since_cut)) })
-            })
-            .connect_lazy_with(options);
-        Ok(Self { pool, url: config.url.clone(), cut })
+        let cut = Arc::default();
+        let pool = pool(options, config.max_connections, limit, &cut);
+        Ok(Self { pool, config: Arc::new(config.clone()), cut })
     }
 
     /// Applies the migrations that the database lacks. Safe to call from several processes at once.
@@ -112,8 +110,37 @@ impl Store {
 
     /// The database's URL, password included: for [`crate::bulk::connect`], not for messages.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.config.url
     }
+}
+
+fn options(config: &DatabaseConfig) -> Result<PgConnectOptions> {
+    let options =
+        PgConnectOptions::from_str(&config.url).map_err(|error| StoreError::Url(error.to_string()))?;
+    let session = Session { idle_in_transaction: config.idle_in_transaction_limit };
+    let settings = session.settings(options.get_options().unwrap_or_default());
+    Ok(options.options(settings))
+}
+
+fn pool(
+    options: PgConnectOptions,
+    connections: u32,
+    patience: Duration,
+    cut: &Arc<Mutex<Option<Instant>>>,
+) -> PgPool {
+    let last_cut = cut.clone();
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        // It would ask each connection whether it lives before each question: a round trip of its own. Whoever
+        // finds one cut says so instead (see `ask`), and all that were made before are given up.
+        .test_before_acquire(false)
+        .before_acquire(move |_, connection| {
+            let last_cut = *last_cut.lock().unwrap_or_else(PoisonError::into_inner);
+            let since_cut = last_cut.map(|cut| cut.elapsed());
+            Box::pin(async move { Ok(since_cut.is_none_or(|since_cut| connection.age < since_cut)) })
+        })
+        .connect_lazy_with(options)
 }
 
 /// `host:port/database`, for messages.

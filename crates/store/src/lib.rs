@@ -12,6 +12,7 @@ pub mod models;
 pub mod moments;
 pub mod records;
 pub mod scratch;
+mod session;
 
 pub use connect::{DatabaseConfig, Store, is_connection_lost};
 pub use error::{Result, StoreError};

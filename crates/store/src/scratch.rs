@@ -36,7 +36,13 @@ impl ScratchDatabase {
         execute(&mut connection, &format!("create database {name}")).await;
 
         let url = with_database(&server, &name);
-        let config = DatabaseConfig { url, max_connections: 8, acquire_timeout: Duration::from_secs(30) };
+        let config = DatabaseConfig {
+            url,
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(30),
+            // A test holds a transaction open for as long as it keeps others waiting.
+            idle_in_transaction_limit: Duration::from_secs(10 * 60),
+        };
         let store = Store::connect(&config).await.expect("the scratch database does not answer");
         store.migrate().await.expect("the migrations do not apply");
         Self { store, server, name }

@@ -116,3 +116,53 @@ async fn a_question_outlives_the_connections_that_were_cut() {
 
     assert!(after.iter().all(|pid| !before.contains(pid)), "{before:?} {after:?}");
 }
+
+const OF_A_SESSION: &str = "select string_agg(name || '=' || setting, ' ' order by name) from pg_settings
+     where name in ('tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count', 'tcp_user_timeout',
+                    'idle_in_transaction_session_timeout')";
+
+/// What a session says of itself.
+async fn settings(store: &Store) -> String {
+    sqlx::query_scalar(OF_A_SESSION).fetch_one(store.pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn sessions_of_a_host_that_is_lost_are_ended_soon() {
+    let database = ScratchDatabase::create().await;
+    let url = database.store.url().to_owned();
+    let bulk: String = tokio::task::spawn_blocking(move || {
+        bulk::connect(&url).unwrap().query_one(OF_A_SESSION, &[]).unwrap().get(0)
+    })
+    .await
+    .unwrap();
+    let keepalives =
+        "tcp_keepalives_count=3 tcp_keepalives_idle=10 tcp_keepalives_interval=5 tcp_user_timeout=30000";
+
+    let config = DatabaseConfig { url: database.store.url().to_owned(), ..DatabaseConfig::default() };
+    let store = Store::connect(&config).await.unwrap();
+
+    let expected = |idle: u32| format!("idle_in_transaction_session_timeout={idle} {keepalives}");
+    assert_eq!(settings(&store).await, expected(60_000));
+    assert_eq!(bulk, expected(600_000));
+}
+
+#[tokio::test]
+async fn what_the_url_says_of_a_session_stands() {
+    let database = ScratchDatabase::create().await;
+    let url = format!("{}?options=-c%20tcp_user_timeout%3D7000%20-c%20work_mem%3D5MB", database.store.url());
+    let store =
+        Store::connect(&DatabaseConfig { url: url.clone(), ..DatabaseConfig::default() }).await.unwrap();
+
+    let asked = settings(&store).await;
+    let bulk = tokio::task::spawn_blocking(move || -> (String, String) {
+        let mut client = bulk::connect(&url).unwrap();
+        let settings = client.query_one(OF_A_SESSION, &[]).unwrap().get(0);
+        (settings, client.query_one("show work_mem", &[]).unwrap().get(0))
+    });
+
+    let (settings, work_mem) = bulk.await.unwrap();
+    assert!(asked.contains("tcp_user_timeout=7000"), "{asked}");
+    assert!(settings.contains("tcp_keepalives_idle=10"), "{settings}");
+    assert!(settings.contains("tcp_user_timeout=7000"), "{settings}");
+    assert_eq!(work_mem, "5MB");
+}

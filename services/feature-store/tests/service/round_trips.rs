@@ -36,6 +36,7 @@ async fn a_request_is_one_round_trip_whatever_the_number_of_views_and_entities()
         // All over one connection, so that nothing else is said meanwhile.
         max_connections: 1,
         acquire_timeout: Duration::from_secs(30),
+        ..DatabaseConfig::default()
     };
     let through = Store::connect(&config).await.unwrap();
     let mut store = FeatureStore::start_connected(database, through).await;
