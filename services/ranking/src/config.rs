@@ -9,12 +9,13 @@ use std::{
 };
 
 use finrank_decisions::DecisionLogConfig;
+use finrank_model::reasons::{BUILT_IN_REASONS, ReasonTable};
 use finrank_policy::{BUILT_IN_POLICY, Policy};
 use finrank_serving::ServerConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    PolicyError,
+    PolicyError, ReasonsError,
     index::{Depth, IndexConfig, IndexSettings},
 };
 
@@ -39,6 +40,43 @@ pub struct RankingConfig {
     pub policy: PolicyConfig,
     /// How decisions are kept.
     pub decision_log: DecisionLogConfig,
+    /// How scores are explained.
+    pub explanations: ExplanationsConfig,
+}
+
+/// How scores are explained.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExplanationsConfig {
+    /// The reason table's file; without one, [`finrank_model::reasons::BUILT_IN_REASONS`]. A model that reads something
+    /// that the table has no code for is not served.
+    pub reasons: Option<PathBuf>,
+    /// What reasons are told for where a request does not say: a purpose that the feature store declares.
+    pub purpose: String,
+}
+
+impl Default for ExplanationsConfig {
+    fn default() -> Self {
+        Self { reasons: None, purpose: "marketing".to_owned() }
+    }
+}
+
+impl ExplanationsConfig {
+    /// Reads the reason table.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or with everything that is wrong with it.
+    pub fn load(&self) -> Result<ReasonTable, ReasonsError> {
+        let (name, text) = match &self.reasons {
+            Some(path) => {
+                let text = fs::read_to_string(path)
+                    .map_err(|source| ReasonsError::Unreadable { path: path.clone(), source })?;
+                (path.display().to_string(), text)
+            }
+            None => ("the built-in reason table".to_owned(), BUILT_IN_REASONS.to_owned()),
+        };
+        ReasonTable::parse(&text).map_err(|source| ReasonsError::Invalid { name, source })
+    }
 }
 
 /// Who may be offered what.
@@ -77,6 +115,7 @@ impl Default for RankingConfig {
             subscription: SubscriptionConfig::default(),
             policy: PolicyConfig::default(),
             decision_log: DecisionLogConfig::default(),
+            explanations: ExplanationsConfig::default(),
         }
     }
 }

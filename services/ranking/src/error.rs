@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use finrank_decisions::DecisionLogError;
-use finrank_model::{InvalidField, ModelVersion, ProductId, UserId};
+use finrank_model::{InvalidField, ModelVersion, ProductId, UserId, reasons::InvalidReasons};
 use finrank_policy::InvalidPolicy;
 use finrank_serving::{ServingError, status};
 use thiserror::Error;
@@ -85,6 +85,9 @@ pub enum RankingError {
     /// The policy's file is of no use.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The reason table's file is of no use.
+    #[error(transparent)]
+    Reasons(#[from] ReasonsError),
     /// The feature store's URL is none.
     #[error("feature_store = {0:?} is not a URL such as http://127.0.0.1:50051")]
     FeatureStoreUrl(String),
@@ -115,6 +118,28 @@ pub enum PolicyError {
         name: String,
         /// Everything that is wrong with it.
         source: InvalidPolicy,
+    },
+}
+
+/// Why there is no reason table in a file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReasonsError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It does not hold together.
+    #[error("{name} does not hold together:\n{source}")]
+    Invalid {
+        /// The file.
+        name: String,
+        /// Everything that is wrong with it.
+        source: InvalidReasons,
     },
 }
 
@@ -179,6 +204,7 @@ impl From<RankingError> for Status {
             RankingError::Index(_)
             | RankingError::DecisionLog(_)
             | RankingError::BadAnswer(_)
+            | RankingError::Reasons(_)
             | RankingError::FeatureStoreUrl(_)
             | RankingError::Serving(_)
             | RankingError::Thread(_) => status::internal(&error),

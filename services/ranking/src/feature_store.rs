@@ -1,18 +1,18 @@
 //! What ranking asks the feature store: a customer's embedding, holdings and facts, and the stream of product
 //! embeddings. Nothing else in this crate knows that there is a network behind it.
 
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use finrank_contracts::{
     common,
     feature::v1::{
-        BatchGetEmbeddingsRequest, BatchGetHoldingsRequest, EmbeddingResult, EmbeddingStatus, EntityKind,
-        ExpiredPolicy, FeatureSelection, FeatureValue, GetOnlineFeaturesRequest, GetOnlineFeaturesResponse,
-        WatchProductEmbeddingsRequest, WatchProductEmbeddingsResponse,
+        BatchGetEmbeddingsRequest, BatchGetHoldingsRequest, BatchGetTowerInputsRequest, EmbeddingResult,
+        EmbeddingStatus, EntityKind, ExpiredPolicy, FeatureSelection, FeatureValue, GetOnlineFeaturesRequest,
+        GetOnlineFeaturesResponse, WatchProductEmbeddingsRequest, WatchProductEmbeddingsResponse,
         feature_store_service_client::FeatureStoreServiceClient, feature_value::Value,
     },
 };
-use finrank_model::{Embedding, EmbeddingSpace, ProductId, UserId};
+use finrank_model::{Embedding, EmbeddingSpace, InvalidField, ProductId, UserId};
 use finrank_policy::{FactSource, Profiling};
 use tonic::{
     Code, Status, Streaming,
@@ -20,12 +20,15 @@ use tonic::{
 };
 
 use crate::{
-    Generation, RankingError, Result, catalogue::Catalogue, deadline::Deadline, facts::GivenFacts,
-    index::SpacedEmbedding, popularity::Popularity,
+    Generation, RankingError, Result, catalogue::Catalogue, deadline::Deadline, explanations::FedInputs,
+    facts::GivenFacts, index::SpacedEmbedding, popularity::Popularity,
 };
 
 /// The most entities that one request may ask about.
 pub(crate) const ENTITIES: usize = 1000;
+
+/// The most customers whose towers' inputs one request may ask for.
+const FED: usize = 100;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -132,6 +135,44 @@ impl FeatureStore {
         let features = header.unwrap_or_default().features;
         let rows = of_each(user_ids, rows, "rows of features")?;
         rows.map(|(_, row)| GivenFacts::new(features.clone(), row.values)).collect()
+    }
+
+    /// What was fed to the user tower of the catalogue's model, of those who have an embedding.
+    ///
+    /// # Errors
+    /// [`RankingError::Invalid`] under `explain.purpose` when the feature store declares no such purpose.
+    pub(crate) async fn tower_inputs(
+        &self,
+        user_ids: &[UserId],
+        catalogue: &Generation,
+        purpose: &str,
+        deadline: Deadline,
+    ) -> Result<HashMap<UserId, FedInputs>> {
+        let mut fed = HashMap::with_capacity(user_ids.len());
+        for user_ids in user_ids.chunks(FED) {
+            let request = BatchGetTowerInputsRequest {
+                user_ids: raw(user_ids),
+                model_version: catalogue.model_version.to_string(),
+                purpose: purpose.to_owned(),
+            };
+            let response = self.client.clone().batch_get_tower_inputs(deadline.within(request)).await;
+            let response = response.map_err(|status| match status.code() {
+                Code::InvalidArgument => {
+                    let reason =
+                        format!("is {purpose:?}, which the feature store refuses: {}", status.message());
+                    InvalidField::new("explain.purpose", reason).into()
+                }
+                _ => RankingError::FeatureStore(status),
+            })?;
+            let response = response.into_inner();
+            let declared: Arc<[_]> = response.inputs.into();
+            for (user_id, result) in of_each(user_ids, response.results, "inputs of towers")? {
+                if let Some(inputs) = result.inputs {
+                    fed.insert(user_id.clone(), FedInputs { inputs, declared: Arc::clone(&declared) });
+                }
+            }
+        }
+        Ok(fed)
     }
 
     /// How popular a catalogue's products are.

@@ -10,6 +10,7 @@
 //! | [`fetch_snapshot`] | a snapshot for who wants one and no more |
 //! | `subscription` | from that stream to the catalogue in service |
 //! | `feature_store` | what is asked of the feature store |
+//! | [`Explanations`] | why a model scores as it does, and the reasons that are told |
 //! | `facts` | what it says of a customer, in the words of the policy |
 //! | `policies` | the policy in force, and what is compiled of it |
 //! | [`Popularity`] | what is offered first to who objects to profiling |
@@ -24,6 +25,7 @@ pub mod catalogue;
 mod config;
 mod deadline;
 mod error;
+mod explanations;
 mod facts;
 mod feature_store;
 mod feed;
@@ -40,8 +42,9 @@ mod service;
 mod snapshot;
 mod subscription;
 
-pub use config::{PolicyConfig, RankingConfig, RetrievalConfig, SubscriptionConfig};
-pub use error::{PolicyError, RankingError, Result};
+pub use config::{ExplanationsConfig, PolicyConfig, RankingConfig, RetrievalConfig, SubscriptionConfig};
+pub use error::{PolicyError, RankingError, ReasonsError, Result};
+pub use explanations::Explanations;
 pub use fetch::fetch_snapshot;
 pub use generation::Generation;
 pub use popularity::Popularity;

@@ -29,7 +29,7 @@ use crate::{
 /// as soon as there is one; health says SERVING as soon as there is a catalogue.
 ///
 /// # Errors
-/// When the policy does not hold together, the address is taken, the feature store's URL is malformed, or the transport
+/// When the policy or the reason table does not hold together, the address is taken, the feature store's URL is malformed, or the transport
 /// fails. A feature store
 /// that is not there is no error: it is waited for.
 pub async fn serve(
@@ -49,6 +49,7 @@ pub async fn serve(
     let feature_store = FeatureStore::at(&config.feature_store)?;
     let contents = log.as_ref().map(|log| log.contents.clone());
     let policies = Arc::new(Policies::load(&config.policy)?.kept_in(contents.clone()));
+    let reasons = Arc::new(config.explanations.load()?);
     let max_message_bytes = config.server.max_message_bytes;
     let service = RankingServiceServer::new(RankingService {
         current: Arc::clone(&current),
@@ -59,6 +60,7 @@ pub async fn serve(
         pipeline: Arc::new(Pipeline::new(config.retrieval.candidates.get())),
         batches: Arc::new(Semaphore::new(1)),
         log,
+        explanation_purpose: config.explanations.purpose.into(),
     })
     .max_decoding_message_size(max_message_bytes)
     .max_encoding_message_size(max_message_bytes);
@@ -74,6 +76,7 @@ pub async fn serve(
         current: Arc::clone(&current),
         contents,
         policies: Arc::clone(&policies),
+        reasons,
         health: server.health(),
     };
     let stop = shutdown.child_token();

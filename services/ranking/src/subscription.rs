@@ -11,7 +11,7 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use finrank_decisions::{DecisionLogError, contents::Contents};
-use finrank_model::{Bundle, Sha256Digest, bundle_directory};
+use finrank_model::{Bundle, Sha256Digest, bundle_directory, reasons::ReasonTable};
 use finrank_serving::Health;
 use thiserror::Error;
 use tokio::{
@@ -22,7 +22,7 @@ use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use crate::{
-    SubscriptionConfig,
+    Explanations, SubscriptionConfig,
     catalogue::{Catalogue, CatalogueError, CurrentCatalogue, Indexing},
     feature_store::FeatureStore,
     feed::{Feed, News},
@@ -47,6 +47,8 @@ pub(crate) struct Subscription {
     pub(crate) contents: Option<Contents>,
     /// Compiled for each catalogue before it is in service.
     pub(crate) policies: Arc<Policies>,
+    /// What reasons are told by: a model that reads what has none is not served.
+    pub(crate) reasons: Arc<ReasonTable>,
     /// Says SERVING once a catalogue is in service.
     pub(crate) health: Health,
 }
@@ -56,10 +58,18 @@ struct Following {
     feed: Feed,
     /// When a catalogue is to be built of what has changed since the one in service.
     due: Option<Instant>,
-    /// The bundle that was read last: it is the same for every catalogue of its model.
-    bundle: Option<(Sha256Digest, Arc<Bundle>)>,
+    /// The model that was read last: it is the same for every catalogue of it.
+    model: Option<Model>,
     /// Before connecting again.
     waits: ExponentialBackoff,
+}
+
+/// A bundle, by its digest, and what explains its scores.
+#[derive(Clone)]
+struct Model {
+    digest: Sha256Digest,
+    bundle: Arc<Bundle>,
+    explanations: Option<Arc<Explanations>>,
 }
 
 /// Why a connection's use ended.
@@ -96,7 +106,7 @@ impl Interruption {
 impl Subscription {
     /// Follows for ever.
     pub(crate) async fn follow(self) {
-        let mut following = Following { feed: Feed::default(), due: None, bundle: None, waits: self.waits() };
+        let mut following = Following { feed: Feed::default(), due: None, model: None, waits: self.waits() };
         loop {
             let Err(mut interruption) = self.follow_one_connection(&mut following).await;
             // What has changed before the break is not left waiting for its end.
@@ -144,16 +154,18 @@ impl Subscription {
             return Ok(());
         };
         let models_dir = self.models_dir.clone();
-        let known = following.bundle.clone();
+        let known = following.model.clone();
+        let reasons = Arc::clone(&self.reasons);
         let policies = Arc::clone(&self.policies);
         let index = self.index.clone();
         let in_service = self.current.get();
-        let (catalogue, bundle) = spawn_blocking(move || {
+        let (catalogue, model) = spawn_blocking(move || {
             let indexing = Indexing { settings: &index, in_service: in_service.as_deref() };
-            let (catalogue, bundle) = build(&models_dir, snapshot, known, indexing)?;
+            let model = Model::of(&models_dir, &snapshot, known, &reasons)?;
+            let catalogue = build(snapshot, &model, indexing)?;
             let catalogue = Arc::new(catalogue);
             policies.compiled(&policies.in_force(), &catalogue);
-            Ok::<_, CatalogueError>((catalogue, bundle))
+            Ok::<_, CatalogueError>((catalogue, model))
         })
         .await??;
         if let Err(failure) = self.keep(&catalogue).await {
@@ -172,7 +184,7 @@ impl Subscription {
         );
         self.current.publish(catalogue);
         self.health.serving().await;
-        (following.bundle, following.due) = (Some(bundle), None);
+        (following.model, following.due) = (Some(model), None);
         following.waits = self.waits();
         Ok(())
     }
@@ -211,23 +223,30 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Builds the catalogue with the bundle that goes with a snapshot: the one that was read before, or else the one in
-/// the model's directory, held to the digest that was registered.
-fn build(
-    models_dir: &Path,
-    snapshot: Snapshot,
-    known: Option<(Sha256Digest, Arc<Bundle>)>,
-    indexing: Indexing<'_>,
-) -> Result<(Catalogue, (Sha256Digest, Arc<Bundle>)), CatalogueError> {
-    let digest = snapshot.bundle;
-    let bundle = match known.filter(|(known, _)| *known == digest) {
-        Some((_, bundle)) => bundle,
-        None => {
-            let directory = bundle_directory(models_dir, &snapshot.generation.model_version)?;
-            Arc::new(Bundle::read_registered(&directory, digest)?)
+impl Model {
+    /// The model that goes with a snapshot: the one that was read before, or else the bundle in the model's directory,
+    /// held to the digest that was registered.
+    fn of(
+        models_dir: &Path,
+        snapshot: &Snapshot,
+        known: Option<Self>,
+        reasons: &Arc<ReasonTable>,
+    ) -> Result<Self, CatalogueError> {
+        let digest = snapshot.bundle;
+        if let Some(known) = known.filter(|known| known.digest == digest) {
+            return Ok(known);
         }
-    };
-    Ok((Catalogue::build_by(snapshot, &bundle, indexing)?, (digest, bundle)))
+        let directory = bundle_directory(models_dir, &snapshot.generation.model_version)?;
+        let bundle = Arc::new(Bundle::read_registered(&directory, digest)?);
+        let explanations = Explanations::of(&bundle, reasons)?.map(Arc::new);
+        Ok(Self { digest, bundle, explanations })
+    }
+}
+
+/// Builds the catalogue of a snapshot with its model.
+fn build(snapshot: Snapshot, model: &Model, indexing: Indexing<'_>) -> Result<Catalogue, CatalogueError> {
+    let catalogue = Catalogue::build_by(snapshot, &model.bundle, indexing)?;
+    Ok(catalogue.explained_by(model.explanations.clone()))
 }
 
 #[cfg(test)]
@@ -252,6 +271,11 @@ mod tests {
         Snapshot { generation, bundle, products: products(&[sample]) }
     }
 
+    fn built(models_dir: &Path, reasons: &ReasonTable) -> Result<Catalogue, CatalogueError> {
+        let model = Model::of(models_dir, &snapshot(), None, &Arc::new(reasons.clone()))?;
+        build(snapshot(), &model, exact())
+    }
+
     #[test]
     fn a_catalogue_is_built_with_the_bundle_of_the_snapshots_model() {
         let models = tempfile::tempdir().unwrap();
@@ -259,7 +283,7 @@ mod tests {
             bundle(&generation(model)).write(&models.path().join(format!("m{model}"))).unwrap();
         }
 
-        let (catalogue, _) = build(models.path(), snapshot(), None, exact()).unwrap();
+        let catalogue = built(models.path(), &ReasonTable::default()).unwrap();
 
         assert_eq!(catalogue.generation(), &generation(1));
         assert_eq!(catalogue.len(), 1);
@@ -268,19 +292,19 @@ mod tests {
     #[test]
     fn no_catalogue_is_built_with_a_bundle_that_is_missing_or_damaged_or_another_one() {
         let models = tempfile::tempdir().unwrap();
-        let missing = build(models.path(), snapshot(), None, exact()).unwrap_err();
+        let missing = built(models.path(), &ReasonTable::default()).unwrap_err();
         bundle(&generation(1)).write(&models.path().join("m1")).unwrap();
         let weights = models.path().join("m1/scorer.safetensors");
         let mut bytes = fs::read(&weights).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&weights, bytes).unwrap();
 
-        let damaged = build(models.path(), snapshot(), None, exact()).unwrap_err();
+        let damaged = built(models.path(), &ReasonTable::default()).unwrap_err();
         fs::remove_dir_all(models.path().join("m1")).unwrap();
         let mut another = bundle(&generation(1));
         another.manifest.seed += 1;
         another.write(&models.path().join("m1")).unwrap();
-        let another = build(models.path(), snapshot(), None, exact()).unwrap_err();
+        let another = built(models.path(), &ReasonTable::default()).unwrap_err();
 
         assert!(matches!(missing, CatalogueError::Bundle(ModelError::FileMissing { .. })), "{missing}");
         assert!(matches!(damaged, CatalogueError::Bundle(ModelError::Damaged { .. })), "{damaged}");

@@ -1,6 +1,6 @@
 //! Why a catalogue cannot be built. None of these stops a server: the catalogue in service stays.
 
-use finrank_model::{ModelError, ProductId};
+use finrank_model::{ModelError, ProductId, reasons::WithoutReason};
 use thiserror::Error;
 
 use crate::index::IndexError;
@@ -25,6 +25,9 @@ pub enum CatalogueError {
     /// The bundle is missing, damaged or of no use.
     #[error("the bundle cannot be used: {0}")]
     Bundle(#[from] ModelError),
+    /// The model reads what no customer could be told of.
+    #[error("the model cannot be explained: {0}")]
+    Reasons(#[from] WithoutReason),
     /// Faiss cannot take the embeddings.
     #[error("the index cannot be built: {0}")]
     Index(#[from] IndexError),

@@ -8,7 +8,7 @@ mod kept;
 mod product;
 mod restored;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use finrank_model::{Bundle, Embedding, ProductClass, ProductId, ProductStatus, Score, SplitScorer};
 
@@ -18,7 +18,7 @@ use kept::Manifest;
 pub use product::CatalogueProduct;
 
 use crate::{
-    Generation, Snapshot,
+    Explanations, Generation, Snapshot,
     index::{
         IndexBuilder, IndexError, IndexSettings, ProductIndex, Row, RowSet, SpacedEmbedding, Unchanged, norm,
     },
@@ -48,6 +48,8 @@ pub struct Catalogue {
     /// SimilarProducts is a search like any other.
     directions: ProductIndex,
     scorer: SplitScorer,
+    /// Absent where the model's scores cannot be explained.
+    explanations: Option<Arc<Explanations>>,
     sellable: RowSet,
     by_class: HashMap<ProductClass, RowSet>,
     /// What names it, for whoever keeps it.
@@ -89,6 +91,7 @@ impl Catalogue {
             index,
             directions,
             scorer: SplitScorer::new(&bundle.scorer, &embeddings)?,
+            explanations: None,
             sellable: rows_where(&products, |product| product.status == ProductStatus::Active),
             by_class: ProductClass::ALL
                 .into_iter()
@@ -96,6 +99,12 @@ impl Catalogue {
                 .collect(),
             products,
         })
+    }
+
+    /// With what explains its scores, of the same bundle.
+    #[must_use]
+    pub fn explained_by(self, explanations: Option<Arc<Explanations>>) -> Self {
+        Self { explanations, ..self }
     }
 
     /// For each product, this catalogue's row of it if the embedding is the same. Both are in the order of ids.
@@ -157,6 +166,11 @@ impl Catalogue {
     /// The index over the embeddings at length 1, for cosines.
     pub fn directions(&self) -> &ProductIndex {
         &self.directions
+    }
+
+    /// What explains its scores, if they can be explained.
+    pub fn explanations(&self) -> Option<&Explanations> {
+        self.explanations.as_deref()
     }
 
     /// The scorer's probability for each of some rows, in their order.

@@ -94,7 +94,7 @@ async fn look_up(
     deadline: Deadline,
 ) -> Result<LookedUp> {
     let BatchRecommend { user_ids, wanted } = BatchRecommend::parse(message)?;
-    let asked = service.ask_about(&user_ids, deadline).await?;
+    let asked = service.ask_about(&user_ids, &wanted.explain, deadline).await?;
     Ok(LookedUp { user_ids, wanted, asked })
 }
 

@@ -13,7 +13,7 @@ use crate::{Result, catalogue::Catalogue};
 /// keep. Below the limit no neighbour on the thread notices; above it the move costs less than what it spares.
 const IN_PLACE_PRODUCTS: usize = 10_000;
 
-/// Runs `work` on one catalogue, in the span of the request.
+/// Runs `work` on one catalogue, in the span of the request, where it is brief but for the catalogue.
 pub(super) async fn compute<T: Send + 'static>(
     catalogue: Arc<Catalogue>,
     work: impl FnOnce(&Catalogue) -> Result<T> + Send + 'static,
@@ -21,6 +21,14 @@ pub(super) async fn compute<T: Send + 'static>(
     if catalogue.len() <= IN_PLACE_PRODUCTS {
         return work(&catalogue);
     }
+    compute_apart(catalogue, work).await
+}
+
+/// Runs `work` of milliseconds, such as explaining, on one catalogue, in the span of the request.
+pub(super) async fn compute_apart<T: Send + 'static>(
+    catalogue: Arc<Catalogue>,
+    work: impl FnOnce(&Catalogue) -> Result<T> + Send + 'static,
+) -> Result<T> {
     let span = Span::current();
     spawn_blocking(move || span.in_scope(|| work(&catalogue))).await?
 }

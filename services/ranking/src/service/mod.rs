@@ -13,6 +13,7 @@ mod record;
 mod replay;
 mod request;
 mod response;
+mod why;
 mod wishes;
 
 use std::{slice, sync::Arc};
@@ -51,6 +52,8 @@ pub(crate) struct RankingService {
     pub(crate) batches: Arc<Semaphore>,
     /// Where decisions are kept, if they are.
     pub(crate) log: Option<Log>,
+    /// What reasons are told for where a request does not say.
+    pub(crate) explanation_purpose: Arc<str>,
 }
 
 #[tonic::async_trait]

@@ -9,16 +9,18 @@ use uuid::Uuid;
 
 use super::{
     RankingService,
-    compute::compute,
+    compute::{compute, compute_apart},
     eligibility::KnownCustomer,
-    record::{Decided, Place},
+    record::{self, Decided, Place},
     request::{Recommend, Wanted},
     response,
+    why::{Why, WhyWishes},
 };
 use crate::{
     RankingError, Result,
     catalogue::Catalogue,
     deadline::Deadline,
+    explanations::FedInputs,
     pipeline::{Ask, Basis},
     popularity::Popularity,
 };
@@ -35,6 +37,8 @@ pub(super) struct Asked {
 pub(super) struct AskedCustomer {
     pub(super) known: KnownCustomer,
     pub(super) basis: Basis,
+    /// What was fed to the tower, if it was asked for and told.
+    fed: Option<FedInputs>,
 }
 
 impl RankingService {
@@ -45,23 +49,33 @@ impl RankingService {
     ) -> Result<v1::RecommendResponse> {
         let Recommend { user_id, wanted } = request;
         let Asked { catalogue, policy, customers } =
-            self.ask_about(slice::from_ref(&user_id), deadline).await?;
+            self.ask_about(slice::from_ref(&user_id), &wanted.explain, deadline).await?;
         let customer = customers.into_iter().next();
         let customer = customer.ok_or_else(|| RankingError::UserNotFound(user_id))??;
         let place = self.place().await?;
         let (service, shared) = (self.clone(), Arc::clone(&catalogue));
-        let decided = compute(catalogue, move |catalogue| {
+        let explains = wanted.explain.any();
+        let decide = move |catalogue: &Catalogue| {
             let policy = service.policies.compiled(&policy, &shared);
             service.decide_for(catalogue, policy, customer, &wanted, place)
-        });
-        decided.await?.kept().await
+        };
+        let decided = match explains {
+            true => compute_apart(catalogue, decide).await?,
+            false => compute(catalogue, decide).await?,
+        };
+        decided.kept().await
     }
 
     /// What has to be known of customers before anything can be decided.
     ///
     /// # Errors
     /// When something stands in everybody's way.
-    pub(super) async fn ask_about(&self, user_ids: &[UserId], deadline: Deadline) -> Result<Asked> {
+    pub(super) async fn ask_about(
+        &self,
+        user_ids: &[UserId],
+        explain: &WhyWishes,
+        deadline: Deadline,
+    ) -> Result<Asked> {
         // Without a catalogue nothing can be offered, whoever it is: nobody needs to be asked.
         self.catalogue()?;
         let policy = self.policies.in_force();
@@ -77,6 +91,9 @@ impl RankingService {
         };
         let popularity =
             if profiled == known.len() { None } else { self.popularity(&catalogue, &policy).await };
+        let may_profile = known.iter().filter(|customer| policy.may_profile(&customer.facts));
+        let may_profile: Vec<UserId> = may_profile.map(|customer| customer.user_id.clone()).collect();
+        let fed = self.fed(&may_profile, &catalogue, explain, deadline).await?;
         let customers = known.into_iter().zip(embeddings).map(|(known, embedding)| {
             let basis = match embedding {
                 // The embedding tells at least that there is such a customer.
@@ -87,7 +104,9 @@ impl RankingService {
                 }
                 _ => Basis::Popularity(popularity.clone()),
             };
-            Ok(AskedCustomer { known, basis })
+            // A customer who is named twice is asked about once.
+            let fed = fed.get(&known.user_id).cloned();
+            Ok(AskedCustomer { known, basis, fed })
         });
         Ok(Asked { catalogue, customers: customers.collect(), policy })
     }
@@ -110,9 +129,9 @@ impl RankingService {
         wanted: &Wanted,
         place: Option<Place>,
     ) -> Result<Decided> {
-        let AskedCustomer { known, basis } = customer;
+        let AskedCustomer { known, basis, fed } = customer;
         let user_id = known.user_id.clone();
-        let inputs = place.is_some().then(|| known.inputs());
+        let mut inputs = place.is_some().then(|| known.inputs());
         let ask = Ask {
             decision_id: Uuid::now_v7(),
             pseudonym: self.pseudonyms.of(&user_id),
@@ -123,7 +142,14 @@ impl RankingService {
         };
         let decision = self.pipeline.recommend(catalogue, &ask)?;
         let debug = wanted.debug.of(&decision);
-        let response = RecommendResponse { debug, ..response::recommend(&user_id, catalogue, &decision) };
+        let mut response = RecommendResponse { debug, ..response::recommend(&user_id, catalogue, &decision) };
+        if wanted.explain.any() {
+            let why = Why::of_decision(catalogue, &ask, fed, &decision, wanted.explain.view);
+            why.tell(&mut response);
+            if let Some(inputs) = &mut inputs {
+                record::keep_reasons(inputs, &response);
+            }
+        }
         let receipt = place.zip(inputs).map(|(place, inputs)| place.take(&ask, catalogue, &decision, inputs));
         Ok(Decided { response, receipt })
     }

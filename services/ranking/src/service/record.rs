@@ -4,7 +4,8 @@
 use std::{cmp::Reverse, path::PathBuf, sync::Arc, time::Duration};
 
 use finrank_contracts::ranking::v1::{
-    self, DecisionInputs, DecisionRecord, RecommendResponse, RecordedCandidate, RecordedItem,
+    self, DecisionInputs, DecisionRecord, RecommendResponse, RecordedCandidate, RecordedItem, RecordedReason,
+    RecordedReasons,
 };
 use finrank_decisions::{checkpoint::PublicKey, contents::Contents, entry::Entry, writer};
 use finrank_model::{Parts, Sha256Digest};
@@ -107,6 +108,22 @@ impl Place {
         let user_id = ask.customer.user_id.clone();
         self.place.take(Entry::new(decision.decision_id, decision.decided_at, user_id, record, inputs))
     }
+}
+
+/// Keeps the reasons that were told among what is personal, so that they go with the person.
+pub(super) fn keep_reasons(inputs: &mut DecisionInputs, told: &RecommendResponse) {
+    inputs.explanation.clone_from(&told.explanation);
+    let reasons = told.items.iter().map(|item| {
+        let reason = |reason: &v1::Reason| RecordedReason {
+            code: reason.code.clone(),
+            contribution: reason.contribution,
+        };
+        RecordedReasons {
+            product_id: item.product_id.clone(),
+            reasons: item.reasons.iter().map(reason).collect(),
+        }
+    });
+    inputs.reasons = reasons.collect();
 }
 
 /// What is hashed; the entry adds id, time and the digest of the inputs.

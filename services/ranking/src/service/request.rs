@@ -6,7 +6,11 @@ use std::ops::RangeInclusive;
 use finrank_contracts::ranking::v1::{self, retrieve_request::Query};
 use finrank_model::{Embedding, EmbeddingSpace, InvalidField, ProductId, UserId};
 
-use super::{debug::DebugFields, wishes};
+use super::{
+    debug::DebugFields,
+    why::{View, WhyWishes},
+    wishes,
+};
 use crate::{
     Generation, RankingError, Result,
     feature_store::ENTITIES,
@@ -40,6 +44,8 @@ pub(super) struct Wanted {
     pub(super) terms: Terms,
     /// What to tell of how the answer came about.
     pub(super) debug: DebugFields,
+    /// What to tell of why.
+    pub(super) explain: WhyWishes,
 }
 
 impl Recommend {
@@ -57,12 +63,14 @@ impl Wanted {
         let debug = DebugFields::parse(request.debug.as_ref().map_or(&[], |mask| &mask.paths));
         let filters = wishes::filters(request.filters.as_ref());
         let diversity = wishes::diversity(request.selection.as_ref());
-        match (k, scenario, excluded, debug, filters, diversity) {
-            (Ok(k), Ok(scenario), Ok(excluded), Ok(debug), Ok(filters), Ok(diversity)) => {
-                Ok(Self { k, terms: Terms { scenario, excluded, filters, diversity }, debug })
+        let explain = WhyWishes::parse("explain", request.explain.as_ref(), View::Nothing);
+        match (k, scenario, excluded, debug, filters, diversity, explain) {
+            (Ok(k), Ok(scenario), Ok(excluded), Ok(debug), Ok(filters), Ok(diversity), Ok(explain)) => {
+                Ok(Self { k, terms: Terms { scenario, excluded, filters, diversity }, debug, explain })
             }
-            (k, scenario, excluded, debug, filters, diversity) => {
-                let faults = [k.err(), scenario.err(), excluded.err(), diversity.err(), debug.err()];
+            (k, scenario, excluded, debug, filters, diversity, explain) => {
+                let faults =
+                    [k.err(), scenario.err(), excluded.err(), diversity.err(), explain.err(), debug.err()];
                 Err(faults.into_iter().flatten().chain(filters.err().unwrap_or_default()).collect())
             }
         }

@@ -32,6 +32,7 @@ pub(super) fn recommend(
         human_review_count: count(decision.eligible.human_review()),
         ranking_basis: ranking_basis(decision.ranked_by).into(),
         debug: None,
+        explanation: None,
     }
 }
 
@@ -106,6 +107,8 @@ fn recommendation(
         score: candidate.score.get().into(),
         retrieval_score: candidate.retrieval_score.into(),
         proof: Some(proof(&decision.policy, item.proof())),
+        reasons: Vec::new(),
+        attributions: None,
     }
 }
 

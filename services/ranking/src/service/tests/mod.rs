@@ -37,6 +37,7 @@ async fn served(current: Arc<CurrentCatalogue>) -> RankingServiceClient<Channel>
         pipeline: Arc::new(Pipeline::new(500)),
         batches: Arc::new(Semaphore::new(1)),
         log: None,
+        explanation_purpose: "marketing".into(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
