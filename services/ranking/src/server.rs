@@ -29,9 +29,8 @@ use crate::{
 /// as soon as there is one; health says SERVING as soon as there is a catalogue.
 ///
 /// # Errors
-/// When the policy or the reason table does not hold together, the address is taken, the feature store's URL is malformed, or the transport
-/// fails. A feature store
-/// that is not there is no error: it is waited for.
+/// When the policy or the reason table does not hold together, the address is taken, the feature store's URL is malformed,
+/// or the transport fails. A feature store that is not there is no error: it is waited for.
 pub async fn serve(
     config: RankingConfig,
     store: Option<Store>,

@@ -1,6 +1,7 @@
 //! `finrank recommend`: asks the ranking service, and prints what it would offer.
 
 mod debug;
+mod why;
 mod wishes;
 
 use clap::{Args, ValueEnum};
@@ -15,7 +16,7 @@ use prost_types::FieldMask;
 use serde::{Deserialize, Serialize};
 use tonic::transport::Channel;
 
-use self::debug::Debug;
+use self::{debug::Debug, why::Why};
 pub(crate) use wishes::Wishes;
 
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  finrank recommend caravan-0001 -k 3\n  finrank recommend caravan-0001 caravan-0002 --scenario insurance --json\n  \
+                  finrank recommend caravan-0001 --explain\n  \
                   finrank recommend caravan-0001 --class wealth --issuer Aster --diversity 0.3 --debug"
 )]
 pub(crate) struct Recommend {
@@ -48,6 +50,9 @@ pub(crate) struct Recommend {
     /// Print as well what each stage did, and how candidates were searched for.
     #[arg(long)]
     debug: bool,
+    /// Print as well what speaks most for each product: at most four reasons, strongest first.
+    #[arg(long)]
+    explain: bool,
     #[command(flatten)]
     server: RankingServer,
     #[command(flatten)]
@@ -102,6 +107,7 @@ impl Recommend {
             filters: Some(self.wishes.filters()),
             selection: Some(self.wishes.selection()),
             debug: self.debug.then(|| FieldMask { paths: vec!["*".to_owned()] }),
+            explain: self.explain.then(why::wishes),
         };
         let response = ranking.recommend(request).await.map_err(|status| client::refusal(&status))?;
         Ok(response.into_inner().into())
@@ -124,6 +130,9 @@ pub(crate) struct Answer {
     /// Why fewer are eligible than were asked for.
     exclusions: Vec<Exclusion>,
     items: Vec<Item>,
+    /// Why there are no reasons, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unexplained: Option<Why>,
     /// Only if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     debug: Option<Debug>,
@@ -143,6 +152,9 @@ struct Item {
     product_class: String,
     score: f64,
     retrieval_score: f64,
+    /// Only if asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<Why>,
 }
 
 impl From<RecommendResponse> for Answer {
@@ -161,6 +173,7 @@ impl From<RecommendResponse> for Answer {
             name: item.name,
             score: item.score,
             retrieval_score: item.retrieval_score,
+            reasons: item.reasons.into_iter().map(Why::from).collect(),
         });
         Self {
             user_id: response.user_id,
@@ -174,6 +187,7 @@ impl From<RecommendResponse> for Answer {
             human_review_count: response.human_review_count,
             exclusions: exclusions.collect(),
             items: items.collect(),
+            unexplained: why::notice(response.explanation),
             debug: response.debug.map(Debug::from),
         }
     }
@@ -222,11 +236,24 @@ impl std::fmt::Display for Answer {
             "model {} · index generation {} · policy {} · decision {}",
             self.model_version, self.index_generation, self.policy_version, self.decision_id
         )?;
+        self.write_why(f)?;
         self.write_debug(f)
     }
 }
 
 impl Answer {
+    fn write_why(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(notice) = &self.unexplained {
+            write!(f, "\nnot explained: {}", notice.text_en)?;
+        }
+        for item in &self.items {
+            for reason in &item.reasons {
+                write!(f, "\n{}  {reason}", item.rank)?;
+            }
+        }
+        Ok(())
+    }
+
     fn write_debug(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.debug.as_ref().map_or(Ok(()), |debug| write!(f, "\n{debug}"))
     }
