@@ -38,7 +38,7 @@ pub(super) struct AskedCustomer {
     pub(super) known: KnownCustomer,
     pub(super) basis: Basis,
     /// What was fed to the tower, if it was asked for and told.
-    fed: Option<FedInputs>,
+    pub(super) fed: Option<FedInputs>,
 }
 
 impl RankingService {

@@ -68,9 +68,9 @@ impl Replayer {
             Err(Found::InputErased) => Replay { outcome: ReplayOutcome::InputErased.into(), ..replay },
             Err(Found::Missing(outcome, missing)) => Replay { outcome: outcome.into(), missing, ..replay },
             Err(Found::Diverged(divergence)) => {
-                Replay { outcome: ReplayOutcome::Diverged.into(), divergence: Some(divergence), ..replay }
+                Replay { outcome: ReplayOutcome::Diverged.into(), divergence: Some(*divergence), ..replay }
             }
-            Err(Found::Failed(error)) => return Err(error),
+            Err(Found::Failed(error)) => return Err(*error),
         })
     }
 
@@ -93,7 +93,7 @@ impl Replayer {
             let again = DecisionRecord::decode(again.encode_to_vec().as_slice()).map_err(unreadable)?;
             match divergence(&record, &again) {
                 None => Ok(()),
-                Some(divergence) => Err(Found::Diverged(divergence)),
+                Some(divergence) => Err(Found::Diverged(Box::new(divergence))),
             }
         });
         again.await.map_err(RankingError::from)?

@@ -14,20 +14,17 @@ pub(super) enum Found {
     /// Something that it was made by is gone.
     Missing(ReplayOutcome, String),
     /// Something differs.
-    Diverged(Divergence),
+    Diverged(Box<Divergence>),
     /// It could not be tried.
-    Failed(RankingError),
+    Failed(Box<RankingError>),
 }
 
 impl Found {
     /// Something is not what the decision was made from, or by.
     #[allow(clippy::needless_pass_by_value, reason = "errors are handed over as they come")]
     pub(super) fn other(stage: &str, what: impl Display) -> Self {
-        Self::Diverged(Divergence {
-            stage: stage.to_owned(),
-            message: what.to_string(),
-            ..Divergence::default()
-        })
+        let (stage, message) = (stage.to_owned(), what.to_string());
+        Self::Diverged(Box::new(Divergence { stage, message, ..Divergence::default() }))
     }
 
     /// Contents that are kept, but not as they were.
@@ -36,13 +33,13 @@ impl Found {
             DecisionLogError::ContentChanged(_) | DecisionLogError::ContentUnreadable { .. } => {
                 Self::other(stage, error)
             }
-            error => Self::Failed(error.into()),
+            error => RankingError::from(error).into(),
         }
     }
 }
 
 impl From<RankingError> for Found {
     fn from(error: RankingError) -> Self {
-        Self::Failed(error)
+        Self::Failed(Box::new(error))
     }
 }

@@ -99,6 +99,7 @@ async fn world() -> World {
         pipeline: Arc::new(Pipeline::new(40)),
         batches: Arc::new(Semaphore::new(1)),
         log: Some(log),
+        explanation_purpose: "marketing".into(),
     };
     World { database, models, service, _writing: writing }
 }
@@ -140,7 +141,7 @@ impl World {
             };
             let wanted = Recommend::parse(&request).unwrap().wanted;
             let compiled = self.service.policies.compiled(&policy, &catalogue);
-            let customer = AskedCustomer { known, basis };
+            let customer = AskedCustomer { known, basis, fed: None };
             let place = self.service.place().await.unwrap();
             let decided = self.service.decide_for(&catalogue, compiled, customer, &wanted, place).unwrap();
             let response = decided.kept().await.unwrap();
