@@ -17,7 +17,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -211,6 +211,32 @@ async fn what_a_customer_did_is_kept_once_and_counted_for_the_model_that_ranked(
     let model = report.iter().find(|model| model["model_version"] == model_version.as_str()).unwrap();
     assert!(model["clicks"]["items"].as_u64().unwrap() >= 1, "{model}");
     assert!(shown.contains(&model_version) && shown.contains("followed"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_decision_is_made_again_bit_for_bit() {
+    let world = World::shared().await;
+    let mut answer = RecommendResponse::default();
+    for user_id in &world.user_ids[60..] {
+        answer = recommended(world, user_id).await;
+        if !answer.items.is_empty() {
+            break;
+        }
+    }
+    kept(world, &answer.decision_id).await;
+    let replay = |args: &[&str]| -> Value {
+        let all = [&["audit", "replay", "--ranking", &world.ranking_url, "--json"], args].concat();
+        serde_json::from_str(&world.finrank().succeed(&all)).unwrap()
+    };
+
+    let one = replay(&[&answer.decision_id]);
+    let many = replay(&["--last", "3"]);
+
+    assert_eq!(one["outcomes"], json!({ "exact": 1 }), "{one}");
+    // Of others the customer may be erased by now, by other tests.
+    let outcomes = many["outcomes"].as_object().unwrap();
+    assert_eq!(outcomes.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 3, "{many}");
+    assert!(outcomes.keys().all(|outcome| ["exact", "input erased"].contains(&outcome.as_str())), "{many}");
 }
 
 #[tokio::test]

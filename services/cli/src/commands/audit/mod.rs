@@ -4,6 +4,7 @@ mod check;
 mod inputs;
 mod outcomes;
 mod prove;
+mod replay;
 mod show;
 mod verify;
 
@@ -12,11 +13,11 @@ use clap::{Args, Subcommand};
 pub(crate) use self::inputs::Inputs;
 use crate::settings::Settings;
 
-/// Look at decisions as they were recorded, prove them, verify the whole log, and see what came of them.
+/// Look at decisions as they were recorded, prove them, make them again, verify the whole log, and see what came of them.
 /// docs/decisions.md explains it.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit verify\n  finrank audit prove 0198f3c2-7d1e-7c11-9a53-0242ac120002 --out proof.bin\n  finrank audit check proof.bin --public-key KEY\n  finrank audit outcomes --since 2026-11-01"
+    after_help = "Examples:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit verify\n  finrank audit prove 0198f3c2-7d1e-7c11-9a53-0242ac120002 --out proof.bin\n  finrank audit check proof.bin --public-key KEY\n  finrank audit replay --last 1000\n  finrank audit outcomes --since 2026-11-01"
 )]
 pub(crate) struct Audit {
     #[command(subcommand)]
@@ -29,6 +30,7 @@ enum Command {
     Verify(verify::Verify),
     Prove(prove::Prove),
     Check(check::Check),
+    Replay(replay::Replay),
     Outcomes(outcomes::Outcomes),
 }
 
@@ -39,6 +41,7 @@ impl Audit {
             Command::Verify(verify) => verify.run(settings),
             Command::Prove(prove) => prove.run(settings),
             Command::Check(check) => check.run(),
+            Command::Replay(replay) => replay.run(settings),
             Command::Outcomes(outcomes) => outcomes.run(settings),
         }
     }
