@@ -41,8 +41,7 @@ pub(super) enum Lease {
     NothingLeft,
 }
 
-/// Takes the next partition that nobody is at; products first, since one takes long: their features are of everybody's
-/// events.
+/// Takes the next partition that nobody is at, users first.
 ///
 /// # Errors
 /// [`FeatureStoreError::RunEnded`] when the run is not to be worked on any more.
@@ -52,7 +51,7 @@ pub(super) fn take(transaction: &mut Transaction<'_>, run_id: RunId) -> Result<L
              select entity, partition, first_id from refresh_partitions
              where run_id = $1 and finished_at is null
                and exists (select from refresh_runs where run_id = $1 and state = 'running')
-             order by entity, partition
+             order by entity desc, partition
              limit 1
              for update skip locked
          )
