@@ -32,6 +32,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// How long Postgres may take to say how far it may move: then the connection is given up, and how far behind it is stays
 /// known.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a reader who finds none yet asks how far it may move: a writer is between two transactions for microseconds.
+const TRIES: usize = 5;
 /// How far behind it may be before the log says so.
 const LAG_WORTH_TELLING: TimeDelta = TimeDelta::seconds(10);
 
@@ -59,7 +61,10 @@ impl Horizon {
     /// # Errors
     /// When it is not known yet and Postgres does not answer.
     pub(crate) async fn moment(&self) -> Result<DateTime<Utc>> {
-        if self.moment.borrow().is_none() {
+        for _ in 0..TRIES {
+            if let Some(moment) = *self.moment.borrow() {
+                return Ok(moment);
+            }
             self.advance().await?;
         }
         self.moment.borrow().ok_or(FeatureStoreError::NoHorizon)
