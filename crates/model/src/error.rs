@@ -4,7 +4,18 @@ use std::{fmt::Display, io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::{InvalidEmbedding, Sha256Digest};
+use crate::{InvalidEmbedding, InvalidField, Sha256Digest};
+
+/// Why a TOML file, be it of features, policies or reasons, says nothing that this program can use.
+#[derive(Debug, Error)]
+pub enum InvalidFile {
+    /// It is not TOML, lacks a key or has an unknown one.
+    #[error("{0}")]
+    Syntax(#[from] toml::de::Error),
+    /// What it says does not hold together: everything that is wrong, each by its path.
+    #[error("{}", InvalidField::lines(.0))]
+    Problems(Vec<InvalidField>),
+}
 
 /// Why a model cannot be built, read, written or used.
 #[derive(Debug, Error)]

@@ -40,7 +40,7 @@ pub use entities::{
     ProductClass, ProductDraft, ProductStatus, Revision, RiskGrade, Statement, UserRecord, event_time,
     parse_moment,
 };
-pub use error::ModelError;
+pub use error::{InvalidFile, ModelError};
 pub use ids::{EmbeddingSpace, EventId, ModelVersion, OutcomeId, ProductId, UserId};
 pub use score::Score;
 pub use scorer::MlpScorer;

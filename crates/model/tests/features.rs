@@ -5,10 +5,8 @@
 use std::time::Duration;
 
 use finrank_model::{
-    EventKind,
-    features::{
-        Aggregate, Definitions, ExpiredPolicy, FeatureRef, InvalidDefinitions, Recipe, ValueType, diff,
-    },
+    EventKind, InvalidFile,
+    features::{Aggregate, Definitions, ExpiredPolicy, FeatureRef, Recipe, ValueType, diff},
 };
 
 const FILE: &str = r#"
@@ -110,7 +108,7 @@ fn names_everything_that_is_wrong_at_once() {
         .replace("name = \"activity\"", "name = \"Activity\"")
         .replace("owner = \"team-a\"", "owner = \" \"");
 
-    let InvalidDefinitions::Problems(problems) = Definitions::parse(&text).unwrap_err() else {
+    let InvalidFile::Problems(problems) = Definitions::parse(&text).unwrap_err() else {
         panic!("the text is TOML");
     };
 

@@ -3,12 +3,13 @@
 
 use chrono::{DateTime, Utc};
 use finrank_model::{
-    AttributeValue, Attributes, InvalidField, ProductClass, ProductId, ProductStatus, RiskGrade, parse_moment,
+    AttributeValue, Attributes, InvalidField, InvalidFile, ProductClass, ProductId, ProductStatus, RiskGrade,
+    parse_moment,
 };
 use toml::Value;
 
 use crate::{
-    Facts, Given, GivenValue, InvalidPolicy, Offered, Outcome, Policy, Verdict,
+    Facts, Given, GivenValue, Offered, Outcome, Policy, Verdict,
     read::{Problems, Table},
     rules::{Case, Holding},
 };
@@ -61,7 +62,7 @@ impl Cases {
     ///
     /// # Errors
     /// Names everything that is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, InvalidPolicy> {
+    pub fn parse(text: &str) -> Result<Self, InvalidFile> {
         let file: toml::Table = toml::from_str(text)?;
         let mut problems = Problems::default();
         let mut file = Table::new(file, "", &mut problems);
@@ -79,7 +80,7 @@ impl Cases {
         let cases: Option<Vec<ExpectedCase>> = cases.into_iter().collect();
         match (policy, cases) {
             (Some(policy), Some(cases)) if problems.0.is_empty() => Ok(Self { policy, cases }),
-            _ => Err(InvalidPolicy::Problems(problems.0)),
+            _ => Err(InvalidFile::Problems(problems.0)),
         }
     }
 }

@@ -31,7 +31,6 @@ pub use money::{Currency, MoneyUnit};
 pub use policy::{FactSource, Policy, PolicyVersion, Profiling};
 pub use product::Offered;
 pub use proof::{Proof, ProofInput};
-pub use read::InvalidPolicy;
 pub use rules::{Case, Holding, OnFailure, Rule, RuleCode};
 pub use verdict::{Finding, Outcome, RuleResult, Verdict};
 

@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use finrank_policy::{BUILT_IN_POLICY, InvalidPolicy, Policy, cases::Cases};
+use finrank_model::InvalidFile;
+use finrank_policy::{BUILT_IN_POLICY, Policy, cases::Cases};
 
 fn files_of_cases() -> Vec<PathBuf> {
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
@@ -212,6 +213,6 @@ fn two_rules_or_facts_of_one_name_are_refused() {
 fn what_is_no_toml_is_refused_with_its_line() {
     let refusal = Policy::parse("format = 1\nversion = \n").unwrap_err();
 
-    assert!(matches!(refusal, InvalidPolicy::Syntax(_)));
+    assert!(matches!(refusal, InvalidFile::Syntax(_)));
     assert!(refusal.to_string().contains("line 2"), "{refusal}");
 }

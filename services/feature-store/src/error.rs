@@ -5,8 +5,8 @@ use std::{io, path::PathBuf, time::Duration};
 use chrono::{DateTime, Utc};
 use finrank_contracts::feature::v1::FeatureDenial;
 use finrank_model::{
-    InvalidEmbedding, InvalidField, ModelError, ModelVersion, ProductId, UserId,
-    features::{InvalidDefinitions, UnusableFeatures},
+    InvalidEmbedding, InvalidField, InvalidFile, ModelError, ModelVersion, ProductId, UserId,
+    features::UnusableFeatures,
 };
 use finrank_serving::{ServingError, status};
 use finrank_store::{StoreError, is_connection_lost};
@@ -134,7 +134,7 @@ pub enum FeatureStoreError {
         /// The file, or where else they stand.
         file: String,
         /// Everything that is wrong.
-        source: InvalidDefinitions,
+        source: InvalidFile,
     },
     /// The promotion policy cannot be read.
     #[error("the promotion policy in {} cannot be used: {reason}", path.display())]

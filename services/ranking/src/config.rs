@@ -4,18 +4,21 @@ use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use finrank_decisions::DecisionLogConfig;
-use finrank_model::reasons::{BUILT_IN_REASONS, ReasonTable};
+use finrank_model::{
+    InvalidFile,
+    reasons::{BUILT_IN_REASONS, ReasonTable},
+};
 use finrank_policy::{BUILT_IN_POLICY, Policy};
 use finrank_serving::ServerConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    PolicyError, ReasonsError,
+    FileError,
     index::{Depth, IndexConfig, IndexSettings},
 };
 
@@ -66,16 +69,8 @@ impl ExplanationsConfig {
     ///
     /// # Errors
     /// When the file cannot be read, or with everything that is wrong with it.
-    pub fn load(&self) -> Result<ReasonTable, ReasonsError> {
-        let (name, text) = match &self.reasons {
-            Some(path) => {
-                let text = fs::read_to_string(path)
-                    .map_err(|source| ReasonsError::Unreadable { path: path.clone(), source })?;
-                (path.display().to_string(), text)
-            }
-            None => ("the built-in reason table".to_owned(), BUILT_IN_REASONS.to_owned()),
-        };
-        ReasonTable::parse(&text).map_err(|source| ReasonsError::Invalid { name, source })
+    pub fn load(&self) -> Result<ReasonTable, FileError> {
+        read(self.reasons.as_deref(), ("the built-in reason table", BUILT_IN_REASONS), ReasonTable::parse)
     }
 }
 
@@ -92,17 +87,23 @@ impl PolicyConfig {
     ///
     /// # Errors
     /// When the file cannot be read, or with everything that is wrong with it.
-    pub fn load(&self) -> Result<Policy, PolicyError> {
-        let (name, text) = match &self.file {
-            Some(path) => {
-                let text = fs::read_to_string(path)
-                    .map_err(|source| PolicyError::Unreadable { path: path.clone(), source })?;
-                (path.display().to_string(), text)
-            }
-            None => ("the built-in policy".to_owned(), BUILT_IN_POLICY.to_owned()),
-        };
-        Policy::parse(&text).map_err(|source| PolicyError::Invalid { name, source })
+    pub fn load(&self) -> Result<Policy, FileError> {
+        read(self.file.as_deref(), ("the built-in policy", BUILT_IN_POLICY), Policy::parse)
     }
+}
+
+/// What a file says, or what is built in, by its name and text.
+fn read<T>(
+    file: Option<&Path>,
+    (built_in, text): (&str, &str),
+    parse: impl Fn(&str) -> Result<T, InvalidFile>,
+) -> Result<T, FileError> {
+    let Some(path) = file else {
+        return parse(text).map_err(|source| FileError::Invalid { name: built_in.to_owned(), source });
+    };
+    let text =
+        fs::read_to_string(path).map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
+    parse(&text).map_err(|source| FileError::Invalid { name: path.display().to_string(), source })
 }
 
 impl Default for RankingConfig {

@@ -3,8 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use finrank_decisions::DecisionLogError;
-use finrank_model::{InvalidField, ModelVersion, ProductId, UserId, reasons::InvalidReasons};
-use finrank_policy::InvalidPolicy;
+use finrank_model::{InvalidField, InvalidFile, ModelVersion, ProductId, UserId};
 use finrank_serving::{ServingError, status};
 use thiserror::Error;
 use tonic::{Code, Status};
@@ -84,10 +83,10 @@ pub enum RankingError {
     DecisionLog(#[from] DecisionLogError),
     /// The policy's file is of no use.
     #[error(transparent)]
-    Policy(#[from] PolicyError),
+    Policy(FileError),
     /// The reason table's file is of no use.
     #[error(transparent)]
-    Reasons(#[from] ReasonsError),
+    Reasons(FileError),
     /// The feature store's URL is none.
     #[error("feature_store = {0:?} is not a URL such as http://127.0.0.1:50051")]
     FeatureStoreUrl(String),
@@ -99,11 +98,11 @@ pub enum RankingError {
     Thread(#[from] tokio::task::JoinError),
 }
 
-/// Why there is no policy in a file.
+/// Why a file that the settings name is of no use.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum PolicyError {
-    /// The file cannot be read.
+pub enum FileError {
+    /// It cannot be read.
     #[error("cannot read {}: {source}", .path.display())]
     Unreadable {
         /// Which.
@@ -117,29 +116,7 @@ pub enum PolicyError {
         /// The file.
         name: String,
         /// Everything that is wrong with it.
-        source: InvalidPolicy,
-    },
-}
-
-/// Why there is no reason table in a file.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ReasonsError {
-    /// The file cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It does not hold together.
-    #[error("{name} does not hold together:\n{source}")]
-    Invalid {
-        /// The file.
-        name: String,
-        /// Everything that is wrong with it.
-        source: InvalidReasons,
+        source: InvalidFile,
     },
 }
 
@@ -191,13 +168,13 @@ impl From<RankingError> for Status {
             RankingError::FactsNotDeclared { .. } => {
                 status::failed_precondition("ELIGIBILITY_FACTS_NOT_DECLARED", message)
             }
-            RankingError::Policy(PolicyError::Invalid {
-                source: InvalidPolicy::Problems(problems), ..
-            }) => status::invalid_fields(problems),
-            RankingError::Policy(PolicyError::Invalid { .. }) => {
+            RankingError::Policy(FileError::Invalid { source: InvalidFile::Problems(problems), .. }) => {
+                status::invalid_fields(problems)
+            }
+            RankingError::Policy(FileError::Invalid { .. }) => {
                 status::invalid_field(&InvalidField::new("policy", message))
             }
-            RankingError::Policy(PolicyError::Unreadable { .. }) => {
+            RankingError::Policy(FileError::Unreadable { .. }) => {
                 status::failed_precondition("POLICY_UNUSABLE", message)
             }
             RankingError::FeatureStore(answer) => feature_store_failed(&error, answer),

@@ -43,7 +43,7 @@ mod snapshot;
 mod subscription;
 
 pub use config::{ExplanationsConfig, PolicyConfig, RankingConfig, RetrievalConfig, SubscriptionConfig};
-pub use error::{PolicyError, RankingError, ReasonsError, Result};
+pub use error::{FileError, RankingError, Result};
 pub use explanations::Explanations;
 pub use fetch::fetch_snapshot;
 pub use generation::Generation;

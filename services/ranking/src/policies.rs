@@ -52,7 +52,7 @@ impl Policies {
     /// # Errors
     /// Names the file, and everything that is wrong with it.
     pub(crate) fn load(config: &PolicyConfig) -> Result<Self> {
-        let policy = config.load()?;
+        let policy = config.load().map_err(RankingError::Policy)?;
         info!(version = %policy.version(), sha256 = %policy.digest(), "policy in force");
         Ok(Self {
             file: config.clone(),
@@ -108,7 +108,7 @@ impl Policies {
         let before = self.in_force();
         let in_force = spawn_blocking(move || {
             let before = this.in_force();
-            let read = this.file.load()?;
+            let read = this.file.load().map_err(RankingError::Policy)?;
             if read.digest() == before.digest() {
                 return Ok(before);
             }

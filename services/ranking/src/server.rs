@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    RankingConfig, Result,
+    RankingConfig, RankingError, Result,
     catalogue::CurrentCatalogue,
     feature_store::FeatureStore,
     pipeline::Pipeline,
@@ -48,7 +48,7 @@ pub async fn serve(
     let feature_store = FeatureStore::at(&config.feature_store)?;
     let contents = log.as_ref().map(|log| log.contents.clone());
     let policies = Arc::new(Policies::load(&config.policy)?.kept_in(contents.clone()));
-    let reasons = Arc::new(config.explanations.load()?);
+    let reasons = Arc::new(config.explanations.load().map_err(RankingError::Reasons)?);
     let max_message_bytes = config.server.max_message_bytes;
     let service = RankingServiceServer::new(RankingService {
         current: Arc::clone(&current),

@@ -3,27 +3,15 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::Deserialize;
-use thiserror::Error;
 
 use super::{
     Aggregate, Definitions, Entity, Expectations, ExpiredPolicy, Feature, FeatureRef, FeatureService,
     FeatureView, Purpose, Recipe, Sensitivity, Source, ValueType,
 };
-use crate::{AttributeName, EventKind, InvalidField, Money, Sha256Digest};
+use crate::{AttributeName, EventKind, InvalidField, InvalidFile, Money, Sha256Digest};
 
 /// The version of the format that this program reads.
 const FORMAT_VERSION: u32 = 1;
-
-/// Why a file declares nothing.
-#[derive(Debug, Error)]
-pub enum InvalidDefinitions {
-    /// It is not TOML, lacks a key or has an unknown one.
-    #[error("{0}")]
-    Syntax(#[from] toml::de::Error),
-    /// What it says does not hold together.
-    #[error("{}", InvalidField::lines(.0))]
-    Problems(Vec<InvalidField>),
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,7 +93,7 @@ impl Definitions {
     ///
     /// # Errors
     /// Names everything that is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, InvalidDefinitions> {
+    pub fn parse(text: &str) -> Result<Self, InvalidFile> {
         let file: File = toml::from_str(text)?;
         let mut problems = Problems::default();
         if file.version != FORMAT_VERSION {
@@ -136,8 +124,8 @@ impl Problems {
         self.0.push(InvalidField::new(field, reason));
     }
 
-    fn into_result(self, definitions: Definitions) -> Result<Definitions, InvalidDefinitions> {
-        if self.0.is_empty() { Ok(definitions) } else { Err(InvalidDefinitions::Problems(self.0)) }
+    fn into_result(self, definitions: Definitions) -> Result<Definitions, InvalidFile> {
+        if self.0.is_empty() { Ok(definitions) } else { Err(InvalidFile::Problems(self.0)) }
     }
 }
 

@@ -18,7 +18,6 @@ pub use definitions::{
 };
 pub use diff::{Change, diff};
 pub use expectation::{Expectations, OnBreach};
-pub use file::InvalidDefinitions;
 pub use reference::FeatureRef;
 pub use row::FeatureRow;
 pub use set::{FeatureDefinition, FeatureSet, ProtectedFeatures, UnusableFeatures};

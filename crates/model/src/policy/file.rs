@@ -3,27 +3,15 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
-use thiserror::Error;
 
 use super::{
     CalibrationBound, DriftBound, FairnessBound, Forbidden, Policy, ProtectedAttribute, QualityBound,
     SelectedFor,
 };
-use crate::{AttributeName, InvalidField, ProductClass, Sha256Digest};
+use crate::{AttributeName, InvalidField, InvalidFile, ProductClass, Sha256Digest};
 
 /// The version of the format that this program reads.
 const FORMAT_VERSION: u32 = 1;
-
-/// Why a file states no policy.
-#[derive(Debug, Error)]
-pub enum InvalidPolicy {
-    /// It is not TOML, lacks a key or has an unknown one.
-    #[error("{0}")]
-    Syntax(#[from] toml::de::Error),
-    /// What it says makes no sense.
-    #[error("{}", InvalidField::lines(.0))]
-    Problems(Vec<InvalidField>),
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,11 +83,11 @@ impl Policy {
     ///
     /// # Errors
     /// Names everything that is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, InvalidPolicy> {
+    pub fn parse(text: &str) -> Result<Self, InvalidFile> {
         let file: File = toml::from_str(text)?;
         let problems = problems(&file);
         if !problems.is_empty() {
-            return Err(InvalidPolicy::Problems(problems));
+            return Err(InvalidFile::Problems(problems));
         }
         let File { quality, calibration, fairness, drift, .. } = file;
         let protected = file.protected.into_iter().map(|raw| {
@@ -107,7 +95,7 @@ impl Policy {
             Ok(ProtectedAttribute { attribute, bands: raw.bands })
         });
         let protected =
-            protected.collect::<Result<_, _>>().map_err(|invalid| InvalidPolicy::Problems(vec![invalid]))?;
+            protected.collect::<Result<_, _>>().map_err(|invalid| InvalidFile::Problems(vec![invalid]))?;
         let forbidden = file.forbidden.into_iter().map(|raw| Forbidden {
             product_classes: raw.product_classes,
             features: raw.features,

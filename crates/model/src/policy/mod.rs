@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use file::InvalidPolicy;
-
 use crate::{AttributeName, ProductClass, Sha256Digest};
 
 /// The policy that holds unless another file is named.

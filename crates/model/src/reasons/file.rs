@@ -3,26 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use thiserror::Error;
 
 use super::{Reason, ReasonTable, ReasonText, pattern::Pattern};
-use crate::{InvalidField, Sha256Digest};
+use crate::{InvalidField, InvalidFile, Sha256Digest};
 
 /// The version of the format that this program reads.
 const FORMAT_VERSION: u32 = 1;
 /// Of a text, in bytes: a sentence or two.
 const MAX_TEXT_BYTES: usize = 512;
-
-/// Why a file states no reasons.
-#[derive(Debug, Error)]
-pub enum InvalidReasons {
-    /// It is not TOML, lacks a key or has an unknown one.
-    #[error("{0}")]
-    Syntax(#[from] toml::de::Error),
-    /// What it says makes no sense.
-    #[error("{}", InvalidField::lines(.0))]
-    Problems(Vec<InvalidField>),
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,11 +44,11 @@ impl ReasonTable {
     ///
     /// # Errors
     /// Names everything that is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, InvalidReasons> {
+    pub fn parse(text: &str) -> Result<Self, InvalidFile> {
         let file: File = toml::from_str(text)?;
         let problems = problems(&file);
         if !problems.is_empty() {
-            return Err(InvalidReasons::Problems(problems));
+            return Err(InvalidFile::Problems(problems));
         }
         let reasons = file.reason.into_iter().map(|raw| Reason {
             code: raw.code,

@@ -11,8 +11,6 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use file::InvalidReasons;
-
 use self::pattern::Pattern;
 use crate::{InputName, Sha256Digest};
 
@@ -112,11 +110,6 @@ impl ReasonTable {
             true => Ok(InputReasons { table: self.clone(), of_input }),
             false => Err(WithoutReason { version: self.version.clone(), inputs: without }),
         }
-    }
-
-    /// The reason of a code.
-    pub fn get(&self, code: &str) -> Option<&Reason> {
-        self.reasons.iter().find(|reason| reason.code == code)
     }
 }
 

@@ -5,8 +5,9 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use finrank_model::{AttributeName, InvalidField, ProductClass, Sha256Digest, features::FeatureRef};
-use thiserror::Error;
+use finrank_model::{
+    AttributeName, InvalidField, InvalidFile, ProductClass, Sha256Digest, features::FeatureRef,
+};
 
 pub(crate) use table::Table;
 
@@ -17,17 +18,6 @@ use crate::{
 
 /// The version of the format that this program reads.
 const FORMAT: i64 = 1;
-
-/// Why a file is no policy.
-#[derive(Debug, Error)]
-pub enum InvalidPolicy {
-    /// It is not TOML.
-    #[error("{0}")]
-    Syntax(#[from] toml::de::Error),
-    /// What it says does not hold together.
-    #[error("{}", InvalidField::lines(.0))]
-    Problems(Vec<InvalidField>),
-}
 
 /// What is wrong so far.
 #[derive(Debug, Default)]
@@ -47,13 +37,13 @@ impl Policy {
     ///
     /// # Errors
     /// Names everything that is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, InvalidPolicy> {
+    pub fn parse(text: &str) -> Result<Self, InvalidFile> {
         let file: toml::Table = toml::from_str(text)?;
         let mut problems = Problems::default();
         let policy = policy(file, text, &mut problems);
         match policy {
             Some(policy) if problems.0.is_empty() => Ok(policy),
-            _ => Err(InvalidPolicy::Problems(problems.0)),
+            _ => Err(InvalidFile::Problems(problems.0)),
         }
     }
 }
