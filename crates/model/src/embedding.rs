@@ -64,6 +64,12 @@ impl Embedding {
         &self.0
     }
 
+    /// The Euclidean norm; in f64, where the squares of f32 cannot overflow.
+    pub fn norm(&self) -> f64 {
+        let squares = self.0.iter().map(|&value| f64::from(value).powi(2));
+        squares.sum::<f64>().sqrt()
+    }
+
     /// How many components there are.
     pub fn dimension(&self) -> usize {
         self.0.len()

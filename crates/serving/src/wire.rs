@@ -157,16 +157,23 @@ pub fn attributes(
 ) -> Result<Attributes, InvalidField> {
     let entries: Result<Vec<_>, _> = message
         .into_iter()
-        .map(|(name, value)| match value.kind {
-            Some(Kind::Number(number)) => Ok((name, AttributeValue::Number(number))),
-            Some(Kind::Text(text)) => Ok((name, AttributeValue::Text(text))),
-            Some(Kind::Flag(flag)) => Ok((name, AttributeValue::Flag(flag))),
+        .map(|(name, value)| match attribute(value) {
+            Some(value) => Ok((name, value)),
             None => {
                 Err(InvalidField::new(format!("attributes[{name}]"), "has no value; leave it out if unknown"))
             }
         })
         .collect();
     Attributes::new(entries?)
+}
+
+/// One attribute's value; `None` of a message without one.
+pub fn attribute(message: v1::AttributeValue) -> Option<AttributeValue> {
+    Some(match message.kind? {
+        Kind::Number(number) => AttributeValue::Number(number),
+        Kind::Text(text) => AttributeValue::Text(text),
+        Kind::Flag(flag) => AttributeValue::Flag(flag),
+    })
 }
 
 /// One attribute's value as a message.

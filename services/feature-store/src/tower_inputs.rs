@@ -4,8 +4,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use finrank_model::{
-    AttributeValue, Attributes, InvalidField, Manifest, ModelVersion, ProductId, Sha256Digest, UserId,
-    UserRecord,
+    AttributeValue, Attributes, InputName, InvalidField, Manifest, ModelVersion, ProductId, Sha256Digest,
+    UserId, UserRecord,
     features::{Definitions, Entity, Feature, FeatureRef, FeatureView, Recipe},
 };
 use finrank_store::{
@@ -23,8 +23,6 @@ use crate::{
 
 /// Models whose readings are kept.
 const KEPT: u64 = 16;
-/// How products held are named among the inputs.
-const HELD: &str = "held";
 
 /// What models' user towers read. A version's manifest never becomes another one, and features are compiled anew for other
 /// definitions.
@@ -95,7 +93,7 @@ impl TowerReading {
         let set = manifest.feature_set.map(Arc::new);
         let features =
             set.map(|set| TowerFeatures::compile(definitions, set)).transpose().map_err(unusable)?;
-        let is_attribute = |name: &String| name != HELD && !name.contains(':');
+        let is_attribute = |name: &String| name != InputName::HELD && !name.contains(':');
         let attributes = manifest.architecture.user.features.into_iter().filter(is_attribute).collect();
         Ok(Self { attributes, features })
     }
@@ -111,7 +109,7 @@ impl TowerReading {
             let declared: Vec<_> = definitions.feature(reference).into_iter().collect();
             Input::declared(reference.to_string(), &declared, purpose)
         });
-        let held = Input { name: HELD.to_owned(), protected: false, denied: false };
+        let held = Input { name: InputName::HELD.to_owned(), protected: false, denied: false };
         attributes.chain(features).chain([held]).collect()
     }
 

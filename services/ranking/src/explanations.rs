@@ -4,14 +4,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use finrank_contracts::{
-    common::v1::{AttributeValue as WireValue, attribute_value::Kind},
-    feature::v1::{TowerInput, TowerInputs},
-};
+use finrank_contracts::feature::v1::{TowerInput, TowerInputs};
 use finrank_model::{
-    AttributeValue, Attribution, Bundle, Embedding, Explainer, InputName, InvalidField, ModelError,
-    ProductId, UserId, UserRecord,
-    features::FeatureRow,
+    Attribution, Bundle, Embedding, Explainer, InputName, InvalidField, ModelError, ProductId, UserId,
+    UserRecord,
+    features::{FeatureRow, FeatureSet},
     reasons::{InputReasons, Principal, ReasonTable, Side},
 };
 use finrank_serving::wire;
@@ -19,14 +16,22 @@ use tracing::warn;
 
 use crate::catalogue::CatalogueError;
 
-/// How the feature store names products held.
-const HELD: &str = "held";
-
 /// What one model's scores are explained with.
 #[derive(Debug)]
 pub struct Explanations {
     explainer: Explainer,
+    /// Of each of the explainer's inputs.
+    inputs: Vec<KnownInput>,
     reasons: InputReasons,
+}
+
+/// What is known of an input, whoever the customer is.
+#[derive(Debug)]
+struct KnownInput {
+    /// As the feature store names it.
+    name: String,
+    /// Whether people could not be told apart by it already when the model was trained.
+    protected: bool,
 }
 
 /// What the feature store says was fed to the tower of one customer.
@@ -105,7 +110,9 @@ impl Explanations {
             Err(error) => return Err(error.into()),
         };
         let reasons = table.of_inputs(explainer.inputs())?;
-        Ok(Some(Self { explainer, reasons }))
+        let features = explainer.feature_set();
+        let inputs = explainer.inputs().iter().map(|input| KnownInput::of(input, features));
+        Ok(Some(Self { inputs: inputs.collect(), explainer, reasons }))
     }
 
     /// The table that reasons are from.
@@ -138,7 +145,7 @@ impl Explanations {
     fn record(&self, user_id: &UserId, inputs: TowerInputs) -> Result<UserRecord, InvalidField> {
         let features = match self.explainer.feature_set() {
             Some(set) if inputs.features.len() == set.features.len() => {
-                set.row(inputs.features.into_iter().map(value))
+                set.row(inputs.features.into_iter().map(wire::attribute))
             }
             None if inputs.features.is_empty() => FeatureRow::default(),
             _ => {
@@ -158,31 +165,31 @@ impl Explanations {
     fn telling(&self, declared: &[TowerInput]) -> Vec<Telling> {
         let declared: HashMap<&str, &TowerInput> =
             declared.iter().map(|input| (input.name.as_str(), input)).collect();
-        let telling = |input: &InputName| {
-            let said = match input {
-                InputName::Held(_) => declared.get(HELD),
-                named => declared.get(named.to_string().as_str()),
-            };
-            let by_training = self.explainer.feature_set().is_some_and(|set| {
-                let known =
-                    set.features.iter().find(|known| InputName::Feature(known.feature.clone()) == *input);
-                known.is_some_and(|known| known.protected)
-            });
+        let telling = |input: &KnownInput| {
+            let said = declared.get(input.name.as_str());
             Telling {
-                protected: by_training || said.is_none_or(|said| said.protected),
+                protected: input.protected || said.is_none_or(|said| said.protected),
                 denied: said.is_none_or(|said| said.denied),
             }
         };
-        self.explainer.inputs().iter().map(telling).collect()
+        self.inputs.iter().map(telling).collect()
     }
 }
 
-fn value(value: WireValue) -> Option<AttributeValue> {
-    Some(match value.kind? {
-        Kind::Number(number) => AttributeValue::Number(number),
-        Kind::Text(text) => AttributeValue::Text(text),
-        Kind::Flag(flag) => AttributeValue::Flag(flag),
-    })
+impl KnownInput {
+    fn of(input: &InputName, features: Option<&Arc<FeatureSet>>) -> Self {
+        let name = match input {
+            InputName::Held(_) => InputName::HELD.to_owned(),
+            InputName::Attribute(_) | InputName::Feature(_) => input.to_string(),
+        };
+        let protected = match (input, features) {
+            (InputName::Feature(feature), Some(set)) => {
+                set.features.iter().any(|known| known.feature == *feature && known.protected)
+            }
+            _ => false,
+        };
+        Self { name, protected }
+    }
 }
 
 impl ExplainableCustomer<'_> {

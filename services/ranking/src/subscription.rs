@@ -159,12 +159,17 @@ impl Subscription {
         let policies = Arc::clone(&self.policies);
         let index = self.index.clone();
         let in_service = self.current.get();
+        let is_kept = self.contents.is_some();
         let (catalogue, model) = spawn_blocking(move || {
             let indexing = Indexing { settings: &index, in_service: in_service.as_deref() };
             let model = Model::of(&models_dir, &snapshot, known, &reasons)?;
             let catalogue = build(snapshot, &model, indexing)?;
             let catalogue = Arc::new(catalogue);
             policies.compiled(&policies.in_force(), &catalogue);
+            if is_kept {
+                // Named here, off the asynchronous threads.
+                catalogue.digest();
+            }
             Ok::<_, CatalogueError>((catalogue, model))
         })
         .await??;

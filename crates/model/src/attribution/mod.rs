@@ -36,13 +36,18 @@ pub enum InputName {
     Held(ProductId),
 }
 
+impl InputName {
+    /// How all products held together are named among what a tower reads.
+    pub const HELD: &str = "held";
+}
+
 impl fmt::Display for InputName {
     /// `income`, `activity:purchases_30d`, `held:loan`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Attribute(name) => name.as_str().fmt(f),
             Self::Feature(reference) => reference.fmt(f),
-            Self::Held(product) => write!(f, "held:{product}"),
+            Self::Held(product) => write!(f, "{}:{product}", Self::HELD),
         }
     }
 }
@@ -124,14 +129,10 @@ impl Explainer {
     /// # Errors
     /// As [`UserEncoder::encode`].
     pub fn reads_as(&self, user: &UserRecord, served: &Embedding) -> Result<bool, ModelError> {
-        let computed = self.user.encode(std::slice::from_ref(user))?;
-        let squares =
-            |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-        let served = served.as_slice();
-        let computed = computed[0].as_slice();
-        let length = squares(&mut served.iter().copied().map(f64::from));
-        let apart = squares(&mut served.iter().zip(computed).map(|(one, other)| f64::from(one - other)));
-        Ok(served.len() == computed.len() && apart <= SAME * length)
+        let [computed] = &self.user.encode(std::slice::from_ref(user))?[..] else { return Ok(false) };
+        let differences = served.as_slice().iter().zip(computed.as_slice()).map(|(one, other)| one - other);
+        let apart = differences.map(|difference| f64::from(difference).powi(2)).sum::<f64>().sqrt();
+        Ok(served.dimension() == computed.dimension() && apart <= SAME * served.norm())
     }
 
     /// The features of views that records must come with; absent if none are read.

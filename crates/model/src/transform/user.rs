@@ -89,7 +89,7 @@ impl UserTransform {
     pub fn feature_names(&self) -> Vec<String> {
         let attributes = self.attributes.feature_names().map(str::to_owned);
         let of_views = self.feature_set().into_iter().flat_map(|set| set.names()).map(ToString::to_string);
-        attributes.chain(of_views).chain(["held".to_owned()]).collect()
+        attributes.chain(of_views).chain([InputName::HELD.to_owned()]).collect()
     }
 }
 

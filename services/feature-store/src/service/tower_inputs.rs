@@ -1,6 +1,6 @@
 //! BatchGetTowerInputs.
 
-use finrank_contracts::{common, feature::v1};
+use finrank_contracts::feature::v1;
 use finrank_model::{InvalidField, UserId, features::Definitions};
 use finrank_serving::wire;
 
@@ -62,10 +62,7 @@ fn check_purpose(definitions: &Definitions, purpose: &str) -> Result<(), Invalid
 }
 
 fn inputs_to_wire(inputs: &Inputs) -> v1::TowerInputs {
-    let feature = |value: &Option<_>| match value {
-        Some(value) => wire::attribute_to_wire(value),
-        None => common::v1::AttributeValue { kind: None },
-    };
+    let feature = |value: &Option<_>| value.as_ref().map(wire::attribute_to_wire).unwrap_or_default();
     v1::TowerInputs {
         attributes: wire::attributes_to_wire(&inputs.attributes),
         held_product_ids: inputs.held.iter().map(ToString::to_string).collect(),

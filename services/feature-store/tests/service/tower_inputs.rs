@@ -51,18 +51,13 @@ async fn inputs(
 /// The record as the tower reads it.
 fn record(bundle: &Bundle, user_id: &str, inputs: TowerInputs) -> UserRecord {
     let set = bundle.user.transform.feature_set();
-    let value = |value: WireValue| {
-        value.kind.map(|kind| match kind {
-            Kind::Number(number) => AttributeValue::Number(number),
-            Kind::Text(text) => AttributeValue::Text(text),
-            Kind::Flag(flag) => AttributeValue::Flag(flag),
-        })
-    };
     UserRecord {
         user_id: UserId::parse(user_id).unwrap(),
         attributes: wire::attributes(inputs.attributes).unwrap(),
         held: inputs.held_product_ids.into_iter().map(|id| ProductId::parse(id).unwrap()).collect(),
-        features: set.map_or_else(FeatureRow::default, |set| set.row(inputs.features.into_iter().map(value))),
+        features: set.map_or_else(FeatureRow::default, |set| {
+            set.row(inputs.features.into_iter().map(wire::attribute))
+        }),
     }
 }
 

@@ -4,25 +4,24 @@
 use std::{collections::HashSet, ops::Range};
 
 use finrank_contracts::{
-    common::v1::{AttributeValue, Product, attribute_value::Kind},
+    common::v1::Product,
     ranking::v1::{KeptAttribute, KeptCatalogue, KeptPage, KeptProduct},
 };
 use finrank_decisions::{
     DecisionLogError,
     contents::{AT_A_TIME, Content, ContentKind, Contents},
 };
-use finrank_model::{AttributeValue as Attribute, Embedding, Sha256Digest};
+use finrank_model::{AttributeName, Sha256Digest};
 use finrank_serving::wire;
 use prost::Message;
 
-use super::{Catalogue, CatalogueProduct};
-use crate::{Generation, index::Row};
+use super::Catalogue;
+use crate::index::Row;
 
 /// What names a catalogue and its parts.
 #[derive(Debug)]
 pub(super) struct Manifest {
-    pub(super) sha256: Sha256Digest,
-    pub(super) bundle: Sha256Digest,
+    sha256: Sha256Digest,
     pages: Vec<Page>,
     /// In the order of rows.
     products: Vec<Sha256Digest>,
@@ -35,38 +34,30 @@ struct Page {
 }
 
 impl Manifest {
-    /// Of the rows of a catalogue. Takes 1.5 µs a product.
-    pub(super) fn of(
-        generation: &Generation,
-        bundle: Sha256Digest,
-        products: &[CatalogueProduct],
-        embeddings: &[Embedding],
-    ) -> Self {
-        let rows = products.iter().zip(embeddings);
-        let digest = |(product, embedding): (&CatalogueProduct, &Embedding)| {
-            Sha256Digest::of(&kept_product(product, embedding).encode_to_vec())
-        };
-        let products: Vec<Sha256Digest> = rows.map(digest).collect();
+    /// Takes 1.5 µs a product.
+    fn of(catalogue: &Catalogue) -> Self {
+        let digest = |row| Sha256Digest::of(&kept_product(catalogue, Row(row)).encode_to_vec());
+        let products: Vec<Sha256Digest> = (0..catalogue.len()).map(digest).collect();
         let mut pages = Vec::new();
         for page in products.split_inclusive(ends_a_page) {
             let start = pages.last().map_or(0, |page: &Page| page.rows.end);
             let sha256 = Sha256Digest::of(&kept_page(page).encode_to_vec());
             pages.push(Page { sha256, rows: start..start + page.len() });
         }
-        let sha256 = Sha256Digest::of(&kept_catalogue(generation, bundle, &pages).encode_to_vec());
-        Self { sha256, bundle, pages, products }
+        let sha256 = Sha256Digest::of(&kept_catalogue(catalogue, &pages).encode_to_vec());
+        Self { sha256, pages, products }
     }
 }
 
 impl Catalogue {
     /// What names it: the SHA-256 of a [`KeptCatalogue`], and so of all that is in it.
     pub fn digest(&self) -> Sha256Digest {
-        self.manifest.sha256
+        self.manifest().sha256
     }
 
-    /// The SHA-256 of the model's bundle.
-    pub fn bundle(&self) -> Sha256Digest {
-        self.manifest.bundle
+    /// Made once, when it is first asked for: where no decision is kept, nobody asks.
+    fn manifest(&self) -> &Manifest {
+        self.manifest.get_or_init(|| Manifest::of(self))
     }
 
     /// Keeps it, so that it is there whole once this returns: its parts first, and of them only those that are not kept yet.
@@ -74,7 +65,7 @@ impl Catalogue {
     /// # Errors
     /// When Postgres does not take it.
     pub async fn keep(&self, contents: &Contents) -> Result<(), DecisionLogError> {
-        let Manifest { sha256, bundle, pages, products } = &self.manifest;
+        let Manifest { sha256, pages, products } = self.manifest();
         if contents.missing([*sha256]).await?.is_empty() {
             return Ok(());
         }
@@ -85,10 +76,8 @@ impl Catalogue {
         let missing: HashSet<Sha256Digest> = contents.missing(rows().map(|row| products[row])).await?;
         let rows: Vec<Row> = rows().filter(|&row| missing.contains(&products[row])).map(Row).collect();
         for some in rows.chunks(AT_A_TIME) {
-            let product = |&row: &Row| {
-                let kept = kept_product(self.product(row), &self.index().embedding(row).embedding);
-                Content::new(ContentKind::Product, kept.encode_to_vec())
-            };
+            let product =
+                |&row: &Row| Content::new(ContentKind::Product, kept_product(self, row).encode_to_vec());
             contents.keep(&some.iter().map(product).collect::<Vec<_>>()).await?;
         }
         let page = |page: &&Page| {
@@ -96,7 +85,7 @@ impl Catalogue {
             Content::new(ContentKind::Page, kept.encode_to_vec())
         };
         contents.keep(&pages_to_keep.iter().map(page).collect::<Vec<_>>()).await?;
-        let kept = kept_catalogue(self.generation(), *bundle, pages);
+        let kept = kept_catalogue(self, pages);
         contents.keep(&[Content::new(ContentKind::Catalogue, kept.encode_to_vec())]).await
     }
 }
@@ -106,14 +95,11 @@ fn ends_a_page(product: &Sha256Digest) -> bool {
     product.as_bytes()[0] == 0
 }
 
-fn kept_product(product: &CatalogueProduct, embedding: &Embedding) -> KeptProduct {
-    let attribute = |(name, value): (_, &Attribute)| {
-        let kind = match value {
-            Attribute::Number(number) => Kind::Number(*number),
-            Attribute::Text(text) => Kind::Text(text.clone()),
-            Attribute::Flag(flag) => Kind::Flag(*flag),
-        };
-        KeptAttribute { name: ToString::to_string(name), value: Some(AttributeValue { kind: Some(kind) }) }
+fn kept_product(catalogue: &Catalogue, row: Row) -> KeptProduct {
+    let (product, embedding) = (catalogue.product(row), catalogue.index().embedding(row).embedding);
+    let attribute = |(name, value): (&AttributeName, _)| KeptAttribute {
+        name: name.to_string(),
+        value: Some(wire::attribute_to_wire(value)),
     };
     KeptProduct {
         product: Some(Product {
@@ -134,13 +120,14 @@ fn kept_page(products: &[Sha256Digest]) -> KeptPage {
     KeptPage { products: products.iter().map(|sha256| sha256.as_bytes().to_vec()).collect() }
 }
 
-fn kept_catalogue(generation: &Generation, bundle: Sha256Digest, pages: &[Page]) -> KeptCatalogue {
+fn kept_catalogue(catalogue: &Catalogue, pages: &[Page]) -> KeptCatalogue {
+    let generation = catalogue.generation();
     KeptCatalogue {
         run_id: generation.run_id,
         model_version: generation.model_version.to_string(),
         embedding_space: generation.embedding_space.to_string(),
         dimension: generation.dimension.try_into().unwrap_or(u32::MAX),
-        bundle_sha256: bundle.as_bytes().to_vec(),
+        bundle_sha256: catalogue.bundle().as_bytes().to_vec(),
         pages: pages.iter().map(|page| page.sha256.as_bytes().to_vec()).collect(),
     }
 }

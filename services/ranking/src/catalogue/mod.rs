@@ -8,9 +8,14 @@ mod kept;
 mod product;
 mod restored;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
-use finrank_model::{Bundle, Embedding, ProductClass, ProductId, ProductStatus, Score, SplitScorer};
+use finrank_model::{
+    Bundle, Embedding, ProductClass, ProductId, ProductStatus, Score, Sha256Digest, SplitScorer,
+};
 
 pub use current::CurrentCatalogue;
 pub use error::CatalogueError;
@@ -19,9 +24,7 @@ pub use product::CatalogueProduct;
 
 use crate::{
     Explanations, Generation, Snapshot,
-    index::{
-        IndexBuilder, IndexError, IndexSettings, ProductIndex, Row, RowSet, SpacedEmbedding, Unchanged, norm,
-    },
+    index::{IndexBuilder, IndexError, IndexSettings, ProductIndex, Row, RowSet, SpacedEmbedding, Unchanged},
 };
 
 /// Where the index of the embeddings is kept, in the indexes' directory.
@@ -52,8 +55,10 @@ pub struct Catalogue {
     explanations: Option<Arc<Explanations>>,
     sellable: RowSet,
     by_class: HashMap<ProductClass, RowSet>,
+    /// The SHA-256 of the model's bundle.
+    bundle: Sha256Digest,
     /// What names it, for whoever keeps it.
-    manifest: Manifest,
+    manifest: OnceLock<Manifest>,
 }
 
 impl Catalogue {
@@ -86,7 +91,8 @@ impl Catalogue {
         });
         let (index, directions) = indexes(&generation, &embeddings, indexing.settings, unchanged.as_ref())?;
         Ok(Self {
-            manifest: Manifest::of(&generation, bundle.digest(), &products, &embeddings),
+            bundle: bundle.digest(),
+            manifest: OnceLock::new(),
             rows,
             index,
             directions,
@@ -168,6 +174,11 @@ impl Catalogue {
         &self.directions
     }
 
+    /// The SHA-256 of the model's bundle.
+    pub fn bundle(&self) -> Sha256Digest {
+        self.bundle
+    }
+
     /// What explains its scores, if they can be explained.
     pub fn explanations(&self) -> Option<&Explanations> {
         self.explanations.as_deref()
@@ -235,7 +246,7 @@ fn check_bundle(generation: &Generation, bundle: &Bundle) -> Result<(), Catalogu
 
 /// The embedding at length 1; one of length 0 has no direction and stays, with a cosine of 0 to everything.
 fn direction(embedding: &Embedding) -> Embedding {
-    let length = norm(embedding);
+    let length = embedding.norm();
     if length == 0.0 {
         return embedding.clone();
     }

@@ -98,11 +98,11 @@ proptest! {
 
         for (row, sample) in samples.iter().enumerate() {
             let direction = catalogue.directions().embedding(Row(row)).embedding;
-            let length = norm(&catalogue.index().embedding(Row(row)).embedding);
+            let length = catalogue.index().embedding(Row(row)).embedding.norm();
             if length == 0.0 {
                 prop_assert_eq!(direction.as_slice(), sample.vector);
             } else {
-                prop_assert!((norm(&direction) - 1.0).abs() < 1e-6);
+                prop_assert!((direction.norm() - 1.0).abs() < 1e-6);
                 for (unit, value) in direction.as_slice().iter().zip(sample.vector) {
                     prop_assert!((f64::from(*unit) * length - f64::from(value)).abs() < 1e-5);
                 }

@@ -282,7 +282,7 @@ impl ProductIndex {
         }
         check_dimension(self.generation.dimension, &query.embedding)?;
         // Cauchy–Schwarz bounds every partial sum too; half the range is far more than rounding can add.
-        if norm(&query.embedding) * self.vectors.longest > f64::from(f32::MAX) / 2.0 {
+        if query.embedding.norm() * self.vectors.longest > f64::from(f32::MAX) / 2.0 {
             return Err(IndexError::TooLong);
         }
         Ok(())
@@ -292,12 +292,6 @@ impl ProductIndex {
 fn check_dimension(expected: usize, embedding: &Embedding) -> Result<(), IndexError> {
     let found = embedding.dimension();
     if found == expected { Ok(()) } else { Err(IndexError::OtherDimension { expected, found }) }
-}
-
-/// The Euclidean norm; in f64, where the squares of f32 cannot overflow.
-pub(crate) fn norm(embedding: &Embedding) -> f64 {
-    let squares = embedding.as_slice().iter().map(|&value| f64::from(value).powi(2));
-    squares.sum::<f64>().sqrt()
 }
 
 #[cfg(test)]

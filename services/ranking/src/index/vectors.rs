@@ -6,7 +6,7 @@ use std::fmt;
 use faiss::index::{Index, flat::FlatIndexImpl};
 use finrank_model::{Embedding, Sha256Digest};
 
-use super::{Hit, IndexError, Row, RowSet, best::Best, check_dimension, norm};
+use super::{Hit, IndexError, Row, RowSet, best::Best, check_dimension};
 
 /// Sums kept side by side: two registers of eight, so that additions need not wait for one another.
 const LANES: usize = 16;
@@ -35,7 +35,7 @@ impl Vectors {
         if !embeddings.is_empty() {
             flat.add(&components)?;
         }
-        let longest = embeddings.iter().map(norm).fold(0.0, f64::max);
+        let longest = embeddings.iter().map(Embedding::norm).fold(0.0, f64::max);
         Ok(Self { flat, dimension, rows: embeddings.len(), longest })
     }
 

@@ -82,18 +82,17 @@ impl RankingService {
         let (users, known) =
             tokio::join!(self.users(user_ids, deadline), self.known(user_ids, &policy, deadline));
         let known = known?;
-        let profiled = known.iter().filter(|customer| policy.may_profile(&customer.facts)).count();
+        let profiled = known.iter().filter(|customer| policy.may_profile(&customer.facts));
+        let profiled: Vec<UserId> = profiled.map(|customer| customer.user_id.clone()).collect();
         let (catalogue, embeddings) = match users {
             Ok((catalogue, users)) => (catalogue, users.into_iter().map(Some).collect()),
-            Err(error) if profiled > 0 => return Err(error),
+            Err(error) if !profiled.is_empty() => return Err(error),
             // Who objects to profiling needs none.
             Err(_) => (self.catalogue()?, known.iter().map(|_| None).collect::<Vec<_>>()),
         };
         let popularity =
-            if profiled == known.len() { None } else { self.popularity(&catalogue, &policy).await };
-        let may_profile = known.iter().filter(|customer| policy.may_profile(&customer.facts));
-        let may_profile: Vec<UserId> = may_profile.map(|customer| customer.user_id.clone()).collect();
-        let fed = self.fed(&may_profile, &catalogue, explain, deadline).await?;
+            if profiled.len() == known.len() { None } else { self.popularity(&catalogue, &policy).await };
+        let fed = self.fed(&profiled, &catalogue, explain, deadline).await?;
         let customers = known.into_iter().zip(embeddings).map(|(known, embedding)| {
             let basis = match embedding {
                 // The embedding tells at least that there is such a customer.

@@ -6,11 +6,7 @@ use std::ops::RangeInclusive;
 use finrank_contracts::ranking::v1::{self, retrieve_request::Query};
 use finrank_model::{Embedding, EmbeddingSpace, InvalidField, ProductId, UserId};
 
-use super::{
-    debug::DebugFields,
-    why::{View, WhyWishes},
-    wishes,
-};
+use super::{debug::DebugFields, why::WhyWishes, wishes};
 use crate::{
     Generation, RankingError, Result,
     feature_store::ENTITIES,
@@ -63,7 +59,7 @@ impl Wanted {
         let debug = DebugFields::parse(request.debug.as_ref().map_or(&[], |mask| &mask.paths));
         let filters = wishes::filters(request.filters.as_ref());
         let diversity = wishes::diversity(request.selection.as_ref());
-        let explain = WhyWishes::parse("explain", request.explain.as_ref(), View::Nothing);
+        let explain = WhyWishes::parse(request.explain.as_ref());
         match (k, scenario, excluded, debug, filters, diversity, explain) {
             (Ok(k), Ok(scenario), Ok(excluded), Ok(debug), Ok(filters), Ok(diversity), Ok(explain)) => {
                 Ok(Self { k, terms: Terms { scenario, excluded, filters, diversity }, debug, explain })
@@ -267,7 +263,7 @@ fn k(raw: u32) -> Field<usize> {
     }
 }
 
-fn scenario(raw: i32) -> Field<Scenario> {
+pub(super) fn scenario(raw: i32) -> Field<Scenario> {
     match v1::Scenario::try_from(raw) {
         Ok(v1::Scenario::Unspecified | v1::Scenario::All) => Ok(Scenario::All),
         Ok(v1::Scenario::Credit) => Ok(Scenario::Credit),

@@ -39,26 +39,21 @@ pub(super) enum View {
 }
 
 impl WhyWishes {
-    /// Parses wishes under a field; `unspecified` is what is told where none says how much.
+    /// Parses the wishes of a request; without any nothing is told.
     ///
     /// # Errors
     /// Names the part that cannot be.
-    pub(super) fn parse(
-        field: &str,
-        wishes: Option<&v1::ExplanationWishes>,
-        unspecified: View,
-    ) -> Result<Self, InvalidField> {
+    pub(super) fn parse(wishes: Option<&v1::ExplanationWishes>) -> Result<Self, InvalidField> {
         let Some(wishes) = wishes else {
-            return Ok(Self { view: unspecified, purpose: None });
+            return Ok(Self { view: View::Nothing, purpose: None });
         };
         let view = match v1::ExplanationView::try_from(wishes.view) {
-            Ok(v1::ExplanationView::Unspecified) => unspecified,
-            Ok(v1::ExplanationView::None) => View::Nothing,
+            Ok(v1::ExplanationView::Unspecified | v1::ExplanationView::None) => View::Nothing,
             Ok(v1::ExplanationView::Reasons) => View::Reasons,
             Ok(v1::ExplanationView::Audit) => View::Audit,
             Err(_) => {
                 let reason = format!("is {}, which names no view", wishes.view);
-                return Err(InvalidField::new(format!("{field}.view"), reason));
+                return Err(InvalidField::new("explain.view", reason));
             }
         };
         let purpose = match wishes.purpose.as_str() {
@@ -71,7 +66,7 @@ impl WhyWishes {
             }
             purpose => Ok(Some(purpose.to_owned())),
         };
-        let purpose = purpose.map_err(|reason| InvalidField::new(format!("{field}.purpose"), reason))?;
+        let purpose = purpose.map_err(|reason| InvalidField::new("explain.purpose", reason))?;
         Ok(Self { view, purpose })
     }
 
