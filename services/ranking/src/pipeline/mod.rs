@@ -20,7 +20,7 @@ use finrank_model::ProductId;
 use finrank_serving::Pseudonym;
 use uuid::Uuid;
 
-use self::{recheck::recheck, stage::Watch, unprofiled::most_popular};
+use self::{recheck::recheck, retriever::named, stage::Watch, unprofiled::most_popular};
 pub use candidate::{RetrievedCandidate, ScoredCandidate, SelectedCandidate};
 use decision::Course;
 pub use decision::{Decision, RankedBy};
@@ -189,12 +189,7 @@ impl Pipeline {
         user: &SpacedEmbedding,
         rows: &[Row],
     ) -> Result<Vec<ScoredCandidate>, IndexError> {
-        let inner_products = catalogue.index().inner_products(user, rows)?;
-        let candidates = rows
-            .iter()
-            .zip(inner_products)
-            .map(|(&row, retrieval_score)| RetrievedCandidate { row, retrieval_score });
-        self.scorer.score(catalogue, user, candidates.collect())
+        self.scorer.score(catalogue, user, named(catalogue, user, rows)?)
     }
 
     /// What may be offered in place of a product, by the cosine to it; the product itself may be withdrawn.

@@ -83,16 +83,25 @@ impl Retriever for RecordedRetriever {
     ) -> Result<Retrieved, IndexError> {
         let rows = self.0.iter().filter_map(|product_id| catalogue.row(product_id));
         let rows: Vec<Row> = rows.filter(|&row| eligible.rows().contains(row)).collect();
-        let inner_products = catalogue.index().inner_products(query, &rows)?;
-        let candidates = rows
-            .into_iter()
-            .zip(inner_products)
-            .map(|(row, retrieval_score)| RetrievedCandidate { row, retrieval_score });
-        let candidates: Vec<_> = candidates.collect();
+        let candidates = named(catalogue, query, &rows)?;
         let (eligible, returned) = (eligible.count(), candidates.len());
         let plan = Plan { method: Method::ExactScan, eligible, expected_recall: 1.0, returned };
         Ok(Retrieved { candidates, plan })
     }
+}
+
+/// Candidates of the products named, in their order, whatever else would fit better.
+///
+/// # Errors
+/// When the query and the catalogue are not of one space and dimension.
+pub(super) fn named(
+    catalogue: &Catalogue,
+    query: &SpacedEmbedding,
+    rows: &[Row],
+) -> Result<Vec<RetrievedCandidate>, IndexError> {
+    let inner_products = catalogue.index().inner_products(query, rows)?;
+    let candidate = |(&row, retrieval_score)| RetrievedCandidate { row, retrieval_score };
+    Ok(rows.iter().zip(inner_products).map(candidate).collect())
 }
 
 fn search(

@@ -1,17 +1,19 @@
 //! Making a decision again: the ask from its record and inputs, the catalogue and the policy from what is kept under their
 //! digests, and the pipeline that decides.
 
-use std::{fmt::Display, path::PathBuf, sync::Arc};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
-use finrank_contracts::ranking::v1::{
-    DecisionInputs, DecisionRecord, RankingBasis, Replay, ReplayOutcome, Scenario as RecordedScenario,
-};
+use finrank_contracts::ranking::v1::{DecisionInputs, DecisionRecord, RankingBasis, Replay, ReplayOutcome};
 use finrank_decisions::{contents::Contents, entry::committed, read::KeptDecision};
 use finrank_model::{
     Bundle, Embedding, EmbeddingSpace, ModelError, ProductId, Sha256Digest, UserId, bundle_directory,
 };
-use finrank_policy::{CompiledPolicy, Facts, Policy};
+use finrank_policy::{CompiledPolicy, Policy};
 use finrank_serving::{Pseudonyms, wire};
 use prost::Message;
 use tokio::task::spawn_blocking;
@@ -23,10 +25,11 @@ use crate::{
     catalogue::{Catalogue, CatalogueProduct, Indexing},
     facts::GivenFacts,
     index::{IndexConfig, IndexKind, IndexSettings, SpacedEmbedding},
-    pipeline::{Ask, Basis, Customer, Diversity, Pipeline, Scenario, Terms},
+    pipeline::{Ask, Basis, Diversity, Pipeline, Terms},
     service::{
+        eligibility::KnownCustomer,
         record::{self, Log},
-        wishes,
+        request, wishes,
     },
 };
 
@@ -168,7 +171,8 @@ impl Replayer {
         let moment: DateTime<Utc> = wire::moment("decided_at", record.decided_at).map_err(unreadable)?;
         let user_id = UserId::parse(inputs.user_id.as_str()).map_err(unreadable)?;
         let given = GivenFacts::new(inputs.features.clone(), inputs.values.clone()).map_err(unreadable)?;
-        let facts = Facts::at(policy.policy(), moment, |feature| given.get(feature));
+        let held = product_ids(&inputs.held_product_ids)?;
+        let known = KnownCustomer::at(moment, policy.policy(), user_id.clone(), given, held);
         let basis = match RankingBasis::try_from(record.ranking_basis).map_err(unreadable)? {
             RankingBasis::Profile | RankingBasis::Unspecified => Basis::Profile {
                 user: SpacedEmbedding {
@@ -183,13 +187,7 @@ impl Replayer {
         Ok(Ask {
             decision_id,
             pseudonym: self.pseudonyms.of(&user_id),
-            customer: Customer {
-                user_id,
-                facts,
-                held: product_ids(&inputs.held_product_ids)?,
-                policy,
-                moment,
-            },
+            customer: known.customer(policy),
             basis,
             terms: terms(record, inputs)?,
             k: record.k as usize,
@@ -207,20 +205,14 @@ fn pipeline(record: &DecisionRecord) -> Result<Pipeline, Found> {
 fn terms(record: &DecisionRecord, inputs: &DecisionInputs) -> Result<Terms, Found> {
     let filters = wishes::filters(inputs.filters.as_ref());
     Ok(Terms {
-        scenario: match RecordedScenario::try_from(record.scenario) {
-            Ok(RecordedScenario::Credit) => Scenario::Credit,
-            Ok(RecordedScenario::Wealth) => Scenario::Wealth,
-            Ok(RecordedScenario::Insurance) => Scenario::Insurance,
-            Ok(RecordedScenario::All | RecordedScenario::Unspecified) => Scenario::All,
-            Err(error) => return Err(unreadable(error)),
-        },
+        scenario: request::scenario(record.scenario).map_err(unreadable)?,
         excluded: product_ids(&inputs.excluded_product_ids)?,
         filters: filters.map_err(|faults| unreadable(RankingError::Invalid(faults)))?,
         diversity: Diversity::new(record.diversity).ok_or_else(|| unreadable("its diversity is none"))?,
     })
 }
 
-fn bundle(models_dir: &std::path::Path, snapshot: &Snapshot) -> Result<Bundle, Found> {
+fn bundle(models_dir: &Path, snapshot: &Snapshot) -> Result<Bundle, Found> {
     let missing = |error: ModelError| match error {
         ModelError::FileMissing { .. } => Found::Missing(ReplayOutcome::BundleMissing, error.to_string()),
         error => Found::other("BUNDLE", error),

@@ -4,6 +4,7 @@ mod again;
 mod compare;
 mod found;
 
+use chrono::{DateTime, Utc};
 use finrank_contracts::ranking::v1::{self, replay_decisions_response::Step};
 use finrank_decisions::read;
 use finrank_model::InvalidField;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 
 pub(super) use self::again::Replayer;
 use super::{RankingService, audit::decision_id};
-use crate::{RankingError, Result};
+use crate::Result;
 
 /// Messages that wait for the client.
 const AHEAD: usize = 64;
@@ -46,9 +47,9 @@ impl RankingService {
         let (answers, answered) = mpsc::channel(AHEAD);
         let service = self.clone();
         let replaying = async move {
-            let Err(why) = service.replay_all(since, last, &answers).await else { return };
-            // Whoever hung up does not want to know.
-            let _ = answers.send(Err(why.into())).await;
+            if let Err(why) = service.replay_all(since, last, &answers).await {
+                let _ = answers.send(Err(why.into())).await;
+            }
         };
         tokio::spawn(replaying.in_current_span());
         Ok(ReceiverStream::new(answered))
@@ -56,7 +57,7 @@ impl RankingService {
 
     async fn replay_all(
         &self,
-        since: Option<chrono::DateTime<chrono::Utc>>,
+        since: Option<DateTime<Utc>>,
         last: Option<i64>,
         answers: &mpsc::Sender<Result<v1::ReplayDecisionsResponse, Status>>,
     ) -> Result<()> {
@@ -65,24 +66,18 @@ impl RankingService {
         let ids: Vec<Uuid> = read::decision_ids(&log.store, since, last).await?;
         let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
         let mut replayer = Replayer::new(log, &self.pseudonyms);
-        let mut steps = vec![Step::Total(count)];
+        let tell =
+            async |step| answers.send(Ok(v1::ReplayDecisionsResponse { step: Some(step) })).await.is_ok();
+        let mut listens = tell(Step::Total(count)).await;
         for decision_id in ids {
+            // Whoever hung up does not want to know.
+            if !listens {
+                return Ok(());
+            }
             let kept = read::decision(&log.store, decision_id).await?;
-            steps.push(Step::Replay(replayer.replay(&kept).await?));
-            for step in steps.drain(..) {
-                let message = v1::ReplayDecisionsResponse { step: Some(step) };
-                if answers.send(Ok(message)).await.is_err() {
-                    return Ok(());
-                }
-            }
+            listens = tell(Step::Replay(replayer.replay(&kept).await?)).await;
         }
-        steps.push(Step::Replayed(count));
-        for step in steps {
-            let message = v1::ReplayDecisionsResponse { step: Some(step) };
-            if answers.send(Ok(message)).await.is_err() {
-                break;
-            }
-        }
-        Ok::<_, RankingError>(())
+        tell(Step::Replayed(count)).await;
+        Ok(())
     }
 }

@@ -26,11 +26,11 @@ use crate::{
     fixtures::{DIMENSION, Sample, catalogue, generation},
 };
 
-/// The service on a free port, with nobody where the feature store should be.
-async fn served(current: Arc<CurrentCatalogue>) -> RankingServiceClient<Channel> {
-    let service = RankingService {
+/// The service with nobody where the feature store should be, and without a log.
+fn unconnected(current: Arc<CurrentCatalogue>, policies: Policies) -> RankingService {
+    RankingService {
         current,
-        policies: Arc::new(Policies::load(&PolicyConfig::default()).unwrap()),
+        policies: Arc::new(policies),
         popularity: Arc::default(),
         feature_store: FeatureStore::at("http://127.0.0.1:1").unwrap(),
         pseudonyms: Pseudonyms::load(None).unwrap(),
@@ -38,7 +38,12 @@ async fn served(current: Arc<CurrentCatalogue>) -> RankingServiceClient<Channel>
         batches: Arc::new(Semaphore::new(1)),
         log: None,
         explanation_purpose: "marketing".into(),
-    };
+    }
+}
+
+/// The service on a free port, with nobody where the feature store should be.
+async fn served(current: Arc<CurrentCatalogue>) -> RankingServiceClient<Channel> {
+    let service = unconnected(current, Policies::load(&PolicyConfig::default()).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let server = Server::builder().add_service(RankingServiceServer::new(service));

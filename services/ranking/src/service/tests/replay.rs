@@ -91,15 +91,9 @@ async fn world() -> World {
     let policies = Policies::load(&PolicyConfig { file: Some(file) }).unwrap().kept_in(Some(contents));
     policies.keep(&policies.in_force()).await.unwrap();
     let service = RankingService {
-        current: Arc::default(),
-        policies: Arc::new(policies),
-        popularity: Arc::default(),
-        feature_store: FeatureStore::at("http://127.0.0.1:1").unwrap(),
-        pseudonyms: Pseudonyms::load(None).unwrap(),
         pipeline: Arc::new(Pipeline::new(40)),
-        batches: Arc::new(Semaphore::new(1)),
         log: Some(log),
-        explanation_purpose: "marketing".into(),
+        ..unconnected(Arc::default(), policies)
     };
     World { database, models, service, _writing: writing }
 }
