@@ -83,15 +83,16 @@ impl Contents {
     async fn insert(&self, contents: &[Content]) -> Result<()> {
         let mut transaction = self.0.pool().begin().await?;
         for some in contents.chunks(AT_A_TIME) {
-            let digests: Vec<Vec<u8>> = some.iter().map(|content| bytes_of(content.sha256)).collect();
-            let kinds: Vec<String> = some.iter().map(|content| content.kind.as_str().to_owned()).collect();
-            let bytes: Vec<Vec<u8>> = some.iter().map(|content| content.bytes.clone()).collect();
+            let digests: Vec<&[u8]> =
+                some.iter().map(|content| content.sha256.as_bytes().as_slice()).collect();
+            let kinds: Vec<&str> = some.iter().map(|content| content.kind.as_str()).collect();
+            let bytes: Vec<&[u8]> = some.iter().map(|content| content.bytes.as_slice()).collect();
             sqlx::query!(
                 "insert into kept_contents (sha256, kind, content)
                  select * from unnest($1::bytea[], $2::text[], $3::bytea[]) on conflict do nothing",
-                &digests,
-                &kinds,
-                &bytes,
+                &digests as _,
+                &kinds as _,
+                &bytes as _,
             )
             .execute(&mut *transaction)
             .await?;

@@ -69,6 +69,11 @@ impl FileFormat {
     }
 }
 
+/// A value of the contract as people say it: `PRODUCT_CLASS_CREDIT_CARD` without its prefix is "credit card".
+pub(crate) fn spoken(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_lowercase().replace('_', " ")
+}
+
 /// A line under the head is all that a table needs.
 const RULED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     client,
-    output::{Format, table},
+    output::{Format, spoken, table},
     settings::Settings,
 };
 
@@ -128,7 +128,7 @@ fn line(item: &Item) -> anyhow::Result<serde_json::Value> {
         }
         Item::Event(statement) => {
             let event = statement.event.clone().unwrap_or_default();
-            let kind = event.kind().as_str_name().trim_start_matches("EVENT_KIND_").to_lowercase();
+            let kind = spoken(event.kind().as_str_name(), "EVENT_KIND_");
             let amount = event.amount.map(
                 |money| json!({ "minor_units": money.minor_units, "currency_code": money.currency_code }),
             );

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use finrank_store::Store;
-use sqlx::postgres::types::PgInterval;
 
 use crate::Result;
 
@@ -58,8 +57,12 @@ impl Default for Changed {
 }
 
 impl Changed {
-    fn new(ids: Vec<String>, is_listed: bool) -> Self {
-        if is_listed && ids.len() <= MAX_CHANGED { Self::These(ids) } else { Self::Many }
+    /// Those that were listed, if they could be.
+    fn new(listed: Option<Vec<String>>) -> Self {
+        match listed {
+            Some(ids) if ids.len() <= MAX_CHANGED => Self::These(ids),
+            _ => Self::Many,
+        }
     }
 }
 
@@ -132,7 +135,7 @@ impl News {
                 MAX_CHANGED as i64 + 1,
                 live_versions,
                 live,
-                PgInterval { microseconds: LONGEST_LISTED.num_microseconds().unwrap_or(i64::MAX), months: 0, days: 0 },
+                LONGEST_LISTED as _,
             )
             .fetch_one(&pool)
             .await
@@ -146,9 +149,9 @@ impl News {
         };
         let steps_are_listed = !marks.steps_since(&before).any(is_long);
         Ok(Self {
-            customers: Changed::new(found.customers, is_listed),
-            products: Changed::new(found.products, is_listed),
-            recomputed: Changed::new(found.recomputed, steps_are_listed),
+            customers: Changed::new(is_listed.then_some(found.customers)),
+            products: Changed::new(is_listed.then_some(found.products)),
+            recomputed: Changed::new(steps_are_listed.then_some(found.recomputed)),
             somebody_was_erased: found.erased,
             other_generations: marks.generations != before.generations || marks.promotion != before.promotion,
             marks,

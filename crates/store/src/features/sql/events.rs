@@ -103,8 +103,8 @@ pub(super) fn keys(entity: Entity) -> (&'static str, &'static str) {
 
 /// How far back events matter; absent if one of the values is over all time.
 fn longest_window(events: &[Event]) -> Option<Duration> {
-    let windows = events.iter().map(|event| event.window);
-    windows.into_iter().try_fold(Duration::ZERO, |longest, window| Some(longest.max(window?)))
+    let mut windows = events.iter().map(|event| event.window);
+    windows.try_fold(Duration::ZERO, |longest, window| Some(longest.max(window?)))
 }
 
 fn newest_of_customer(which: &str) -> String {

@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 use crate::{
     client::{self, RankingServer},
     commands::block_on,
-    output::{Format, table},
+    output::{Format, spoken, table},
     progress,
     settings::Settings,
 };
@@ -146,7 +146,7 @@ impl Report {
 
 /// `REPLAY_OUTCOME_INPUT_ERASED` as "input erased".
 fn outcome_name(outcome: ReplayOutcome) -> String {
-    outcome.as_str_name().trim_start_matches("REPLAY_OUTCOME_").to_lowercase().replace('_', " ")
+    spoken(outcome.as_str_name(), "REPLAY_OUTCOME_")
 }
 
 impl fmt::Display for Report {

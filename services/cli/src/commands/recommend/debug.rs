@@ -5,7 +5,7 @@ use std::fmt;
 use finrank_contracts::ranking::v1::{DebugView, PipelineStage, RetrievalPlan, StageReport};
 use serde::Serialize;
 
-use crate::output::table;
+use crate::output::{spoken, table};
 
 /// What the stages did, and how candidates were searched for.
 #[derive(Serialize)]
@@ -54,7 +54,7 @@ impl From<StageReport> for Stage {
 
 /// `PIPELINE_STAGE_SCORING` as "scoring".
 fn stage_name(stage: PipelineStage) -> String {
-    stage.as_str_name().trim_start_matches("PIPELINE_STAGE_").to_lowercase()
+    spoken(stage.as_str_name(), "PIPELINE_STAGE_")
 }
 
 impl From<RetrievalPlan> for Plan {

@@ -21,7 +21,7 @@ pub(crate) use wishes::Wishes;
 
 use crate::{
     client::{self, RankingServer},
-    output::{Format, table},
+    output::{Format, spoken, table},
     settings::Settings,
 };
 
@@ -195,18 +195,17 @@ impl From<RecommendResponse> for Answer {
 
 /// `PRODUCT_CLASS_CREDIT_CARD` as "credit card".
 pub(crate) fn class_name(class: ProductClass) -> String {
-    let name = class.as_str_name();
-    name.trim_start_matches("PRODUCT_CLASS_").to_lowercase().replace('_', " ")
+    spoken(class.as_str_name(), "PRODUCT_CLASS_")
 }
 
 /// `SCENARIO_CREDIT` as "credit".
 pub(crate) fn scenario_name(scenario: Scenario) -> String {
-    scenario.as_str_name().trim_start_matches("SCENARIO_").to_lowercase()
+    spoken(scenario.as_str_name(), "SCENARIO_")
 }
 
 /// `RANKING_BASIS_PROFILE` as "profile".
 pub(crate) fn basis_name(basis: RankingBasis) -> String {
-    basis.as_str_name().trim_start_matches("RANKING_BASIS_").to_lowercase()
+    spoken(basis.as_str_name(), "RANKING_BASIS_")
 }
 
 impl std::fmt::Display for Answer {
