@@ -42,7 +42,7 @@ async fn recommended(world: &World, user_id: &str) -> RecommendResponse {
 }
 
 /// A decision, once it is written: answers do not wait for that.
-async fn kept(world: &World, decision_id: &str) -> GetDecisionResponse {
+pub(crate) async fn kept(world: &World, decision_id: &str) -> GetDecisionResponse {
     let request = GetDecisionRequest { decision_id: decision_id.to_owned(), include_inputs: true };
     let mut ranking = world.ranking().await;
     let mut found = None;

@@ -3,9 +3,10 @@
 use finrank_contracts::ranking::v1::{
     ExplanationStatus, ExplanationView, ExplanationWishes, RecommendRequest, RecommendResponse,
 };
+use serde_json::Value;
 use tonic::Code;
 
-use crate::world::World;
+use crate::{decisions::kept, world::World};
 
 fn explained(user_id: &str, view: ExplanationView, purpose: &str) -> RecommendRequest {
     RecommendRequest {
@@ -19,7 +20,7 @@ fn explained(user_id: &str, view: ExplanationView, purpose: &str) -> RecommendRe
 /// An answer to one of those of whom no other test makes the towers read something else meanwhile.
 async fn answer(world: &World, view: ExplanationView, purpose: &str) -> RecommendResponse {
     let mut ranking = world.ranking().await;
-    for user_id in &world.user_ids {
+    for user_id in &world.user_ids[200..] {
         let answer = ranking.recommend(explained(user_id, view, purpose)).await.unwrap().into_inner();
         let report =
             answer.explanation.as_ref().expect("whoever asks why is told whether there is an answer");
@@ -112,4 +113,33 @@ async fn the_command_line_prints_the_reasons() {
     let first = explained.items.iter().find_map(|item| item.reasons.first()).unwrap();
     assert!(printed.contains(&first.text_en), "{printed}");
     assert!(json.contains(&first.text_zh), "{json}");
+}
+
+#[tokio::test]
+async fn the_reasons_that_were_told_stand_in_the_customers_export() {
+    let world = World::shared().await;
+    let explained = answer(world, ExplanationView::Reasons, "").await;
+    kept(world, &explained.decision_id).await;
+    let export = ["customer", "--feature-store", &world.feature_store_url, "export", &explained.user_id];
+
+    let exported = world.finrank().succeed(&export);
+    let shown = world.finrank().succeed(&[
+        "audit",
+        "show",
+        &explained.decision_id,
+        "--inputs",
+        "--ranking",
+        &world.ranking_url,
+    ]);
+
+    let told = explained.items.iter().find(|item| !item.reasons.is_empty()).unwrap();
+    let lines = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut decisions = lines.filter(|line| line["statement"] == "decision");
+    let decision = decisions.find(|line| line["decision_id"] == explained.decision_id.as_str()).unwrap();
+    let inputs = &decision["inputs"];
+    assert_eq!(inputs["explanation"], "explained");
+    let reasons = inputs["reasons"].as_array().unwrap();
+    let reasons = &reasons.iter().find(|of| of["product_id"] == told.product_id.as_str()).unwrap()["reasons"];
+    assert_eq!(reasons[0][0], told.reasons[0].code.as_str());
+    assert!(shown.contains(&format!("for {}: {}", told.product_id, told.reasons[0].code)), "{shown}");
 }
