@@ -34,7 +34,7 @@ struct Page {
 }
 
 impl Manifest {
-    /// Takes 1.5 µs a product.
+    /// Takes 1 µs a product of 64 components (`a_hundred_thousand_products_are_kept_and_restored` prints it).
     fn of(catalogue: &Catalogue) -> Self {
         let digest = |row| Sha256Digest::of(&kept_product(catalogue, Row(row)).encode_to_vec());
         let products: Vec<Sha256Digest> = (0..catalogue.len()).map(digest).collect();

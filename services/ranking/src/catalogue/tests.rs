@@ -1,7 +1,11 @@
+use std::time::Instant;
+
 use finrank_decisions::contents::Contents;
 use finrank_model::{AttributeValue, Attributes, EmbeddingSpace, ModelVersion, RiskGrade, Sha256Digest};
 use finrank_store::scratch::ScratchDatabase;
 use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::{
@@ -177,4 +181,53 @@ async fn of_the_next_catalogue_only_what_has_changed_is_kept() {
     // Two where the product that has changed ends a page in one of the two catalogues.
     assert!((1..=2).contains(&(rows(&database, "page").await - pages)));
     assert_eq!(rows(&database, "catalogue").await, 2);
+}
+
+/// The figures of docs/decisions.md: `cargo test -p finrank-ranking --lib a_hundred_thousand -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "half a minute's work"]
+async fn a_hundred_thousand_products_are_kept_and_restored() {
+    const COMPONENTS: usize = 64;
+    let database = ScratchDatabase::create().await;
+    let contents = Contents::new(database.store.clone());
+    let generation = Generation { dimension: COMPONENTS, ..generation(1) };
+    let bundle = bundle(&generation);
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut rows: Vec<(CatalogueProduct, Embedding)> = products(&vec![one(); 100_000])
+        .into_iter()
+        .map(|(product, _)| {
+            let values: Vec<f32> = (0..COMPONENTS).map(|_| random.random_range(-1.0..1.0)).collect();
+            (product, Embedding::new(values, COMPONENTS).unwrap())
+        })
+        .collect();
+    let built = |rows: &[(CatalogueProduct, Embedding)]| {
+        let snapshot =
+            Snapshot { generation: generation.clone(), bundle: bundle.digest(), products: rows.to_vec() };
+        Catalogue::build(snapshot, &bundle).unwrap()
+    };
+    let before = built(&rows);
+    rows[50_000].1 = Embedding::new(vec![0.5; COMPONENTS], COMPONENTS).unwrap();
+    let after = built(&rows);
+
+    let started = Instant::now();
+    before.digest();
+    let named = started.elapsed();
+    before.keep(&contents).await.unwrap();
+    let kept = started.elapsed() - named;
+    after.digest();
+    let started = Instant::now();
+    after.keep(&contents).await.unwrap();
+    let changed = started.elapsed();
+    let started = Instant::now();
+    let restored = Snapshot::kept(&contents, after.digest()).await.unwrap().unwrap();
+    let read = started.elapsed();
+
+    let megabytes: f64 = sqlx::query_scalar("select pg_total_relation_size('kept_contents') / 1e6::float8")
+        .fetch_one(database.store.pool())
+        .await
+        .unwrap();
+    println!(
+        "named in {named:?}, kept in {kept:?} ({megabytes:.0} MB), one change in {changed:?}, read in {read:?}"
+    );
+    assert_eq!(Catalogue::build(restored, &bundle).unwrap().digest(), after.digest());
 }

@@ -242,7 +242,7 @@ fn change_last_byte(path: &Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// The figure of docs/decisions.md: `cargo test -p finrank-ranking --lib ten_thousand -- --ignored --nocapture`.
+/// A figure of docs/decisions.md: `cargo test -p finrank-ranking --lib ten_thousand -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a minute's work"]
 async fn ten_thousand_decisions_across_three_promotions_are_made_again_bit_for_bit() {
