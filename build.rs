@@ -3,7 +3,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 12] = [
+const PROTOS: [&str; 13] = [
     "feast/serving/GrpcServer.proto",
     "feast/serving/ServingService.proto",
     "finrank/common/v1/common.proto",
@@ -11,6 +11,7 @@ const PROTOS: [&str; 12] = [
     "finrank/model/v1/model_registry_service.proto",
     "finrank/ranking/v1/debug.proto",
     "finrank/ranking/v1/decision_log.proto",
+    "finrank/ranking/v1/degradation.proto",
     "finrank/ranking/v1/explanation.proto",
     "finrank/ranking/v1/outcomes.proto",
     "finrank/ranking/v1/ranking_service.proto",

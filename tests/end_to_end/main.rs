@@ -12,6 +12,7 @@ mod feast;
 mod features;
 mod grpcurl;
 mod kills;
+mod ladder;
 mod life_cycle;
 mod metrics;
 mod models;

@@ -39,6 +39,8 @@ pub struct RankingConfig {
     pub retrieval: RetrievalConfig,
     /// How the catalogue is followed.
     pub subscription: SubscriptionConfig,
+    /// What an answer may be ranked by when the customer's embedding cannot be had.
+    pub degradation: DegradationConfig,
     /// Who may be offered what.
     pub policy: PolicyConfig,
     /// How decisions are kept.
@@ -114,6 +116,7 @@ impl Default for RankingConfig {
             models_dir: PathBuf::from(".finrank/models"),
             retrieval: RetrievalConfig::default(),
             subscription: SubscriptionConfig::default(),
+            degradation: DegradationConfig::default(),
             policy: PolicyConfig::default(),
             decision_log: DecisionLogConfig::default(),
             explanations: ExplanationsConfig::default(),
@@ -144,6 +147,41 @@ impl Default for RetrievalConfig {
             // Scored in about 0.1 ms.
             candidates: Depth::default().0,
             index: IndexConfig::default(),
+        }
+    }
+}
+
+/// What an answer may be ranked by when the customer's embedding cannot be had: see docs/ranking.md. What may be offered never
+/// degrades. What is not allowed here is refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DegradationConfig {
+    /// How long ago the feature store may have told the last known embedding that is used in the place of one that it cannot
+    /// give; "0s" for never, and then none is kept.
+    #[serde(with = "humantime_serde")]
+    pub stale_embedding_up_to: Duration,
+    /// How many customers' last known embeddings are kept in memory, each of some 600 bytes at 64 dimensions.
+    pub kept_embeddings: u64,
+    /// Whether what most people hold may be offered first.
+    pub popular: bool,
+    /// Whether nothing may be offered, with the reason, instead of an error.
+    pub empty: bool,
+    /// How long an embedding may take at most; half of what is left of a request's deadline, if that is less.
+    #[serde(with = "humantime_serde")]
+    pub embedding_wait: Duration,
+}
+
+impl Default for DegradationConfig {
+    fn default() -> Self {
+        Self {
+            // As long as what is kept of a customer may outlive their erasure, at worst.
+            stale_embedding_up_to: Duration::from_secs(3600),
+            // 30 MB.
+            kept_embeddings: 50_000,
+            popular: true,
+            empty: false,
+            // Some thousand times what a lookup takes.
+            embedding_wait: Duration::from_secs(2),
         }
     }
 }

@@ -16,6 +16,13 @@ impl Deadline {
         Self(allowed.and_then(|allowed| Instant::now().checked_add(allowed)))
     }
 
+    /// A share of what is left of it, 0 to 1, and no more than a limit: the rest is for doing without an answer.
+    pub(crate) fn share(self, share: f64, at_most: Duration) -> Self {
+        let now = Instant::now();
+        let left = self.0.map(|deadline| deadline.saturating_duration_since(now).mul_f64(share));
+        Self(now.checked_add(left.unwrap_or(at_most).min(at_most)))
+    }
+
     /// A message that is to be answered within what is left of it.
     pub(crate) fn within<T>(self, message: T) -> Request<T> {
         let mut request = Request::new(message);
@@ -47,6 +54,22 @@ mod tests {
         let passed_on = grpc_timeout(deadline.within(()).metadata()).unwrap();
 
         assert!(passed_on > Duration::from_secs(30) && passed_on <= Duration::from_secs(90), "{passed_on:?}");
+    }
+
+    #[test]
+    fn a_share_is_of_what_is_left_and_no_more_than_the_limit() {
+        let left = |deadline: Deadline| grpc_timeout(deadline.within(()).metadata());
+        let minute = Deadline::of(&asked("60S"));
+        let none = Deadline::of(&Request::new(()));
+        let limit = Duration::from_secs(10);
+
+        let half = left(minute.share(0.5, Duration::MAX)).unwrap();
+        let limited = left(minute.share(0.5, limit)).unwrap();
+        let of_none = left(none.share(0.5, limit)).unwrap();
+
+        assert!(half <= Duration::from_secs(30) && half > limit, "{half:?}");
+        assert!(limited <= limit && of_none <= limit, "{limited:?} {of_none:?}");
+        assert_eq!(left(none.share(0.5, Duration::MAX)), None);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(crate) enum Unexplained {
     InputsUnavailable,
     /// The model has no mean customer to start from, or its paths bend too often.
     ModelNotExplainable,
+    /// No model had a say: the customer's embedding could not be had.
+    NotScored,
 }
 
 /// A customer whose scores can be explained.

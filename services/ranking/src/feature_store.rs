@@ -180,6 +180,7 @@ impl FeatureStore {
         &self,
         catalogue: &Catalogue,
         profiling: &Profiling,
+        deadline: Deadline,
     ) -> Result<Popularity> {
         let mut by_row = Vec::with_capacity(catalogue.len());
         for products in catalogue.products().chunks(ENTITIES) {
@@ -191,7 +192,7 @@ impl FeatureStore {
                 }),
                 entity_ids: products.iter().map(|product| product.product_id.to_string()).collect(),
             };
-            let response = self.client.clone().get_online_features(request).await;
+            let response = self.client.clone().get_online_features(deadline.within(request)).await;
             let rows = response.map_err(RankingError::FeatureStore)?.into_inner().rows;
             if rows.len() != products.len() {
                 let told = format!("{} rows of features for {} products", rows.len(), products.len());

@@ -10,10 +10,11 @@
 //! | [`fetch_snapshot`] | a snapshot for who wants one and no more |
 //! | `subscription` | from that stream to the catalogue in service |
 //! | `feature_store` | what is asked of the feature store |
+//! | `last_known` | what it said of customers lately, for when it cannot |
 //! | [`Explanations`] | why a model scores as it does, and the reasons that are told |
 //! | `facts` | what it says of a customer, in the words of the policy |
 //! | `policies` | the policy in force, and what is compiled of it |
-//! | [`Popularity`] | what is offered first to who objects to profiling |
+//! | [`Popularity`] | what is offered first to who objects to profiling, or where nothing better is known |
 //! | `service` | the contract, rpc by rpc |
 //! | [`serve`] | the server around it |
 //!
@@ -34,6 +35,7 @@ mod fetch;
 mod fixtures;
 mod generation;
 pub mod index;
+mod last_known;
 pub mod pipeline;
 mod policies;
 mod popularity;
@@ -42,7 +44,9 @@ mod service;
 mod snapshot;
 mod subscription;
 
-pub use config::{ExplanationsConfig, PolicyConfig, RankingConfig, RetrievalConfig, SubscriptionConfig};
+pub use config::{
+    DegradationConfig, ExplanationsConfig, PolicyConfig, RankingConfig, RetrievalConfig, SubscriptionConfig,
+};
 pub use error::{FileError, RankingError, Result};
 pub use explanations::Explanations;
 pub use fetch::fetch_snapshot;

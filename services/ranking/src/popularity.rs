@@ -1,4 +1,5 @@
-//! How popular products are, for who objects to profiling: the same for everyone, asked of the feature store now and then.
+//! How popular products are, for who objects to profiling and for whom nothing better is known: the same for
+//! everyone, asked of the feature store now and then.
 
 use std::{
     sync::Arc,
@@ -14,10 +15,12 @@ use finrank_model::Sha256Digest;
 use finrank_policy::Profiling;
 use tracing::warn;
 
-use crate::{Result, catalogue::Catalogue, feature_store::FeatureStore, index::Row};
+use crate::{catalogue::Catalogue, deadline::Deadline, feature_store::FeatureStore, index::Row};
 
 /// How old an answer may be that is used again.
 const MAX_AGE: Duration = Duration::from_secs(300);
+/// How long what was known before serves on when the feature store does not answer, before it is asked again.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// One number for each product of a catalogue.
 #[derive(Clone, Debug)]
@@ -73,60 +76,77 @@ fn bytes(by_row: &[f64]) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub(crate) struct KnownPopularity(ArcSwapOption<Known>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     catalogue: Arc<Catalogue>,
     profiling: Profiling,
-    asked_at: Instant,
+    ask_again: Instant,
     popularity: Arc<Popularity>,
 }
 
 impl KnownPopularity {
-    /// How popular a catalogue's products are; `None` when the feature store does not say, or it cannot be kept where
-    /// decisions are. Ranking then goes on without: it is no matter of what may be offered.
+    /// How popular a catalogue's products are, from before if the feature store does not say; `None` when it never did, or it
+    /// cannot be kept where decisions are. It is no matter of what may be offered.
     pub(crate) async fn of(
         &self,
         catalogue: &Arc<Catalogue>,
         profiling: &Profiling,
         feature_store: &FeatureStore,
         contents: Option<&Contents>,
+        deadline: Deadline,
     ) -> Option<Arc<Popularity>> {
-        if let Some(known) = self.0.load_full()
+        let before = self.0.load_full().filter(|known| known.profiling == *profiling);
+        if let Some(known) = &before
             && Arc::ptr_eq(&known.catalogue, catalogue)
-            && known.profiling == *profiling
-            && known.asked_at.elapsed() < MAX_AGE
+            && Instant::now() < known.ask_again
         {
             return Some(Arc::clone(&known.popularity));
         }
-        let asked_at = Instant::now();
-        match asked(catalogue, profiling, feature_store, contents).await {
-            Ok(popularity) => {
-                let popularity = Arc::new(popularity);
-                self.0.store(Some(Arc::new(Known {
-                    catalogue: Arc::clone(catalogue),
-                    profiling: profiling.clone(),
-                    asked_at,
-                    popularity: Arc::clone(&popularity),
-                })));
-                Some(popularity)
+        let asked = match &before {
+            Some(known) if Instant::now() < known.ask_again => Ok(known.over(catalogue)),
+            _ => feature_store.popularity(catalogue, profiling, deadline).await.map(|popularity| Known {
+                catalogue: Arc::clone(catalogue),
+                profiling: profiling.clone(),
+                ask_again: Instant::now() + MAX_AGE,
+                popularity: Arc::new(popularity),
+            }),
+        };
+        let known = match (asked, before) {
+            (Ok(known), _) => known,
+            (Err(error), before) => {
+                let known = before.is_some();
+                warn!(%error, known, "the feature store does not say how popular products are");
+                Known { ask_again: Instant::now() + PAUSE, ..before?.over(catalogue) }
             }
-            Err(error) => {
-                warn!(%error, "nobody knows how popular products are; they are ranked by their ids");
-                None
-            }
+        };
+        self.keep(known, contents).await
+    }
+
+    async fn keep(&self, known: Known, contents: Option<&Contents>) -> Option<Arc<Popularity>> {
+        let popularity = Arc::clone(&known.popularity);
+        if let Some(contents) = contents
+            && let Err(error) = popularity.keep(contents).await
+        {
+            warn!(%error, "how popular products are cannot be kept where decisions are, and plays no part in them");
+            return None;
         }
+        self.0.store(Some(Arc::new(known)));
+        Some(popularity)
     }
 }
 
-async fn asked(
-    catalogue: &Catalogue,
-    profiling: &Profiling,
-    feature_store: &FeatureStore,
-    contents: Option<&Contents>,
-) -> Result<Popularity> {
-    let popularity = feature_store.popularity(catalogue, profiling).await?;
-    if let Some(contents) = contents {
-        popularity.keep(contents).await?;
+impl Known {
+    /// The same numbers over another catalogue. What has come since is not popular yet.
+    fn over(&self, catalogue: &Arc<Catalogue>) -> Self {
+        if Arc::ptr_eq(&self.catalogue, catalogue) {
+            return self.clone();
+        }
+        let of = |product_id| self.catalogue.row(product_id).map_or(0.0, |row| self.popularity.of(row));
+        let by_row = catalogue.products().iter().map(|product| of(&product.product_id)).collect();
+        Self {
+            catalogue: Arc::clone(catalogue),
+            popularity: Arc::new(Popularity::new(by_row)),
+            ..self.clone()
+        }
     }
-    Ok(popularity)
 }

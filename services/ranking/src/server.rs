@@ -20,7 +20,7 @@ use crate::{
     feature_store::FeatureStore,
     pipeline::Pipeline,
     policies::Policies,
-    service::{Log, RankingService},
+    service::{Ladder, Log, RankingService},
     subscription::Subscription,
 };
 
@@ -54,6 +54,7 @@ pub async fn serve(
         current: Arc::clone(&current),
         policies: Arc::clone(&policies),
         popularity: Arc::default(),
+        ladder: Arc::new(Ladder::new(config.degradation)),
         feature_store: feature_store.clone(),
         pseudonyms: Pseudonyms::load(config.server.pseudonym_key.as_deref())?,
         pipeline: Arc::new(Pipeline::new(config.retrieval.candidates.get())),

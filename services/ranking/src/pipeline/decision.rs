@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Ask, Basis,
     candidate::ScoredCandidate,
+    degradation::Degradation,
     eligibility::{Eligible, Scenario},
     recheck::OfferedItem,
     stage::StageReport,
@@ -30,6 +31,8 @@ pub struct Decision {
     pub generation: Generation,
     /// By what the items are ranked.
     pub ranked_by: RankedBy,
+    /// Why they are not by what they should be, if so.
+    pub degradation: Option<Degradation>,
     /// The policy that decided.
     pub policy: Arc<Policy>,
     /// Where the products will be shown.
@@ -79,7 +82,7 @@ impl Decision {
         let ranked_by = match &ask.basis {
             Basis::Profile { generation, .. } => RankedBy::Profile(*generation),
             Basis::Popularity(Some(_)) => RankedBy::Popularity,
-            Basis::Popularity(None) => RankedBy::Nothing,
+            Basis::Popularity(None) | Basis::Nothing => RankedBy::Nothing,
         };
         Self {
             decision_id: ask.decision_id,
@@ -87,6 +90,7 @@ impl Decision {
             pseudonym: ask.pseudonym.clone(),
             generation: catalogue.generation().clone(),
             ranked_by,
+            degradation: ask.degradation.clone(),
             policy: Arc::clone(ask.customer.policy.policy()),
             scenario: ask.terms.scenario,
             k: ask.k,

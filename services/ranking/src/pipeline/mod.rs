@@ -3,6 +3,7 @@
 
 mod candidate;
 mod decision;
+mod degradation;
 mod eligibility;
 mod filters;
 mod recheck;
@@ -24,6 +25,7 @@ use self::{recheck::recheck, retriever::named, stage::Watch, unprofiled::most_po
 pub use candidate::{RetrievedCandidate, ScoredCandidate, SelectedCandidate};
 use decision::Course;
 pub use decision::{Decision, RankedBy};
+pub use degradation::{Degradation, Passed, Reason, Rung};
 pub use eligibility::{Customer, Eligibility, Eligible, Filter, Scenario, Terms};
 pub use recheck::OfferedItem;
 pub use recorder::{LogRecorder, Recorder, SilentRecorder};
@@ -50,6 +52,8 @@ pub struct Ask {
     pub customer: Customer,
     /// By what to rank.
     pub basis: Basis,
+    /// Why it is not by what it should be, if so.
+    pub degradation: Option<Degradation>,
     /// What is asked for, whoever the customer is.
     pub terms: Terms,
     /// How many products, at least one.
@@ -66,9 +70,11 @@ pub enum Basis {
         /// The refresh run that it comes from.
         generation: i64,
     },
-    /// The same for everyone, since the customer objects to profiling: by popularity, or by product id if nobody
-    /// knows that.
+    /// The same for everyone, since the customer objects to profiling or nothing better is known: by popularity, or by
+    /// product id if nobody knows that.
     Popularity(Option<Arc<Popularity>>),
+    /// By nothing: nothing is offered.
+    Nothing,
 }
 
 /// The stages, in order.
@@ -121,6 +127,7 @@ impl Pipeline {
         let ranked = match &ask.basis {
             Basis::Profile { user, .. } => self.by_profile(catalogue, ask, user, &eligible, &mut watch)?,
             Basis::Popularity(popularity) => by_popularity(ask, popularity.as_deref(), &eligible, &mut watch),
+            Basis::Nothing => Ranked::default(),
         };
         let Ranked { candidates, plan, selected } = ranked;
         let items =
@@ -211,6 +218,7 @@ impl Pipeline {
 }
 
 /// What is to be offered, and from what it was chosen.
+#[derive(Default)]
 struct Ranked {
     candidates: Vec<ScoredCandidate>,
     plan: Option<Plan>,

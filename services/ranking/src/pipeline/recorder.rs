@@ -26,6 +26,7 @@ impl Recorder for LogRecorder {
             embedding_space = %generation.embedding_space,
             index_generation = generation.run_id,
             ranked_by = ?decision.ranked_by,
+            degradation = ?decision.degradation,
             policy = %decision.policy.digest(),
             scenario = ?decision.scenario,
             k = decision.k,

@@ -22,6 +22,7 @@ use tracing::{Instrument, Span};
 
 use super::{
     RankingService,
+    ladder::Waiting,
     recommend::{Asked, AskedCustomer},
     request::{BatchRecommend, Wanted},
 };
@@ -94,7 +95,7 @@ async fn look_up(
     deadline: Deadline,
 ) -> Result<LookedUp> {
     let BatchRecommend { user_ids, wanted } = BatchRecommend::parse(message)?;
-    let asked = service.ask_about(&user_ids, &wanted.explain, deadline).await?;
+    let asked = service.ask_about(&user_ids, &wanted.explain, Waiting::Batch, deadline).await?;
     Ok(LookedUp { user_ids, wanted, asked })
 }
 

@@ -3,10 +3,10 @@
 use finrank_contracts::ranking::v1;
 use finrank_model::InvalidField;
 
-use super::response::count;
+use super::{degradation::passed_rung, response::count};
 use crate::{
     index::Plan,
-    pipeline::{Decision, Stage, StageReport},
+    pipeline::{Decision, Degradation, Stage, StageReport},
 };
 
 /// The fields of the debug view that are asked for.
@@ -14,6 +14,7 @@ use crate::{
 pub(super) struct DebugFields {
     stages: bool,
     retrieval_plan: bool,
+    passed_rungs: bool,
 }
 
 impl DebugFields {
@@ -25,11 +26,13 @@ impl DebugFields {
         let mut asked = Self::default();
         for (place, path) in paths.iter().enumerate() {
             match path.as_str() {
-                "*" => asked = Self { stages: true, retrieval_plan: true },
+                "*" => asked = Self { stages: true, retrieval_plan: true, passed_rungs: true },
                 "stages" => asked.stages = true,
                 "retrieval_plan" => asked.retrieval_plan = true,
+                "passed_rungs" => asked.passed_rungs = true,
                 _ => {
-                    let reason = format!("is {path:?}; may be stages, retrieval_plan, or * for both");
+                    let reason =
+                        format!("is {path:?}; may be stages, retrieval_plan, passed_rungs, or * for all");
                     return Err(InvalidField::new(format!("debug.paths[{place}]"), reason));
                 }
             }
@@ -44,8 +47,17 @@ impl DebugFields {
         }
         let stages = self.stages.then(|| decision.stages.iter().map(stage_report).collect());
         let plan = decision.plan.as_ref().filter(|_| self.retrieval_plan);
-        Some(v1::DebugView { stages: stages.unwrap_or_default(), retrieval_plan: plan.map(retrieval_plan) })
+        let degradation = decision.degradation.as_ref().filter(|_| self.passed_rungs);
+        Some(v1::DebugView {
+            stages: stages.unwrap_or_default(),
+            retrieval_plan: plan.map(retrieval_plan),
+            passed_rungs: degradation.map(passed_rungs).unwrap_or_default(),
+        })
     }
+}
+
+fn passed_rungs(degradation: &Degradation) -> Vec<v1::PassedRung> {
+    degradation.passed.iter().copied().map(passed_rung).collect()
 }
 
 fn stage_report(report: &StageReport) -> v1::StageReport {

@@ -5,8 +5,10 @@ mod audit;
 mod batch;
 mod compute;
 mod debug;
+mod degradation;
 mod eligibility;
 mod explanation;
+mod ladder;
 mod outcomes;
 mod recommend;
 mod record;
@@ -35,6 +37,7 @@ use crate::{
     popularity::KnownPopularity,
 };
 use compute::compute;
+pub(crate) use ladder::Ladder;
 pub(crate) use record::Log;
 use request::{Explain, Recommend, Retrieve, RetrieveBy, Score, Similar};
 
@@ -45,6 +48,7 @@ pub(crate) struct RankingService {
     pub(crate) current: Arc<CurrentCatalogue>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) popularity: Arc<KnownPopularity>,
+    pub(crate) ladder: Arc<Ladder>,
     pub(crate) feature_store: FeatureStore,
     pub(crate) pseudonyms: Pseudonyms,
     pub(crate) pipeline: Arc<Pipeline>,

@@ -11,6 +11,7 @@ use super::{
     RankingService,
     compute::{compute, compute_apart},
     eligibility::KnownCustomer,
+    ladder::{Footing, Ladder, NoEmbedding, Waiting},
     record::{self, Decided, Place},
     request::{Recommend, Wanted},
     response,
@@ -21,8 +22,8 @@ use crate::{
     catalogue::Catalogue,
     deadline::Deadline,
     explanations::FedInputs,
-    pipeline::{Ask, Basis},
-    popularity::Popularity,
+    feature_store::UserEmbedding,
+    pipeline::{Ask, Basis, Degradation},
 };
 
 /// Customers to decide for, by one catalogue and one policy.
@@ -37,6 +38,7 @@ pub(super) struct Asked {
 pub(super) struct AskedCustomer {
     pub(super) known: KnownCustomer,
     pub(super) basis: Basis,
+    pub(super) degradation: Option<Degradation>,
     /// What was fed to the tower, if it was asked for and told.
     pub(super) fed: Option<FedInputs>,
 }
@@ -49,7 +51,7 @@ impl RankingService {
     ) -> Result<v1::RecommendResponse> {
         let Recommend { user_id, wanted } = request;
         let Asked { catalogue, policy, customers } =
-            self.ask_about(slice::from_ref(&user_id), &wanted.explain, deadline).await?;
+            self.ask_about(slice::from_ref(&user_id), &wanted.explain, Waiting::Page, deadline).await?;
         let customer = customers.into_iter().next();
         let customer = customer.ok_or_else(|| RankingError::UserNotFound(user_id))??;
         let place = self.place().await?;
@@ -74,46 +76,44 @@ impl RankingService {
         &self,
         user_ids: &[UserId],
         explain: &WhyWishes,
+        waiting: Waiting,
         deadline: Deadline,
     ) -> Result<Asked> {
         // Without a catalogue nothing can be offered, whoever it is: nobody needs to be asked.
         self.catalogue()?;
         let policy = self.policies.in_force();
-        let (users, known) =
-            tokio::join!(self.users(user_ids, deadline), self.known(user_ids, &policy, deadline));
+        let (users, known) = tokio::join!(
+            self.users(user_ids, self.ladder.for_embeddings(waiting, deadline)),
+            self.known(user_ids, &policy, Ladder::for_knowing(waiting, deadline)),
+        );
         let known = known?;
-        let profiled = known.iter().filter(|customer| policy.may_profile(&customer.facts));
-        let profiled: Vec<UserId> = profiled.map(|customer| customer.user_id.clone()).collect();
         let (catalogue, embeddings) = match users {
-            Ok((catalogue, users)) => (catalogue, users.into_iter().map(Some).collect()),
-            Err(error) if !profiled.is_empty() => return Err(error),
-            // Who objects to profiling needs none.
-            Err(_) => (self.catalogue()?, known.iter().map(|_| None).collect::<Vec<_>>()),
+            Ok((catalogue, users)) => (catalogue, users.into_iter().map(|user| Ok(user?)).collect()),
+            Err(error) => (self.catalogue()?, of_nobody(error, waiting, &known, &policy)?),
         };
-        let popularity =
-            if profiled.len() == known.len() { None } else { self.popularity(&catalogue, &policy).await };
-        let fed = self.fed(&profiled, &catalogue, explain, deadline).await?;
-        let customers = known.into_iter().zip(embeddings).map(|(known, embedding)| {
-            let basis = match embedding {
-                // The embedding tells at least that there is such a customer.
-                Some(Err(error @ RankingError::UserNotFound(_))) => return Err(error),
-                Some(embedding) if policy.may_profile(&known.facts) => {
-                    let user = embedding?;
-                    Basis::Profile { user: user.embedding, generation: user.run_id }
-                }
-                _ => Basis::Popularity(popularity.clone()),
-            };
+        let footings = known
+            .iter()
+            .zip(embeddings)
+            .map(|(known, embedding)| self.ladder.footing(known, &policy, &catalogue, embedding))
+            .collect::<Vec<Result<Footing>>>();
+        let asks_for_popularity = |footing: &Footing| self.ladder.asks_for_popularity(footing);
+        let popularity = match footings.iter().flatten().any(asks_for_popularity) {
+            true => self.popularity(&catalogue, &policy, deadline).await,
+            false => None,
+        };
+        let scored = known
+            .iter()
+            .zip(&footings)
+            .filter(|(_, footing)| footing.as_ref().is_ok_and(Footing::is_by_the_model));
+        let scored: Vec<UserId> = scored.map(|(known, _)| known.user_id.clone()).collect();
+        let fed = self.fed(&scored, &catalogue, explain, Ladder::for_why(waiting, deadline)).await?;
+        let customers = known.into_iter().zip(footings).map(|(known, footing)| {
+            let (basis, degradation) = self.ladder.basis(footing?, popularity.as_ref())?;
             // A customer who is named twice is asked about once.
             let fed = fed.get(&known.user_id).cloned();
-            Ok(AskedCustomer { known, basis, fed })
+            Ok(AskedCustomer { known, basis, degradation, fed })
         });
         Ok(Asked { catalogue, customers: customers.collect(), policy })
-    }
-
-    /// How popular products are, for who objects to profiling.
-    async fn popularity(&self, catalogue: &Arc<Catalogue>, policy: &Policy) -> Option<Arc<Popularity>> {
-        let contents = self.log.as_ref().map(|log| &log.contents);
-        self.popularity.of(catalogue, policy.profiling()?, &self.feature_store, contents).await
     }
 
     /// Lets the pipeline decide, and leaves the decision to be written.
@@ -128,7 +128,12 @@ impl RankingService {
         wanted: &Wanted,
         place: Option<Place>,
     ) -> Result<Decided> {
-        let AskedCustomer { known, basis, fed } = customer;
+        let AskedCustomer { known, basis, degradation, fed } = customer;
+        if let Some(Degradation { rung, reason, .. }) = &degradation {
+            let (rung, reason) = (rung.name(), reason.name());
+            metrics::counter!("finrank_ranking_degraded_total", "rung" => rung, "reason" => reason)
+                .increment(1);
+        }
         let user_id = known.user_id.clone();
         let mut inputs = place.is_some().then(|| known.inputs());
         let ask = Ask {
@@ -136,6 +141,7 @@ impl RankingService {
             pseudonym: self.pseudonyms.of(&user_id),
             customer: known.customer(policy),
             basis,
+            degradation,
             terms: wanted.terms.clone(),
             k: wanted.k,
         };
@@ -151,5 +157,25 @@ impl RankingService {
         }
         let receipt = place.zip(inputs).map(|(place, inputs)| place.take(&ask, catalogue, &decision, inputs));
         Ok(Decided { response, receipt })
+    }
+}
+
+/// In the place of the embeddings that nobody has, since the feature store gave none at all.
+///
+/// # Errors
+/// When it is for the feature store to answer first. Who objects to profiling needs no embedding.
+fn of_nobody(
+    error: RankingError,
+    waiting: Waiting,
+    known: &[KnownCustomer],
+    policy: &Policy,
+) -> Result<Vec<Result<UserEmbedding, NoEmbedding>>> {
+    let profiled = known.iter().any(|customer| policy.may_profile(&customer.facts));
+    match NoEmbedding::from(error) {
+        NoEmbedding::Missing(missing) if waiting == Waiting::Page || !profiled => {
+            Ok(known.iter().map(|_| Err(NoEmbedding::Missing(missing.clone()))).collect())
+        }
+        NoEmbedding::Missing(missing) => Err(missing.into()),
+        NoEmbedding::Refused(error) => Err(*error),
     }
 }

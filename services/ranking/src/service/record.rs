@@ -12,7 +12,7 @@ use finrank_model::{Parts, Sha256Digest};
 use finrank_store::Store;
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{RankingService, response, wishes};
+use super::{RankingService, degradation::degradation, response, wishes};
 use crate::{
     RankingError, Result,
     catalogue::Catalogue,
@@ -98,7 +98,7 @@ impl Place {
         let inputs = DecisionInputs {
             embedding: match &ask.basis {
                 Basis::Profile { user, .. } => user.embedding.as_slice().to_vec(),
-                Basis::Popularity(_) => Vec::new(),
+                Basis::Popularity(_) | Basis::Nothing => Vec::new(),
             },
             filters: wishes::recorded(&ask.terms.filters),
             excluded_product_ids: ask.terms.excluded.iter().map(ToString::to_string).collect(),
@@ -146,6 +146,7 @@ pub(super) fn record(
         scenario: scenario(decision.scenario).into(),
         k: response::count(decision.k),
         diversity: decision.diversity.get(),
+        degradation: decision.degradation.as_ref().map(degradation),
         model_version: decision.generation.model_version.to_string(),
         embedding_space: decision.generation.embedding_space.to_string(),
         index_generation: decision.generation.run_id,
@@ -163,7 +164,7 @@ pub(super) fn record(
         bundle_sha256: catalogue.bundle().as_bytes().to_vec(),
         popularity_sha256: match &ask.basis {
             Basis::Popularity(Some(popularity)) => popularity.digest().as_bytes().to_vec(),
-            Basis::Popularity(None) | Basis::Profile { .. } => Vec::new(),
+            Basis::Popularity(None) | Basis::Profile { .. } | Basis::Nothing => Vec::new(),
         },
         retrieved_product_ids: match decision.plan {
             Some(Plan { method: Method::Approximate { .. }, .. }) => {

@@ -5,6 +5,7 @@ use finrank_model::{Sha256Digest, UserId};
 use finrank_policy::{Outcome, Policy, Proof, ProofInput};
 use finrank_serving::wire;
 
+use super::degradation::degradation;
 use crate::{
     Generation,
     catalogue::Catalogue,
@@ -33,6 +34,7 @@ pub(super) fn recommend(
         ranking_basis: ranking_basis(decision.ranked_by).into(),
         debug: None,
         explanation: None,
+        degradation: decision.degradation.as_ref().map(degradation),
     }
 }
 

@@ -133,8 +133,10 @@ impl Why {
         decision: &Decision,
         view: View,
     ) -> Result<Self, Unexplained> {
-        let Basis::Profile { user, .. } = &ask.basis else {
-            return Err(Unexplained::ProfilingObjection);
+        let user = match (&ask.basis, &ask.degradation) {
+            (Basis::Profile { user, .. }, _) => user,
+            (Basis::Popularity(_) | Basis::Nothing, Some(_)) => return Err(Unexplained::NotScored),
+            (Basis::Popularity(_) | Basis::Nothing, None) => return Err(Unexplained::ProfilingObjection),
         };
         let model = catalogue.explanations().ok_or(Unexplained::ModelNotExplainable)?;
         let fed = fed.ok_or(Unexplained::InputsUnavailable)?;
@@ -229,6 +231,7 @@ fn status(unexplained: Unexplained) -> v1::ExplanationStatus {
         Unexplained::InputsChanged => v1::ExplanationStatus::InputsChanged,
         Unexplained::InputsUnavailable => v1::ExplanationStatus::InputsUnavailable,
         Unexplained::ModelNotExplainable => v1::ExplanationStatus::ModelNotExplainable,
+        Unexplained::NotScored => v1::ExplanationStatus::NotScored,
     }
 }
 
@@ -246,6 +249,10 @@ fn notice(unexplained: Unexplained) -> (&'static str, &'static str) {
         Unexplained::InputsUnavailable => (
             "What this was computed from cannot be told just now; ask again later",
             "目前无法提供计算所依据的信息，请稍后再查询",
+        ),
+        Unexplained::NotScored => (
+            "No model had a say: too little of you could be told just now; ask again later",
+            "目前可用的信息不足，未使用任何模型，请稍后再查询",
         ),
         Unexplained::ModelNotExplainable => {
             ("The scores of this model cannot be explained", "该模型的评分无法提供解释")

@@ -13,7 +13,7 @@ use crate::{
     commands::{
         block_on,
         features::moment,
-        recommend::{basis_name, scenario_name},
+        recommend::{basis_name, degradation_name, scenario_name},
     },
     output::{Format, table},
     settings::Settings,
@@ -51,6 +51,8 @@ struct Shown {
     policy_version: String,
     policy_sha256: String,
     ranking_basis: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degradation: Option<String>,
     eligible_count: u32,
     human_review_count: u32,
     candidate_count: u32,
@@ -97,6 +99,7 @@ impl Shown {
             decided_at: record.decided_at.as_ref().map(moment).unwrap_or_default(),
             scenario: Scenario::try_from(record.scenario).map(scenario_name).unwrap_or_default(),
             ranking_basis: RankingBasis::try_from(record.ranking_basis).map(basis_name).unwrap_or_default(),
+            degradation: record.degradation.as_ref().map(degradation_name),
             policy_sha256: hex::encode(&record.policy_sha256),
             candidates_sha256: hex::encode(&record.candidates_sha256),
             decision_id: record.decision_id,
@@ -133,7 +136,7 @@ impl Shown {
         };
         format!(
             "decision {} · {} · number {} of the log\n{items}\n{} of {} scored products kept, {} eligible, {} for \
-             human review · ranked by {} · scenario {} · k {} · diversity {}\nmodel {} · index generation {} · customer's generation {} · \
+             human review · ranked by {}{} · scenario {} · k {} · diversity {}\nmodel {} · index generation {} · customer's generation {} · \
              policy {} ({}){inputs}",
             self.decision_id,
             self.decided_at,
@@ -143,6 +146,7 @@ impl Shown {
             self.eligible_count,
             self.human_review_count,
             self.ranking_basis,
+            self.degradation.as_ref().map(|told| format!(", {told}")).unwrap_or_default(),
             self.scenario,
             self.k,
             self.diversity,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     commands::{
         features::moment,
-        recommend::{basis_name, class_name},
+        recommend::{basis_name, class_name, degradation_name},
     },
     output::FileFormat,
 };
@@ -31,6 +31,8 @@ pub(super) struct Row {
     score: Option<f64>,
     retrieval_score: Option<f64>,
     ranking_basis: Option<String>,
+    /// By what else than the customer's embedding, and why.
+    degradation: Option<String>,
     decision_id: Option<String>,
     decided_at: Option<String>,
     model_version: Option<String>,
@@ -55,6 +57,7 @@ impl Row {
         let decided = || Self {
             user_id: answer.user_id.clone(),
             ranking_basis: Some(basis_name(answer.ranking_basis())),
+            degradation: answer.degradation.as_ref().map(degradation_name),
             decision_id: Some(answer.decision_id.clone()),
             decided_at: answer.decided_at.as_ref().map(moment),
             model_version: answer.versions.as_ref().map(|versions| versions.model_version.clone()),
@@ -124,6 +127,7 @@ impl<W: Write + Send> Columns<W> {
             Field::new("score", DataType::Float64, true),
             Field::new("retrieval_score", DataType::Float64, true),
             text("ranking_basis"),
+            text("degradation"),
             text("decision_id"),
             text("decided_at"),
             text("model_version"),
@@ -156,6 +160,7 @@ impl<W: Write + Send> Columns<W> {
             numbers(|row| row.score),
             numbers(|row| row.retrieval_score),
             texts(|row| row.ranking_basis.as_deref()),
+            texts(|row| row.degradation.as_deref()),
             texts(|row| row.decision_id.as_deref()),
             texts(|row| row.decided_at.as_deref()),
             texts(|row| row.model_version.as_deref()),

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use finrank_contracts::ranking::v1::{DebugView, PipelineStage, RetrievalPlan, StageReport};
+use finrank_contracts::ranking::v1::{DebugView, PassedRung, PipelineStage, RetrievalPlan, StageReport};
 use serde::Serialize;
 
+use super::rung_name;
 use crate::output::{spoken, table};
 
 /// What the stages did, and how candidates were searched for.
@@ -13,6 +14,9 @@ pub(super) struct Debug {
     stages: Vec<Stage>,
     /// Nobody searches for who objects to profiling.
     retrieval_plan: Option<Plan>,
+    /// Why the answer is not ranked by something better.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed_rungs: Vec<Passed>,
 }
 
 #[derive(Serialize)]
@@ -31,12 +35,25 @@ struct Plan {
     expected_recall: f64,
 }
 
+#[derive(Serialize)]
+struct Passed {
+    rung: String,
+    why: String,
+}
+
 impl From<DebugView> for Debug {
     fn from(view: DebugView) -> Self {
         Self {
             stages: view.stages.into_iter().map(Stage::from).collect(),
             retrieval_plan: view.retrieval_plan.map(Plan::from),
+            passed_rungs: view.passed_rungs.into_iter().map(Passed::from).collect(),
         }
+    }
+}
+
+impl From<PassedRung> for Passed {
+    fn from(passed: PassedRung) -> Self {
+        Self { rung: rung_name(passed.rung()), why: passed.why }
     }
 }
 
@@ -85,6 +102,9 @@ impl fmt::Display for Debug {
                 f,
                 "\nsearched by {method}: {returned} of {eligible} eligible, expected recall {expected_recall:.3}"
             )?;
+        }
+        for Passed { rung, why } in &self.passed_rungs {
+            write!(f, "\nnot ranked by {rung}: {why}")?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use finrank_contracts::{
     common::v1::ProductClass,
     ranking::v1::{
-        RankingBasis, RecommendRequest, RecommendResponse, Scenario,
+        Degradation, DegradationRung, RankingBasis, RecommendRequest, RecommendResponse, Scenario,
         ranking_service_client::RankingServiceClient,
     },
 };
@@ -123,8 +123,11 @@ pub(crate) struct Answer {
     index_generation: i64,
     policy_version: String,
     policy_sha256: String,
-    /// `profile`, or what else for who objects to profiling.
+    /// `profile`, or what else for who objects to profiling, and where `degradation` says so.
     ranking_basis: String,
+    /// By what it is ranked in place of the customer's embedding, and why: `fallback (new customer)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degradation: Option<String>,
     eligible_count: u32,
     human_review_count: u32,
     /// Why fewer are eligible than were asked for.
@@ -160,6 +163,7 @@ struct Item {
 impl From<RecommendResponse> for Answer {
     fn from(response: RecommendResponse) -> Self {
         let ranking_basis = basis_name(response.ranking_basis());
+        let degradation = response.degradation.as_ref().map(degradation_name);
         let versions = response.versions.unwrap_or_default();
         let policy = response.policy.unwrap_or_default();
         let exclusions = response
@@ -183,6 +187,7 @@ impl From<RecommendResponse> for Answer {
             policy_version: policy.version,
             policy_sha256: policy.sha256,
             ranking_basis,
+            degradation,
             eligible_count: response.eligible_count,
             human_review_count: response.human_review_count,
             exclusions: exclusions.collect(),
@@ -208,13 +213,30 @@ pub(crate) fn basis_name(basis: RankingBasis) -> String {
     spoken(basis.as_str_name(), "RANKING_BASIS_")
 }
 
+/// `DEGRADATION_RUNG_FALLBACK` for `DEGRADATION_REASON_NEW_CUSTOMER` as "fallback (new customer)".
+pub(crate) fn degradation_name(degradation: &Degradation) -> String {
+    let reason = degradation.reason().as_str_name().trim_start_matches("DEGRADATION_REASON_");
+    format!("{} ({})", rung_name(degradation.rung()), reason.to_lowercase().replace('_', " "))
+}
+
+/// `DEGRADATION_RUNG_FALLBACK` as "fallback".
+fn rung_name(rung: DegradationRung) -> String {
+    rung.as_str_name().trim_start_matches("DEGRADATION_RUNG_").to_lowercase()
+}
+
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let degradation = self.degradation.as_ref().map(|told| format!(" · ranked by {told}"));
+        let degradation = degradation.unwrap_or_default();
         if self.items.is_empty() {
             let against: Vec<String> =
                 self.exclusions.iter().map(|count| format!("{} {}", count.rule, count.products)).collect();
             let against = against.join(", ");
-            write!(f, "{} · nothing to offer: no product is eligible ({against})", self.user_id)?;
+            if self.eligible_count > 0 {
+                write!(f, "{} · nothing is offered{degradation}", self.user_id)?;
+            } else {
+                write!(f, "{} · nothing to offer: no product is eligible ({against})", self.user_id)?;
+            }
             return self.write_debug(f);
         }
         let rows = self.items.iter().map(|item| {
@@ -228,7 +250,13 @@ impl std::fmt::Display for Answer {
             ]
         });
         let heads = ["#", "product", "class", "product_id", "score", "retrieval"];
-        writeln!(f, "{} · {} of {} eligible", self.user_id, self.items.len(), self.eligible_count)?;
+        writeln!(
+            f,
+            "{} · {} of {} eligible{degradation}",
+            self.user_id,
+            self.items.len(),
+            self.eligible_count
+        )?;
         writeln!(f, "{}", table(heads, 4, rows))?;
         write!(
             f,

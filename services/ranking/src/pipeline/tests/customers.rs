@@ -123,6 +123,7 @@ pub(super) fn ask(catalogue: &Catalogue, user: [f32; DIMENSION], terms: Terms, k
         pseudonym: pseudonym(),
         customer: customer(catalogue, POLICY, &anybody(), vec![]),
         basis: Basis::Profile { user: spaced(&generation(1), user), generation: 1 },
+        degradation: None,
         terms,
         k,
     }

@@ -35,7 +35,7 @@ proptest! {
         };
         let profiled = user.is_some();
 
-        let asked = Ask { decision_id: Uuid::now_v7(), pseudonym: pseudonym(), customer, basis, terms: terms.clone(), k };
+        let asked = Ask { decision_id: Uuid::now_v7(), pseudonym: pseudonym(), customer, basis, degradation: None, terms: terms.clone(), k };
         let decision = Pipeline::new(candidates).recommend(&catalogue, &asked).unwrap();
 
         let allowed: BTreeSet<usize> = (0..samples.len())
@@ -116,6 +116,7 @@ fn of_a_million_served_items_none_may_not_be_offered() {
                 pseudonym: pseudonym(),
                 customer,
                 basis,
+                degradation: None,
                 terms: terms.clone(),
                 k: 500,
             };

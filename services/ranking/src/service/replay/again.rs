@@ -8,7 +8,9 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use finrank_contracts::ranking::v1::{DecisionInputs, DecisionRecord, RankingBasis, Replay, ReplayOutcome};
+use finrank_contracts::ranking::v1::{
+    DecisionInputs, DecisionRecord, DegradationRung, RankingBasis, Replay, ReplayOutcome,
+};
 use finrank_decisions::{contents::Contents, entry::committed, read::KeptDecision};
 use finrank_model::{
     Bundle, Embedding, EmbeddingSpace, ModelError, ProductId, Sha256Digest, UserId, bundle_directory,
@@ -89,7 +91,8 @@ impl Replayer {
             let decision =
                 pipeline.recommend(&catalogue, &ask).map_err(|error| Found::other("INPUTS", error))?;
             let mut again = record::record(&catalogue, &ask, &decision, usize::MAX);
-            // They were taken from the record.
+            // Both were taken from the record.
+            again.degradation.clone_from(&record.degradation);
             again.retrieved_product_ids.clone_from(&record.retrieved_product_ids);
             let again = committed(decision.decision_id, decision.decided_at, again, &inputs);
             // As it would be read: a zero that is written has lost its sign.
@@ -182,6 +185,7 @@ impl Replayer {
                 },
                 generation: record.user_generation,
             },
+            RankingBasis::Unranked if is_empty_on_purpose(record) => Basis::Nothing,
             RankingBasis::Popularity | RankingBasis::Unranked => Basis::Popularity(popularity),
         };
         Ok(Ask {
@@ -189,10 +193,16 @@ impl Replayer {
             pseudonym: self.pseudonyms.of(&user_id),
             customer: known.customer(policy),
             basis,
+            degradation: None,
             terms: terms(record, inputs)?,
             k: record.k as usize,
         })
     }
+}
+
+/// Whether nothing was offered since there was nothing to rank by.
+fn is_empty_on_purpose(record: &DecisionRecord) -> bool {
+    record.degradation.as_ref().is_some_and(|degradation| degradation.rung() == DegradationRung::Empty)
 }
 
 /// What was searched for: as many candidates as were found, which are the same as would be among more.

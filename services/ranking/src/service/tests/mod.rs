@@ -1,5 +1,6 @@
 //! The contract over a real socket, for all that needs no feature store. What does is tested end to end.
 
+mod ladder;
 mod replay;
 mod swap;
 
@@ -22,7 +23,7 @@ use tonic_types::StatusExt;
 
 use super::*;
 use crate::{
-    PolicyConfig,
+    DegradationConfig, PolicyConfig,
     fixtures::{DIMENSION, Sample, catalogue, generation},
 };
 
@@ -32,6 +33,7 @@ fn unconnected(current: Arc<CurrentCatalogue>, policies: Policies) -> RankingSer
         current,
         policies: Arc::new(policies),
         popularity: Arc::default(),
+        ladder: Arc::new(Ladder::new(DegradationConfig::default())),
         feature_store: FeatureStore::at("http://127.0.0.1:1").unwrap(),
         pseudonyms: Pseudonyms::load(None).unwrap(),
         pipeline: Arc::new(Pipeline::new(500)),

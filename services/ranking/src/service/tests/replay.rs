@@ -1,6 +1,6 @@
 //! Decisions of several models made again: bit for bit while everything is there, and told apart when it is not.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use chrono::Utc;
 use finrank_contracts::{
@@ -25,7 +25,7 @@ use crate::{
     Popularity,
     facts::GivenFacts,
     fixtures::{bundle, spaced},
-    pipeline::Basis,
+    pipeline::{Basis, Degradation, Reason, Rung},
     service::{eligibility::KnownCustomer, recommend::AskedCustomer, replay::Replayer, request::Recommend},
 };
 
@@ -123,11 +123,21 @@ impl World {
             let basis = match place % 10 {
                 8 => Basis::Popularity(Some(Arc::clone(&popularity))),
                 9 => Basis::Popularity(None),
+                7 => Basis::Nothing,
                 _ => Basis::Profile {
                     user: spaced(&generation, std::array::from_fn(|_| random.random_range(-1.0..1.0))),
                     generation: n,
                 },
             };
+            let rung = match place % 20 {
+                6 => Some(Rung::Stale { age: Duration::from_micros(1_234_567) }),
+                7 | 17 => Some(Rung::Empty),
+                8 => Some(Rung::Fallback),
+                _ => None,
+            };
+            let degradation =
+                rung.map(|rung| Degradation { rung, reason: Reason::EmbeddingLate, passed: vec![] });
+            let offered = if rung == Some(Rung::Empty) { 0 } else { 5 };
             let request = RecommendRequest {
                 selection: Some(SelectionWishes { diversity: [0.0, 0.3][place % 2] }),
                 exclude_product_ids: vec![format!("p{:04}", place % 30)],
@@ -135,11 +145,11 @@ impl World {
             };
             let wanted = Recommend::parse(&request).unwrap().wanted;
             let compiled = self.service.policies.compiled(&policy, &catalogue);
-            let customer = AskedCustomer { known, basis, fed: None };
+            let customer = AskedCustomer { known, basis, degradation, fed: None };
             let place = self.service.place().await.unwrap();
             let decided = self.service.decide_for(&catalogue, compiled, customer, &wanted, place).unwrap();
             let response = decided.kept().await.unwrap();
-            assert_eq!(response.items.len(), 5);
+            assert_eq!(response.items.len(), offered);
             ids.push(response.decision_id.parse().unwrap());
         }
         ids
