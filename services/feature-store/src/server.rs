@@ -25,6 +25,7 @@ use crate::{
     cache::HotCache,
     feast::Feast,
     features::{Horizon, Registry, reload_on_hangup},
+    ingest::carry_over_for_the_killed,
     live::LiveEmbeddings,
     refresh::Refresher,
     served::Keeper,
@@ -121,6 +122,7 @@ pub async fn serve(
         () = keeper.follow() => {}
         () = reload_on_hangup(&registry) => {}
         () = live.follow() => {}
+        never = carry_over_for_the_killed(&store, &horizon) => never,
     }
     if time::timeout(limits.drain_timeout, refresher.stopped()).await.is_err() {
         warn!("a refresh has not ended its partition in time");

@@ -4,6 +4,7 @@
 //! one breaks the stream, because writes are idempotent: the client sends the whole stream again and what is
 //! known already counts as duplicate.
 
+mod carry_over;
 mod customers;
 mod events;
 mod overlay;
@@ -21,6 +22,7 @@ use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 pub(crate) use self::{
+    carry_over::carry_over_for_the_killed,
     overlay::{Overlay, Whose, overlay},
     rows::{Written, write_next},
 };

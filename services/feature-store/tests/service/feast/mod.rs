@@ -1,5 +1,6 @@
 //! Feast's contracts, by clients of our own protos; `tests/end_to_end/feast.rs` has Feast's own.
 
+mod killed;
 mod online;
 mod order;
 mod push;

@@ -27,7 +27,7 @@ use crate::support::{
 const SAVINGS: &str = "customer_profile:savings";
 
 /// The income and the savings of a customer, as a client reads them.
-async fn profile_of(store: &FeatureStore, user_id: &str) -> [Option<f64>; 2] {
+pub(super) async fn profile_of(store: &FeatureStore, user_id: &str) -> [Option<f64>; 2] {
     let answer = online(store, of_customers(&[INCOME, SAVINGS], &[user_id])).await.unwrap();
     [1, 2].map(|column| match answer.results[column].values[0].val {
         Some(Val::DoubleVal(number)) => Some(number),
@@ -235,7 +235,7 @@ fn typed(row: &mut PushRequest, income: Value) -> HashMap<String, Value> {
     columns
 }
 
-const PRODUCT_TERMS: &str = r#"
+pub(super) const PRODUCT_TERMS: &str = r#"
 version = 1
 
 [[purpose]]
