@@ -29,7 +29,7 @@ const LATELY: i64 = 1_760_000_000;
 const LONG_AGO: i64 = 1_500_000_000;
 
 /// A world of its own, to which customers and funds are written that no other test should meet.
-async fn world() -> &'static World {
+pub(crate) async fn world() -> &'static World {
     static WORLD: OnceCell<World> = OnceCell::const_new();
     WORLD
         .get_or_init(async || {

@@ -55,6 +55,8 @@ pub(crate) enum Unexplained {
     ModelNotExplainable,
     /// No model had a say: the customer's embedding could not be had.
     NotScored,
+    /// The product may not be offered.
+    RuledOut,
 }
 
 /// A customer whose scores can be explained.

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod batch_recommend;
 pub(crate) mod customer;
 pub(crate) mod evaluate;
+pub(crate) mod explain;
 pub(crate) mod features;
 pub(crate) mod import;
 pub(crate) mod index;

@@ -94,7 +94,7 @@ impl Customer {
 
 /// One thing that leaves products out, whoever the customer is.
 pub trait Filter: Debug + Send + Sync {
-    /// Its name in the log.
+    /// Its name in the log and in answers.
     fn rule(&self) -> &'static str;
 
     /// Takes out of `rows` what the rule forbids.
@@ -131,6 +131,16 @@ impl Eligibility {
             count = left;
         }
         Eligible { rows, count, human_review: 0, exclusions }
+    }
+
+    /// What leaves a product out on some terms, whoever the customer is: each by itself.
+    pub fn leaves_out(&self, catalogue: &Catalogue, terms: &Terms, row: Row) -> Vec<&'static str> {
+        let against = self.0.iter().filter(|filter| {
+            let mut rows = RowSet::of(catalogue.len(), [row]);
+            filter.apply(catalogue, terms, &mut rows);
+            rows.is_empty()
+        });
+        against.map(|filter| filter.rule()).collect()
     }
 
     /// What of a catalogue a customer may be offered on some terms.

@@ -117,6 +117,16 @@ impl Pipeline {
     /// # Errors
     /// When the user's embedding and the catalogue's are not of one space and dimension.
     pub fn recommend(&self, catalogue: &Catalogue, ask: &Ask) -> Result<Decision, IndexError> {
+        let decision = self.consider(catalogue, ask)?;
+        self.recorder.record(&decision);
+        Ok(decision)
+    }
+
+    /// What would be decided, of which no note is taken: for who asks about it.
+    ///
+    /// # Errors
+    /// As [`Pipeline::recommend`].
+    pub fn consider(&self, catalogue: &Catalogue, ask: &Ask) -> Result<Decision, IndexError> {
         let mut watch = Watch::default();
         let eligible = watch.stage(
             Stage::Eligibility,
@@ -133,9 +143,12 @@ impl Pipeline {
         let items =
             watch.stage(Stage::Recheck, selected.len(), || recheck(catalogue, ask, selected), Vec::len);
         let course = Course { candidates, plan, stages: watch.reports() };
-        let decision = Decision::new(catalogue, ask, eligible, course, items);
-        self.recorder.record(&decision);
-        Ok(decision)
+        Ok(Decision::new(catalogue, ask, eligible, course, items))
+    }
+
+    /// What leaves a product out on some terms, whoever the customer is: each by itself.
+    pub fn leaves_out(&self, catalogue: &Catalogue, terms: &Terms, row: Row) -> Vec<&'static str> {
+        self.eligibility.leaves_out(catalogue, terms, row)
     }
 
     fn by_profile(

@@ -4,7 +4,7 @@ use std::{slice, sync::Arc};
 
 use finrank_contracts::ranking::v1;
 use finrank_model::ProductId;
-use finrank_policy::{Finding, RuleResult, Verdict};
+use finrank_policy::{Finding, Holding, RuleResult, Verdict};
 use finrank_serving::wire;
 
 use super::{RankingService, compute::compute, request::Explain, response, row_of};
@@ -74,19 +74,26 @@ fn facts(customer: &Customer) -> Vec<v1::EligibilityFact> {
 
 fn products(catalogue: &Catalogue, customer: &Customer, rows: &[Row]) -> Vec<v1::ProductEligibility> {
     let holdings = customer.holdings(catalogue);
-    let judged = rows.iter().map(|&row| {
-        let case = customer.case(catalogue, &holdings, row);
-        let Verdict { outcome, findings } = case.policy.judge(&case);
-        let product = catalogue.product(row);
-        v1::ProductEligibility {
-            product_id: product.product_id.to_string(),
-            name: product.name.clone(),
-            product_class: wire::product_class_to_wire(product.product_class).into(),
-            verdict: response::verdict(outcome).into(),
-            against: findings.iter().filter_map(|finding| against(customer, finding)).collect(),
-        }
-    });
-    judged.collect()
+    rows.iter().map(|&row| judged(catalogue, customer, &holdings, row)).collect()
+}
+
+/// What the policy says of one product.
+pub(super) fn judged(
+    catalogue: &Catalogue,
+    customer: &Customer,
+    holdings: &[Holding<'_>],
+    row: Row,
+) -> v1::ProductEligibility {
+    let case = customer.case(catalogue, holdings, row);
+    let Verdict { outcome, findings } = case.policy.judge(&case);
+    let product = catalogue.product(row);
+    v1::ProductEligibility {
+        product_id: product.product_id.to_string(),
+        name: product.name.clone(),
+        product_class: wire::product_class_to_wire(product.product_class).into(),
+        verdict: response::verdict(outcome).into(),
+        against: findings.iter().filter_map(|finding| against(customer, finding)).collect(),
+    }
 }
 
 fn against(customer: &Customer, finding: &Finding) -> Option<v1::RuleFinding> {

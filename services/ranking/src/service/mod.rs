@@ -8,6 +8,7 @@ mod debug;
 mod degradation;
 mod eligibility;
 mod explanation;
+mod item;
 mod ladder;
 mod outcomes;
 mod recommend;
@@ -15,6 +16,7 @@ mod record;
 mod replay;
 mod request;
 mod response;
+mod standing;
 mod why;
 mod wishes;
 
@@ -39,7 +41,7 @@ use crate::{
 use compute::compute;
 pub(crate) use ladder::Ladder;
 pub(crate) use record::Log;
-use request::{Explain, Recommend, Retrieve, RetrieveBy, Score, Similar};
+use request::{Explain, ExplainItem, Recommend, Retrieve, RetrieveBy, Score, Similar};
 
 /// Implements `finrank.ranking.v1.RankingService`.
 /// Cheap to clone.
@@ -111,6 +113,15 @@ impl RankingRpcs for RankingService {
         let deadline = Deadline::of(&request);
         let request = Explain::parse(&request.into_inner())?;
         Ok(Response::new(self.explain(request, deadline).await?))
+    }
+
+    async fn explain_item(
+        &self,
+        request: Request<v1::ExplainItemRequest>,
+    ) -> Result<Response<v1::ExplainItemResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let request = ExplainItem::parse(request.into_inner())?;
+        Ok(Response::new(self.explain_item_for(request, deadline).await?))
     }
 
     async fn get_decision(

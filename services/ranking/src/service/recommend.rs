@@ -23,7 +23,7 @@ use crate::{
     deadline::Deadline,
     explanations::FedInputs,
     feature_store::UserEmbedding,
-    pipeline::{Ask, Basis, Degradation},
+    pipeline::{Ask, Basis, Degradation, OfferedItem, ScoredCandidate},
 };
 
 /// Customers to decide for, by one catalogue and one policy.
@@ -128,28 +128,20 @@ impl RankingService {
         wanted: &Wanted,
         place: Option<Place>,
     ) -> Result<Decided> {
-        let AskedCustomer { known, basis, degradation, fed } = customer;
-        if let Some(Degradation { rung, reason, .. }) = &degradation {
+        if let Some(Degradation { rung, reason, .. }) = &customer.degradation {
             let (rung, reason) = (rung.name(), reason.name());
             metrics::counter!("finrank_ranking_degraded_total", "rung" => rung, "reason" => reason)
                 .increment(1);
         }
-        let user_id = known.user_id.clone();
-        let mut inputs = place.is_some().then(|| known.inputs());
-        let ask = Ask {
-            decision_id: Uuid::now_v7(),
-            pseudonym: self.pseudonyms.of(&user_id),
-            customer: known.customer(policy),
-            basis,
-            degradation,
-            terms: wanted.terms.clone(),
-            k: wanted.k,
-        };
+        let user_id = customer.known.user_id.clone();
+        let mut inputs = place.is_some().then(|| customer.known.inputs());
+        let (ask, fed) = self.ask_for(customer, policy, wanted);
         let decision = self.pipeline.recommend(catalogue, &ask)?;
         let debug = wanted.debug.of(&decision);
         let mut response = RecommendResponse { debug, ..response::recommend(&user_id, catalogue, &decision) };
         if wanted.explain.any() {
-            let why = Why::of_decision(catalogue, &ask, fed, &decision, wanted.explain.view);
+            let items: Vec<ScoredCandidate> = decision.items.iter().map(OfferedItem::candidate).collect();
+            let why = Why::of_items(catalogue, &ask, fed, &items, wanted.explain.view);
             why.tell(&mut response);
             if let Some(inputs) = &mut inputs {
                 record::keep_reasons(inputs, &response);
@@ -157,6 +149,26 @@ impl RankingService {
         }
         let receipt = place.zip(inputs).map(|(place, inputs)| place.take(&ask, catalogue, &decision, inputs));
         Ok(Decided { response, receipt })
+    }
+
+    /// What to ask the pipeline for one customer, and what was fed to their tower.
+    pub(super) fn ask_for(
+        &self,
+        customer: AskedCustomer,
+        policy: Arc<CompiledPolicy>,
+        wanted: &Wanted,
+    ) -> (Ask, Option<FedInputs>) {
+        let AskedCustomer { known, basis, degradation, fed } = customer;
+        let ask = Ask {
+            decision_id: Uuid::now_v7(),
+            pseudonym: self.pseudonyms.of(&known.user_id),
+            customer: known.customer(policy),
+            basis,
+            degradation,
+            terms: wanted.terms.clone(),
+            k: wanted.k,
+        };
+        (ask, fed)
     }
 }
 

@@ -83,16 +83,51 @@ pub(super) struct BatchRecommend {
 impl BatchRecommend {
     pub(super) fn parse(message: &v1::BatchRecommendRequest) -> Result<Self> {
         let user_ids = user_ids("user_ids", &message.user_ids, 1..=ENTITIES);
-        let wanted = match &message.request {
-            Some(request) if request.user_id.is_empty() => Wanted::parse(request)
-                .map_err(|faults| faults.into_iter().map(|fault| fault.within("request")).collect()),
-            Some(_) => {
-                Err(vec![InvalidField::new("request.user_id", "is not empty: user_ids name the customers")])
-            }
-            None => Err(vec![InvalidField::new("request", "is missing")]),
-        };
+        let wanted = wanted_within(message.request.as_ref(), "user_ids name the customers");
         let (user_ids, wanted) = both(user_ids, wanted)?;
         Ok(Self { user_ids, wanted })
+    }
+}
+
+/// ExplainItem.
+#[derive(Debug)]
+pub(super) struct ExplainItem {
+    pub(super) user_id: UserId,
+    pub(super) product_id: ProductId,
+    /// Of which its place is to be explained.
+    pub(super) wanted: Wanted,
+}
+
+impl ExplainItem {
+    pub(super) fn parse(mut message: v1::ExplainItemRequest) -> Result<Self> {
+        let explain = message.request.as_mut().map(|request| request.explain.get_or_insert_default());
+        // Whoever asks why wants to know.
+        if let Some(explain) = explain.filter(|explain| explain.view() == v1::ExplanationView::Unspecified) {
+            explain.set_view(v1::ExplanationView::Reasons);
+        }
+        let who = UserId::parse(&message.user_id);
+        let what = ProductId::parse(&message.product_id);
+        let wanted = wanted_within(message.request.as_ref(), "user_id names the customer");
+        match (who, what, wanted) {
+            (Ok(user_id), Ok(product_id), Ok(wanted)) => Ok(Self { user_id, product_id, wanted }),
+            (who, what, wanted) => {
+                let faults = who.err().into_iter().chain(what.err()).chain(wanted.err().unwrap_or_default());
+                Err(RankingError::Invalid(faults.collect()))
+            }
+        }
+    }
+}
+
+/// What a message wants by the request of Recommend within it, which names no customer of its own.
+fn wanted_within(
+    request: Option<&v1::RecommendRequest>,
+    named_by: &str,
+) -> Result<Wanted, Vec<InvalidField>> {
+    match request {
+        Some(request) if request.user_id.is_empty() => Wanted::parse(request)
+            .map_err(|faults| faults.into_iter().map(|fault| fault.within("request")).collect()),
+        Some(_) => Err(vec![InvalidField::new("request.user_id", format!("is not empty: {named_by}"))]),
+        None => Err(vec![InvalidField::new("request", "is missing")]),
     }
 }
 

@@ -167,7 +167,7 @@ pub(super) fn similar(catalogue: &Catalogue, similar: &[RetrievedCandidate]) -> 
     }
 }
 
-fn versions(generation: &Generation, user_generation: i64) -> v1::ServedVersions {
+pub(super) fn versions(generation: &Generation, user_generation: i64) -> v1::ServedVersions {
     v1::ServedVersions {
         model_version: generation.model_version.to_string(),
         embedding_space: generation.embedding_space.to_string(),

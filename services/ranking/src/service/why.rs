@@ -16,7 +16,7 @@ use crate::{
     deadline::Deadline,
     explanations::{ExplainableCustomer, FedInputs, Unexplained},
     index::Row,
-    pipeline::{Ask, Basis, Decision, OfferedItem, ScoredCandidate},
+    pipeline::{Ask, Basis, ScoredCandidate},
 };
 
 /// The longest name of a purpose.
@@ -84,8 +84,11 @@ pub(super) struct Why {
 }
 
 /// Why one product.
+#[derive(Default)]
 pub(super) struct WhyItem {
     pub(super) reasons: Vec<v1::Reason>,
+    /// What speaks against it.
+    pub(super) adverse: Vec<v1::Reason>,
     pub(super) attributions: Option<v1::Attributions>,
 }
 
@@ -115,22 +118,22 @@ impl RankingService {
 }
 
 impl Why {
-    /// Why a decision offers what it offers.
-    pub(super) fn of_decision(
+    /// Why these products score as they do for whoever asks.
+    pub(super) fn of_items(
         catalogue: &Catalogue,
         ask: &Ask,
         fed: Option<FedInputs>,
-        decision: &Decision,
+        items: &[ScoredCandidate],
         view: View,
     ) -> Self {
-        Self::try_of_decision(catalogue, ask, fed, decision, view).unwrap_or_else(Self::without)
+        Self::try_of_items(catalogue, ask, fed, items, view).unwrap_or_else(Self::without)
     }
 
-    fn try_of_decision(
+    fn try_of_items(
         catalogue: &Catalogue,
         ask: &Ask,
         fed: Option<FedInputs>,
-        decision: &Decision,
+        items: &[ScoredCandidate],
         view: View,
     ) -> Result<Self, Unexplained> {
         let user = match (&ask.basis, &ask.degradation) {
@@ -141,12 +144,12 @@ impl Why {
         let model = catalogue.explanations().ok_or(Unexplained::ModelNotExplainable)?;
         let fed = fed.ok_or(Unexplained::InputsUnavailable)?;
         let customer = model.customer(&ask.customer.user_id, fed, &user.embedding)?;
-        let items: Vec<ScoredCandidate> = decision.items.iter().map(OfferedItem::candidate).collect();
         let embedding = |row: Row| catalogue.index().embedding(row).embedding;
         let products: Vec<Embedding> = items.iter().map(|item| embedding(item.row)).collect();
         let explained = customer.explain(&products)?;
         let items = items.iter().zip(&explained).map(|(item, attribution)| WhyItem {
-            reasons: told(&customer, attribution),
+            reasons: told(&customer, attribution, Side::Favourable),
+            adverse: told(&customer, attribution, Side::Adverse),
             attributions: (view == View::Audit).then(|| audited(&customer, attribution, item)),
         });
         Ok(Self {
@@ -160,7 +163,7 @@ impl Why {
     }
 
     /// That there is no explanation, and why.
-    fn without(unexplained: Unexplained) -> Self {
+    pub(super) fn without(unexplained: Unexplained) -> Self {
         let status = status(unexplained);
         let (text_en, text_zh) = notice(unexplained);
         let notice = v1::Reason {
@@ -188,10 +191,10 @@ fn table_version(table: &ReasonTable) -> v1::ReasonTableVersion {
     v1::ReasonTableVersion { version: table.version.clone(), sha256: table.digest.to_string() }
 }
 
-/// What speaks for an item.
-fn told(customer: &ExplainableCustomer<'_>, attribution: &Attribution) -> Vec<v1::Reason> {
+/// What speaks for an item, or against it.
+fn told(customer: &ExplainableCustomer<'_>, attribution: &Attribution, side: Side) -> Vec<v1::Reason> {
     let reason = |Principal { reason, contribution }: Principal<'_>| {
-        let text = reason.text(Side::Favourable);
+        let text = reason.text(side);
         v1::Reason {
             code: reason.code.clone(),
             text_en: text.english.clone(),
@@ -199,7 +202,7 @@ fn told(customer: &ExplainableCustomer<'_>, attribution: &Attribution) -> Vec<v1
             contribution,
         }
     };
-    customer.principal(attribution, Side::Favourable).into_iter().map(reason).collect()
+    customer.principal(attribution, side).into_iter().map(reason).collect()
 }
 
 fn audited(
@@ -232,6 +235,7 @@ fn status(unexplained: Unexplained) -> v1::ExplanationStatus {
         Unexplained::InputsUnavailable => v1::ExplanationStatus::InputsUnavailable,
         Unexplained::ModelNotExplainable => v1::ExplanationStatus::ModelNotExplainable,
         Unexplained::NotScored => v1::ExplanationStatus::NotScored,
+        Unexplained::RuledOut => v1::ExplanationStatus::RuledOut,
     }
 }
 
@@ -257,5 +261,9 @@ fn notice(unexplained: Unexplained) -> (&'static str, &'static str) {
         Unexplained::ModelNotExplainable => {
             ("The scores of this model cannot be explained", "该模型的评分无法提供解释")
         }
+        Unexplained::RuledOut => (
+            "This product may not be offered to you, whatever its score: rules stand against it",
+            "有规则不允许向您推荐该产品，与评分无关",
+        ),
     }
 }

@@ -62,8 +62,9 @@ struct Product {
     against: Vec<Against>,
 }
 
+/// A rule that stands against a product.
 #[derive(Serialize)]
-struct Against {
+pub(crate) struct Against {
     rule: String,
     regulation: String,
     reason: String,
@@ -147,6 +148,13 @@ impl From<RuleFinding> for Against {
             unknown: finding.unknown,
             verdict,
         }
+    }
+}
+
+impl Against {
+    /// Rule, verdict, from what, and by which regulation.
+    pub(crate) fn row(&self) -> [String; 4] {
+        [self.rule.clone(), self.verdict.to_owned(), self.reason.clone(), self.regulation.clone()]
     }
 }
 

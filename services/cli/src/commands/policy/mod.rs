@@ -14,6 +14,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use finrank_policy::Policy;
 
+pub(crate) use self::explain::Against;
 use crate::settings::Settings;
 
 /// Check and test policy files, have the server read its own anew, and ask it why a product is not offered.

@@ -16,8 +16,11 @@ use prost_types::FieldMask;
 use serde::{Deserialize, Serialize};
 use tonic::transport::Channel;
 
-use self::{debug::Debug, why::Why};
-pub(crate) use wishes::Wishes;
+use self::debug::Debug;
+pub(crate) use self::{
+    why::{Why, notice},
+    wishes::Wishes,
+};
 
 use crate::{
     client::{self, RankingServer},
@@ -192,7 +195,7 @@ impl From<RecommendResponse> for Answer {
             human_review_count: response.human_review_count,
             exclusions: exclusions.collect(),
             items: items.collect(),
-            unexplained: why::notice(response.explanation),
+            unexplained: notice(response.explanation),
             debug: response.debug.map(Debug::from),
         }
     }

@@ -12,9 +12,9 @@ pub(super) fn wishes() -> ExplanationWishes {
 
 /// Something that speaks for a product, or what is told where nothing can be.
 #[derive(Serialize)]
-pub(super) struct Why {
+pub(crate) struct Why {
     code: String,
-    pub(super) text_en: String,
+    pub(crate) text_en: String,
     text_zh: String,
     /// To the logit; 0 of what is no reason.
     contribution: f64,
@@ -34,6 +34,6 @@ impl fmt::Display for Why {
 }
 
 /// What is told of an answer that is not explained.
-pub(super) fn notice(report: Option<ExplanationReport>) -> Option<Why> {
+pub(crate) fn notice(report: Option<ExplanationReport>) -> Option<Why> {
     report.and_then(|report| report.notice).map(Why::from)
 }
