@@ -7,6 +7,7 @@ mod batch;
 mod commands;
 mod decisions;
 mod eligibility;
+mod explain_decision;
 mod explain_item;
 mod explanations;
 mod feast;

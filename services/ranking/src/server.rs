@@ -61,6 +61,7 @@ pub async fn serve(
         batches: Arc::new(Semaphore::new(1)),
         log,
         explanation_purpose: config.explanations.purpose.into(),
+        reasons: Arc::clone(&reasons),
     })
     .max_decoding_message_size(max_message_bytes)
     .max_encoding_message_size(max_message_bytes);

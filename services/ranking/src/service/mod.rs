@@ -5,6 +5,7 @@ mod audit;
 mod batch;
 mod compute;
 mod debug;
+mod decided;
 mod degradation;
 mod eligibility;
 mod explanation;
@@ -23,7 +24,7 @@ mod wishes;
 use std::{slice, sync::Arc};
 
 use finrank_contracts::ranking::v1::{self, ranking_service_server::RankingService as RankingRpcs};
-use finrank_model::{ProductId, UserId};
+use finrank_model::{ProductId, UserId, reasons::ReasonTable};
 use finrank_serving::Pseudonyms;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
@@ -41,7 +42,7 @@ use crate::{
 use compute::compute;
 pub(crate) use ladder::Ladder;
 pub(crate) use record::Log;
-use request::{Explain, ExplainItem, Recommend, Retrieve, RetrieveBy, Score, Similar};
+use request::{Explain, ExplainDecision, ExplainItem, Recommend, Retrieve, RetrieveBy, Score, Similar};
 
 /// Implements `finrank.ranking.v1.RankingService`.
 /// Cheap to clone.
@@ -60,6 +61,8 @@ pub(crate) struct RankingService {
     pub(crate) log: Option<Log>,
     /// What reasons are told for where a request does not say.
     pub(crate) explanation_purpose: Arc<str>,
+    /// What they are told by.
+    pub(crate) reasons: Arc<ReasonTable>,
 }
 
 #[tonic::async_trait]
@@ -122,6 +125,14 @@ impl RankingRpcs for RankingService {
         let deadline = Deadline::of(&request);
         let request = ExplainItem::parse(request.into_inner())?;
         Ok(Response::new(self.explain_item_for(request, deadline).await?))
+    }
+
+    async fn explain_decision(
+        &self,
+        request: Request<v1::ExplainDecisionRequest>,
+    ) -> Result<Response<v1::ExplainDecisionResponse>, Status> {
+        let request = ExplainDecision::parse(&request.into_inner())?;
+        Ok(Response::new(self.explain_decided(request).await?))
     }
 
     async fn get_decision(

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 
 use finrank_contracts::ranking::v1::{self, retrieve_request::Query};
 use finrank_model::{Embedding, EmbeddingSpace, InvalidField, ProductId, UserId};
+use uuid::Uuid;
 
-use super::{debug::DebugFields, why::WhyWishes, wishes};
+use super::{audit::decision_id, debug::DebugFields, why::WhyWishes, wishes};
 use crate::{
     Generation, RankingError, Result,
     feature_store::ENTITIES,
@@ -115,6 +116,25 @@ impl ExplainItem {
                 Err(RankingError::Invalid(faults.collect()))
             }
         }
+    }
+}
+
+/// ExplainDecision.
+#[derive(Debug)]
+pub(super) struct ExplainDecision {
+    pub(super) decision_id: Uuid,
+    /// The product that is asked about.
+    pub(super) product_id: Option<ProductId>,
+}
+
+impl ExplainDecision {
+    pub(super) fn parse(request: &v1::ExplainDecisionRequest) -> Result<Self> {
+        let decision_id = decision_id(&request.decision_id)?;
+        let product_id = match request.product_id.as_str() {
+            "" => None,
+            product_id => Some(ProductId::parse(product_id)?),
+        };
+        Ok(Self { decision_id, product_id })
     }
 }
 

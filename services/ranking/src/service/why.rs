@@ -187,7 +187,7 @@ impl Why {
 }
 
 /// Which table.
-fn table_version(table: &ReasonTable) -> v1::ReasonTableVersion {
+pub(super) fn table_version(table: &ReasonTable) -> v1::ReasonTableVersion {
     v1::ReasonTableVersion { version: table.version.clone(), sha256: table.digest.to_string() }
 }
 

@@ -1,18 +1,16 @@
 //! What is explained of a product, as printed.
 
 use anyhow::Context;
-use finrank_contracts::ranking::v1::{
-    Attributions, ExplainItemResponse, InputContribution, ItemPlace, ItemScore,
-};
+use finrank_contracts::ranking::v1::{Attributions, ExplainItemResponse, InputContribution};
 use serde::Serialize;
 
+use super::place::Place;
 use crate::{
     commands::{
         features::moment,
-        policy::Against,
-        recommend::{Why, basis_name, class_name, degradation_name, notice},
+        recommend::{Why, basis_name, degradation_name, notice},
     },
-    output::{spoken, table},
+    output::table,
 };
 
 /// The explanation of one product for one customer.
@@ -39,31 +37,6 @@ pub(super) struct ItemReport {
     /// Only for an audit.
     #[serde(skip_serializing_if = "Option::is_none")]
     attributions: Option<Audited>,
-}
-
-/// Where the product stands.
-#[derive(Serialize)]
-struct Place {
-    product_id: String,
-    name: String,
-    product_class: String,
-    /// "offered", or why it is not.
-    standing: String,
-    /// Among what is offered; 0 if it is not.
-    rank: u32,
-    rules_against: Vec<Against>,
-    left_out_by: Vec<String>,
-    /// Absent where the model has no say.
-    score: Option<Score>,
-}
-
-#[derive(Serialize)]
-struct Score {
-    score: f64,
-    logit: f64,
-    retrieval_score: f64,
-    score_place: u32,
-    retrieval_place: u32,
 }
 
 /// What every input gave.
@@ -110,10 +83,7 @@ impl ItemReport {
 
     pub(super) fn to_text(&self) -> String {
         let mut lines = vec![format!("{} · {}", self.user_id, self.place.to_text())];
-        if let Some(score) = &self.place.score {
-            lines.push(score.to_text(self.candidate_count));
-        }
-        lines.extend(self.place.against());
+        lines.extend(self.place.lines(self.candidate_count));
         lines.extend(self.unexplained.iter().map(|notice| format!("not explained: {}", notice.text_en)));
         for (side, reasons) in
             [("speaks for it", &self.reasons), ("speaks against it", &self.adverse_reasons)]
@@ -134,64 +104,6 @@ impl ItemReport {
             self.explained_at
         ));
         lines.join("\n")
-    }
-}
-
-impl Place {
-    fn of(place: ItemPlace) -> Self {
-        let standing = spoken(place.standing().as_str_name(), "ITEM_STANDING_");
-        let eligibility = place.eligibility.unwrap_or_default();
-        Self {
-            product_class: class_name(eligibility.product_class()),
-            product_id: eligibility.product_id,
-            name: eligibility.name,
-            standing,
-            rank: place.rank,
-            rules_against: eligibility.against.into_iter().map(Against::from).collect(),
-            left_out_by: place.left_out_by,
-            score: place.score.map(Score::of),
-        }
-    }
-
-    fn to_text(&self) -> String {
-        let rank = if self.rank > 0 { format!(", place {}", self.rank) } else { String::new() };
-        format!("{} ({}, {}): {}{rank}", self.name, self.product_id, self.product_class, self.standing)
-    }
-
-    /// What stands against it, as a table.
-    fn against(&self) -> Option<String> {
-        if self.rules_against.is_empty() && self.left_out_by.is_empty() {
-            return None;
-        }
-        let left_out = self.left_out_by.iter().map(|rule| {
-            [rule.clone(), "excluded".to_owned(), "whoever the customer is".to_owned(), String::new()]
-        });
-        let rules = self.rules_against.iter().map(Against::row);
-        let rows: Vec<[String; 4]> = left_out.chain(rules).collect();
-        Some(table(["rule", "verdict", "from what", "regulation"], 4, rows).to_string())
-    }
-}
-
-impl Score {
-    fn of(score: ItemScore) -> Self {
-        let ItemScore { score, logit, retrieval_score, score_place, retrieval_place } = score;
-        Self { score, logit, retrieval_score, score_place, retrieval_place }
-    }
-
-    fn to_text(&self, candidates: u32) -> String {
-        let score = format!(
-            "score {:.1} % (logit {:.4}) · retrieval {:.4}",
-            100.0 * self.score,
-            self.logit,
-            self.retrieval_score
-        );
-        match self.score_place {
-            0 => format!("{score} · not among the {candidates} candidates"),
-            place => format!(
-                "{score} · place {place} by score and {} by retrieval of {candidates} candidates",
-                self.retrieval_place
-            ),
-        }
     }
 }
 

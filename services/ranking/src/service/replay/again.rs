@@ -27,13 +27,21 @@ use crate::{
     catalogue::{Catalogue, CatalogueProduct, Indexing},
     facts::GivenFacts,
     index::{IndexConfig, IndexKind, IndexSettings, SpacedEmbedding},
-    pipeline::{Ask, Basis, Diversity, Pipeline, Terms},
+    pipeline::{Ask, Basis, Decision, Diversity, Pipeline, Terms},
     service::{
         eligibility::KnownCustomer,
         record::{self, Log},
         request, wishes,
     },
 };
+
+/// A decision that was made again, bit for bit the same, and what made it.
+pub(in crate::service) struct Again {
+    pub(in crate::service) pipeline: Pipeline,
+    pub(in crate::service) catalogue: Arc<Catalogue>,
+    pub(in crate::service) ask: Ask,
+    pub(in crate::service) decision: Decision,
+}
 
 /// Makes decisions again, one after the other. Most are made by what the one before was made by, which is held on to.
 pub(in crate::service) struct Replayer {
@@ -61,6 +69,17 @@ impl Replayer {
     /// # Errors
     /// When it cannot be tried. What is missing or differs is no error.
     pub(in crate::service) async fn replay(&mut self, kept: &KeptDecision) -> Result<Replay> {
+        Ok(self.again(kept).await?.map_or_else(|why_not| *why_not, |(exact, _)| exact))
+    }
+
+    /// The same, with all that made it; if it does not come out the same, what came of it instead.
+    ///
+    /// # Errors
+    /// As [`Replayer::replay`].
+    pub(in crate::service) async fn again(
+        &mut self,
+        kept: &KeptDecision,
+    ) -> Result<std::result::Result<(Replay, Again), Box<Replay>>> {
         let replay = Replay {
             decision_id: kept.record.decision_id.clone(),
             sequence: kept.link.sequence,
@@ -68,18 +87,18 @@ impl Replayer {
             retrieval_as_recorded: !kept.record.retrieved_product_ids.is_empty(),
             ..Replay::default()
         };
-        Ok(match self.decide_again(kept).await {
-            Ok(()) => replay,
+        Ok(Err(Box::new(match self.decide_again(kept).await {
+            Ok(again) => return Ok(Ok((replay, again))),
             Err(Found::InputErased) => Replay { outcome: ReplayOutcome::InputErased.into(), ..replay },
             Err(Found::Missing(outcome, missing)) => Replay { outcome: outcome.into(), missing, ..replay },
             Err(Found::Diverged(divergence)) => {
                 Replay { outcome: ReplayOutcome::Diverged.into(), divergence: Some(*divergence), ..replay }
             }
             Err(Found::Failed(error)) => return Err(*error),
-        })
+        })))
     }
 
-    async fn decide_again(&mut self, kept: &KeptDecision) -> Result<(), Found> {
+    async fn decide_again(&mut self, kept: &KeptDecision) -> Result<Again, Found> {
         let record = kept.record.clone();
         let inputs = kept.inputs.clone().ok_or(Found::InputErased)?;
         let catalogue = self.catalogue(&record).await?;
@@ -98,7 +117,7 @@ impl Replayer {
             // As it would be read: a zero that is written has lost its sign.
             let again = DecisionRecord::decode(again.encode_to_vec().as_slice()).map_err(unreadable)?;
             match divergence(&record, &again) {
-                None => Ok(()),
+                None => Ok(Again { pipeline, catalogue, ask, decision }),
                 Some(divergence) => Err(Found::Diverged(Box::new(divergence))),
             }
         });

@@ -15,7 +15,7 @@ use tonic::Status;
 use tracing::Instrument;
 use uuid::Uuid;
 
-pub(super) use self::again::Replayer;
+pub(super) use self::again::{Again, Replayer};
 use super::{RankingService, audit::decision_id};
 use crate::Result;
 

@@ -40,6 +40,7 @@ fn unconnected(current: Arc<CurrentCatalogue>, policies: Policies) -> RankingSer
         batches: Arc::new(Semaphore::new(1)),
         log: None,
         explanation_purpose: "marketing".into(),
+        reasons: Arc::default(),
     }
 }
 
