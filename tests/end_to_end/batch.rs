@@ -113,6 +113,8 @@ async fn a_campaign_goes_on_where_it_was_cut_off_and_holds_to_what_was_asked() {
         world.finrank().succeed(&args.iter().map(String::as_str).collect::<Vec<_>>())
     };
 
+    let too_many = args(&["-k", "501"]);
+    let refused = world.finrank().fail(&too_many.iter().map(String::as_str).collect::<Vec<_>>());
     let first = run(&["-k", "3"]);
     let whole = rows(&out);
     fs::remove_file(out.join("part-00001.csv")).unwrap();
@@ -121,7 +123,8 @@ async fn a_campaign_goes_on_where_it_was_cut_off_and_holds_to_what_was_asked() {
     let others = args(&["-k", "4"]);
     let others = world.finrank().fail(&others.iter().map(String::as_str).collect::<Vec<_>>());
 
-    assert!(first.contains("for 25 customers"), "{first}");
+    assert!(refused.contains("1 to 500"), "{refused}");
+    assert!(first.contains("for 25 customers"), "what was refused leaves the folder free: {first}");
     let asked: HashSet<&str> = whole.iter().map(|row| &row[0]).collect();
     assert_eq!(asked, named.iter().copied().collect());
     let nobody: Vec<&StringRecord> = whole.iter().filter(|row| &row[0] == "nobody").collect();

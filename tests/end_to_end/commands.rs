@@ -141,8 +141,23 @@ async fn recommend_for_an_unknown_customer_fails_and_says_so() {
     let world = World::shared().await;
 
     let stderr = world.finrank().fail(&["recommend", "nobody", "--ranking", &world.ranking_url]);
+    let user_id = world.user_ids[1].as_str();
+    let among = world.finrank().run(&["recommend", "nobody", user_id, "--ranking", &world.ranking_url]);
 
     assert!(stderr.contains("nobody"), "{stderr}");
+    let (printed, refused) = (String::from_utf8_lossy(&among.stdout), String::from_utf8_lossy(&among.stderr));
+    assert!(printed.contains(user_id), "who is known is answered: {printed}");
+    assert!(!among.status.success() && refused.contains("USER_NOT_FOUND"), "{refused}");
+}
+
+#[test]
+fn no_key_is_made_to_look_for_a_customer_in_logs() {
+    let (state, finrank) = alone();
+
+    let stderr = finrank.fail(&["customer", "pseudonym", "anyone"]);
+
+    assert!(stderr.contains("no server has made it yet"), "{stderr}");
+    assert!(!state.path().join("pseudonym.key").exists());
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// The decision is not there, though later ones or a checkpoint of it are.
     Missing,
+    /// The log ends before it, and an earlier verification is said to have found it, or more.
+    CutOff,
     /// The record or the hash was changed, or stands at another place than it was written at.
     RecordChanged,
     /// The row's id or time is not the record's.
@@ -70,6 +72,7 @@ impl FaultKind {
     pub fn code(self) -> &'static str {
         match self {
             Self::Missing => "MISSING",
+            Self::CutOff => "CUT_OFF",
             Self::RecordChanged => "RECORD_CHANGED",
             Self::ColumnsChanged => "COLUMNS_CHANGED",
             Self::InputsChanged => "INPUTS_CHANGED",
@@ -83,6 +86,9 @@ impl FaultKind {
     pub fn in_words(self) -> &'static str {
         match self {
             Self::Missing => "is not there, though what comes after it is",
+            Self::CutOff => {
+                "is not there, though an earlier verification is said to have found more than there is"
+            }
             Self::RecordChanged => "is not as it was written, or not at its place",
             Self::ColumnsChanged => "has another id or time in its row than in its record",
             Self::InputsChanged => "has other inputs than those that it was made from",
@@ -145,12 +151,12 @@ pub async fn verify(
     }
     drop(rows);
     let last = found.verified.sequence;
-    let missing = Fault { sequence: last + 1, kind: FaultKind::Missing };
+    let missing = |kind| Fault { sequence: last + 1, kind };
     found.fault = match checkpoints.into_values().next().map(|row| (row.sequence, counts(&row, trusted))) {
         // Of no decision that is there: of one that was, if the log's key signed it.
         Some((sequence, Err(kind))) => Some(Fault { sequence, kind }),
-        Some((_, Ok(_))) => Some(missing),
-        None => expected.filter(|link| link.sequence > last).map(|_| missing),
+        Some((_, Ok(_))) => Some(missing(FaultKind::Missing)),
+        None => expected.filter(|link| link.sequence > last).map(|_| missing(FaultKind::CutOff)),
     };
     Ok(found)
 }

@@ -209,6 +209,22 @@ async fn a_chain_that_is_written_anew_does_not_end_at_what_was_signed() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_cut_off_with_its_checkpoints_is_found_by_who_knows_how_long_it_was() {
+    let database = database().await;
+    written(&database, 10).await;
+    let told = verified(&database).await.verified;
+    tamper(&database, "delete from decisions where sequence > 7").await;
+    tamper(&database, "delete from decision_checkpoints where sequence > 7").await;
+
+    let by_itself = verified(&database).await.fault;
+    let known = verify(&database.store, &[key().public()], Some(told), |_| {}).await.unwrap().fault;
+
+    assert_eq!(by_itself, None);
+    let known = known.unwrap();
+    assert_eq!((known.sequence, known.kind), (8, FaultKind::CutOff));
+}
+
+#[tokio::test]
 async fn history_cannot_be_changed_by_who_may_only_write() {
     let database = database().await;
     written(&database, 1).await;

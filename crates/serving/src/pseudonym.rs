@@ -15,6 +15,9 @@ use crate::{
     secret::{self, KEY_BYTES},
 };
 
+/// What names the key's file.
+const SETTING: &str = "server.pseudonym_key";
+
 /// How many bytes of the hash a log shows: two of a billion customers then share one with a chance of 10⁻²¹.
 const SHOWN_BYTES: usize = 16;
 
@@ -32,7 +35,15 @@ impl Pseudonyms {
     /// # Errors
     /// As [`secret::load`].
     pub fn load(file: Option<&Path>) -> Result<Self> {
-        Ok(Self(Arc::new(secret::load("server.pseudonym_key", file)?)))
+        Ok(Self(Arc::new(secret::load(SETTING, file)?)))
+    }
+
+    /// The key that servers have made: with one of one's own nobody would be found in their logs.
+    ///
+    /// # Errors
+    /// As [`secret::read`].
+    pub fn of_servers(file: &Path) -> Result<Self> {
+        Ok(Self(Arc::new(secret::read(SETTING, file)?)))
     }
 
     /// How logs name a customer.
@@ -100,6 +111,18 @@ mod tests {
         assert!(of_both.iter().all(|pseudonym| *pseudonym == of_both[0]), "{of_both:?}");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn whoever_looks_for_a_customer_in_logs_makes_no_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+
+        let missing = Pseudonyms::of_servers(&path).unwrap_err().to_string();
+        let servers = Pseudonyms::load(Some(&path)).unwrap();
+
+        assert!(missing.contains(path.to_str().unwrap()) && missing.contains("no server"), "{missing}");
+        assert_eq!(Pseudonyms::of_servers(&path).unwrap().of(&user("u")), servers.of(&user("u")));
     }
 
     #[test]

@@ -23,18 +23,32 @@ pub fn load(setting: &'static str, file: Option<&Path>) -> Result<[u8; KEY_BYTES
     let Some(path) = file else {
         return Ok(rand::random());
     };
-    let refused = |reason| ServingError::Key { setting, path: path.to_owned(), reason };
-    let content = match fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            make(path).and_then(|()| fs::read_to_string(path))
-        }
-        read => read,
-    };
-    let content = content.map_err(|error| refused(error.to_string()))?;
+    match fs::exists(path) {
+        Ok(true) => {}
+        Ok(false) => make(path).map_err(|error| refused(setting, path, error.to_string()))?,
+        Err(error) => return Err(refused(setting, path, error.to_string())),
+    }
+    read(setting, path)
+}
+
+/// The key in a file that must be there.
+///
+/// # Errors
+/// [`ServingError::Key`] when it is not, or holds anything but 64 hexadecimal digits.
+pub fn read(setting: &'static str, path: &Path) -> Result<[u8; KEY_BYTES]> {
+    let content = fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => refused(setting, path, "no server has made it yet".to_owned()),
+        _ => refused(setting, path, error.to_string()),
+    })?;
     let mut key = [0; KEY_BYTES];
-    hex::decode_to_slice(content.trim_end(), &mut key)
-        .map_err(|_| refused(format!("it does not hold {} hexadecimal digits", 2 * KEY_BYTES)))?;
+    hex::decode_to_slice(content.trim_end(), &mut key).map_err(|_| {
+        refused(setting, path, format!("it does not hold {} hexadecimal digits", 2 * KEY_BYTES))
+    })?;
     Ok(key)
+}
+
+fn refused(setting: &'static str, path: &Path, reason: String) -> ServingError {
+    ServingError::Key { setting, path: path.to_owned(), reason }
 }
 
 /// Makes the file whole or not at all: of servers that start together one makes it, and all read the same key.

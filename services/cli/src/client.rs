@@ -1,6 +1,6 @@
 //! Reaching our servers from the command line, and saying in one line what they answered when they refuse.
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use finrank_contracts::ranking::v1::ranking_service_client::RankingServiceClient;
 use tonic::{
@@ -17,6 +17,9 @@ use crate::settings::Settings;
 /// When `url` is malformed or nothing answers there; the message says how to start the server.
 pub(crate) async fn connect(url: &str, server: &str) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(url.to_owned()).with_context(|| format!("{url:?} is not a URL"))?;
+    if endpoint.uri().scheme().is_none() {
+        bail!("{url:?} does not say how to connect: http://{url} or https://{url}");
+    }
     endpoint
         .connect()
         .await

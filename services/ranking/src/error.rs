@@ -39,7 +39,8 @@ pub enum RankingError {
     },
     /// Nothing to rank yet.
     #[error(
-        "there is no catalogue yet: the feature store has not sent one, or its model's bundle is missing"
+        "there is no catalogue yet: nothing was refreshed (`finrank refresh`), the feature store has not sent it, or its model's \
+         bundle is missing"
     )]
     NoCatalogue,
     /// The feature store no longer has this catalogue's model, and the next catalogue is not built yet.

@@ -76,7 +76,10 @@ impl Customer {
             Command::Export { user_id } => block_on(export(&url, user_id)),
             Command::Pseudonym { user_id } => {
                 let key = settings.feature_store.server.pseudonym_key.as_deref();
-                println!("{}", Pseudonyms::load(key)?.of(&UserId::parse(user_id)?));
+                let key = key.context(
+                    "feature_store.server.pseudonym_key is not set: each server names customers by a key of its own",
+                )?;
+                println!("{}", Pseudonyms::of_servers(key)?.of(&UserId::parse(user_id)?));
                 Ok(())
             }
             Command::Erase { user_id, yes: false, .. } => {

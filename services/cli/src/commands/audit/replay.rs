@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use finrank_contracts::ranking::v1::{
     self, ReplayDecisionRequest, ReplayDecisionsRequest, ReplayOutcome,
     ranking_service_client::RankingServiceClient, replay_decisions_response::Step,
@@ -27,17 +27,18 @@ use crate::{
 /// What cannot be made again, since the customer was erased or a bundle is gone, is counted and no failure.
 #[derive(Args)]
 #[command(
+    group = ArgGroup::new("which").required(true).multiple(true),
     after_help = "Examples:\n  finrank audit replay 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit replay --last 1000\n  finrank audit replay --since 2026-11-01 --json"
 )]
 pub(super) struct Replay {
     /// The decisions' ids, as answers told them.
-    #[arg(value_name = "DECISION_ID", required_unless_present_any = ["since", "last"])]
+    #[arg(value_name = "DECISION_ID", group = "which")]
     decision_ids: Vec<String>,
     /// All that were made at this moment or later: a date, or a time in RFC 3339.
-    #[arg(long, value_name = "TIME", value_parser = |raw: &str| parse_moment("--since", raw), conflicts_with = "decision_ids")]
+    #[arg(long, value_name = "TIME", value_parser = |raw: &str| parse_moment("--since", raw), group = "which", conflicts_with = "decision_ids")]
     since: Option<DateTime<Utc>>,
     /// Only so many, the last ones of the log.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), conflicts_with = "decision_ids")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), group = "which", conflicts_with = "decision_ids")]
     last: Option<i64>,
     #[command(flatten)]
     server: RankingServer,

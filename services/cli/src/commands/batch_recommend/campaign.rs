@@ -11,6 +11,7 @@ use finrank_model::{Sha256Digest, UserId};
 use finrank_store::{Store, moments};
 use serde::{Deserialize, Serialize};
 
+use super::part::Part;
 use crate::{
     commands::recommend::{ScenarioName, Wishes},
     output::FileFormat,
@@ -57,7 +58,8 @@ impl Campaign {
     pub(super) async fn open(directory: &Path, source: Source, mut wanted: Wanted) -> anyhow::Result<Self> {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let (file, list) = (directory.join(WANTED_FILE), directory.join(CUSTOMERS_FILE));
-        let before = if file.exists() { Some(read_wanted(&file)?) } else { None };
+        // Without a file of recommendations nothing was begun that another wish could contradict: what was asked for was refused.
+        let before = if has_parts(directory)? && file.exists() { Some(read_wanted(&file)?) } else { None };
         let customers = match (&before, source) {
             // The list of everybody is that of the first time.
             (Some(_), Source::Everybody(_)) => {
@@ -97,6 +99,17 @@ impl Campaign {
             }
         }))
     }
+}
+
+/// Whether a folder has a whole file of recommendations.
+fn has_parts(directory: &Path) -> anyhow::Result<bool> {
+    let unreadable = || format!("cannot read {}", directory.display());
+    for entry in fs::read_dir(directory).with_context(unreadable)? {
+        if Part::is_named(&entry.with_context(unreadable)?.path()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn read_wanted(file: &Path) -> anyhow::Result<Wanted> {

@@ -6,7 +6,7 @@ mod rows;
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Instant};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use self::{
@@ -28,16 +28,17 @@ use crate::{
 /// column `refusal`. The folder also keeps what was asked for (campaign.json, customers.csv), and holds to it.
 #[derive(Args)]
 #[command(
+    group = ArgGroup::new("customers").required(true),
     after_help = "Examples:\n  finrank batch-recommend --users users.csv -k 3 --scenario insurance --out campaign\n  \
                   finrank batch-recommend --all -k 10 --form parquet --out nightly\n  \
                   finrank batch-recommend --all --class wealth --diversity 0.3 --out spring"
 )]
 pub(crate) struct BatchRecommend {
     /// A CSV file with a column user_id.
-    #[arg(long, value_name = "FILE", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(long, value_name = "FILE", group = "customers")]
     users: Option<PathBuf>,
     /// Everybody whom the database knows when the command is first given.
-    #[arg(long)]
+    #[arg(long, group = "customers")]
     all: bool,
     /// The folder; it is made if it is not there.
     #[arg(long, value_name = "DIR")]
@@ -103,16 +104,17 @@ impl BatchRecommend {
             self.write(settings, &campaign).await
         })?;
         self.format.print(&report, |report| {
+            let files = |number| if number == 1 { "1 file".to_owned() } else { format!("{number} files") };
             let kept = match report.kept {
                 0 => String::new(),
-                kept => format!("; {kept} files were there already"),
+                kept => format!("; {} from before stay as they are", files(kept)),
             };
             format!(
-                "{} recommendations for {} customers ({} got none) in {} files, {:.0} customers a second{kept}\n{}",
+                "{} recommendations for {} customers ({} got none) in {}, {:.0} customers a second{kept}\n{}",
                 report.recommendations,
                 report.customers,
                 report.refused,
-                report.written,
+                files(report.written),
                 report.customers as f64 / report.seconds.max(f64::MIN_POSITIVE),
                 report.out.display(),
             )

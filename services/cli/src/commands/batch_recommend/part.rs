@@ -1,8 +1,15 @@
 //! One file: some customers' recommendations, asked for in one stream.
 
-use std::{fs::File, io::BufWriter, ops::AddAssign, path::PathBuf};
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::BufWriter,
+    ops::AddAssign,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 use finrank_contracts::ranking::v1::{
     BatchRecommendRequest, RecommendRequest, Scenario, batch_recommend_response::Outcome,
     ranking_service_client::RankingServiceClient,
@@ -14,10 +21,13 @@ use super::{
     campaign::{Campaign, Wanted},
     rows::{Row, Rows},
 };
-use crate::{client, whole_file::WholeFile};
+use crate::{client, output::FileFormat, whole_file::WholeFile};
 
 /// Customers of one message: the next are looked up while these are decided for.
 const MESSAGE: usize = 200;
+
+/// With what the name of every file begins.
+const NAME: &str = "part-";
 
 /// A file of a campaign.
 pub(super) struct Part<'c> {
@@ -44,8 +54,16 @@ impl AddAssign for Counts {
 impl<'c> Part<'c> {
     pub(super) fn new(campaign: &'c Campaign, number: usize) -> Self {
         let wanted = &campaign.wanted;
-        let name = format!("part-{number:05}.{}", wanted.form.extension());
+        let name = format!("{NAME}{number:05}.{}", wanted.form.extension());
         Self { wanted, path: campaign.directory.join(name) }
+    }
+
+    /// Whether a file is one of a campaign's, by its name, and whole.
+    pub(super) fn is_named(path: &Path) -> bool {
+        let name = path.file_name().and_then(OsStr::to_str);
+        let form = path.extension().and_then(OsStr::to_str);
+        name.is_some_and(|name| name.starts_with(NAME))
+            && form.is_some_and(|form| FileFormat::value_variants().iter().any(|of| of.extension() == form))
     }
 
     /// Whether it is there, and so whole.

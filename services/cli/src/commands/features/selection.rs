@@ -1,17 +1,18 @@
 //! Which features, and what for, as the command line says it; and values as text.
 
 use chrono::{DateTime, SecondsFormat};
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use finrank_contracts::feature::v1::{ExpiredPolicy, FeatureSelection, FeatureValue, feature_value::Value};
 
 /// Which features, and what for.
 #[derive(Args)]
+#[command(group = ArgGroup::new("selected").required(true))]
 pub(super) struct Selection {
     /// Features as view:feature, separated by commas.
-    #[arg(long, value_name = "VIEW:FEATURE,…", value_delimiter = ',', required_unless_present = "service")]
+    #[arg(long, value_name = "VIEW:FEATURE,…", value_delimiter = ',', group = "selected")]
     features: Vec<String>,
     /// A declared set of features.
-    #[arg(long, value_name = "NAME", conflicts_with = "features")]
+    #[arg(long, value_name = "NAME", group = "selected")]
     service: Option<String>,
     /// What the values are for; what it does not allow is denied.
     #[arg(long, value_name = "PURPOSE")]

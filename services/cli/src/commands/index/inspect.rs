@@ -54,7 +54,11 @@ impl Inspect {
             }
         }
         if kept.is_empty() && faults.is_empty() {
-            bail!("no index is kept in {}: `finrank index build` makes one", directory.display());
+            bail!(
+                "no index is kept in {}: up to ranking.retrieval.index.flat_up_to products are scanned exactly, without one; \
+                 `finrank index build` says which it is, and makes one",
+                directory.display()
+            );
         }
         self.format.print(&kept, |kept| to_text(kept))?;
         if faults.is_empty() { Ok(()) } else { Err(anyhow!(faults.join("\n"))) }

@@ -60,7 +60,7 @@ impl Model {
 /// Who does it.
 #[derive(Args)]
 pub(crate) struct By {
-    /// Who does it, for the record; by default the one who is logged in.
+    /// Who does it, for the record; by default the one who is logged in, where $USER says who that is.
     #[arg(long, env = "USER", value_name = "NAME")]
     pub(crate) by: String,
 }

@@ -4,6 +4,7 @@ mod debug;
 mod why;
 mod wishes;
 
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use finrank_contracts::{
     common::v1::ProductClass,
@@ -28,12 +29,13 @@ use crate::{
     settings::Settings,
 };
 
-/// Ask for recommendations for one or more customers.
+/// Ask for recommendations for one or more customers. Fails if there are none for somebody, once the others' are printed.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  finrank recommend caravan-0001 -k 3\n  finrank recommend caravan-0001 caravan-0002 --scenario insurance --json\n  \
                   finrank recommend caravan-0001 --explain\n  \
-                  finrank recommend caravan-0001 --class wealth --issuer Aster --diversity 0.3 --debug"
+                  finrank recommend caravan-0001 --class insurance --diversity 0.3 --debug\n  \
+                  finrank recommend u000042 --issuer Aster --only p0007 --only p0011"
 )]
 pub(crate) struct Recommend {
     /// The customers.
@@ -85,16 +87,22 @@ impl From<ScenarioName> for Scenario {
 
 impl Recommend {
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let answers = super::block_on(async {
+        let (answers, refusals) = super::block_on(async {
             let mut ranking = self.server.connect(settings).await?;
-            let mut answers = Vec::with_capacity(self.user_ids.len());
+            let (mut answers, mut refusals) = (Vec::with_capacity(self.user_ids.len()), Vec::new());
             for user_id in &self.user_ids {
-                answers.push(self.ask(&mut ranking, user_id).await?);
+                match self.ask(&mut ranking, user_id).await {
+                    Ok(answer) => answers.push(answer),
+                    Err(refusal) => refusals.push(refusal.to_string()),
+                }
             }
-            anyhow::Ok(answers)
+            anyhow::Ok((answers, refusals))
         })?;
-        self.format
-            .print(&answers, |answers| answers.iter().map(Answer::to_string).collect::<Vec<_>>().join("\n\n"))
+        if !answers.is_empty() {
+            let texts = |answers: &Vec<Answer>| answers.iter().map(Answer::to_string).collect::<Vec<_>>();
+            self.format.print(&answers, |answers| texts(answers).join("\n\n"))?;
+        }
+        if refusals.is_empty() { Ok(()) } else { Err(anyhow!(refusals.join("\n"))) }
     }
 
     async fn ask(
@@ -240,6 +248,7 @@ impl std::fmt::Display for Answer {
             } else {
                 write!(f, "{} · nothing to offer: no product is eligible ({against})", self.user_id)?;
             }
+            write!(f, "\n{}", self.made_by())?;
             return self.write_debug(f);
         }
         let rows = self.items.iter().map(|item| {
@@ -260,18 +269,21 @@ impl std::fmt::Display for Answer {
             self.items.len(),
             self.eligible_count
         )?;
-        writeln!(f, "{}", table(heads, 4, rows))?;
-        write!(
-            f,
-            "model {} · index generation {} · policy {} · decision {}",
-            self.model_version, self.index_generation, self.policy_version, self.decision_id
-        )?;
+        write!(f, "{}\n{}", table(heads, 4, rows), self.made_by())?;
         self.write_why(f)?;
         self.write_debug(f)
     }
 }
 
 impl Answer {
+    /// What decided, and under which id that can be looked up.
+    fn made_by(&self) -> String {
+        format!(
+            "model {} · index generation {} · policy {} · decision {}",
+            self.model_version, self.index_generation, self.policy_version, self.decision_id
+        )
+    }
+
     fn write_why(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(notice) = &self.unexplained {
             write!(f, "\nnot explained: {}", notice.text_en)?;

@@ -21,7 +21,7 @@ pub(crate) struct Wishes {
     #[arg(long = "only", value_name = "PRODUCT_ID")]
     product_ids: Vec<String>,
     /// How much unlikeness counts beside the score, 0 to 1.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     diversity: f64,
 }
 

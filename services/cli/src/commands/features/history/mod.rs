@@ -83,6 +83,8 @@ struct Report {
     /// Rows of whose entity nothing was known at their moment.
     unknown: u64,
     features: usize,
+    /// Of them, those that the purpose does not allow: their columns are empty.
+    denied: Vec<String>,
     known_at: Option<String>,
     definitions_sha256: String,
     out: PathBuf,
@@ -115,8 +117,12 @@ impl History {
                     "\nof {unknown} rows nothing was known at their moment; what was imported later is seen with --known-at"
                 ),
             };
+            let denied = match report.denied.as_slice() {
+                [] => String::new(),
+                denied => format!("\nempty, since the purpose does not allow them: {}", denied.join(", ")),
+            };
             format!(
-                "{} rows with {} features{pinned} in {} (definitions {}){unknown}",
+                "{} rows with {} features{pinned} in {} (definitions {}){unknown}{denied}",
                 report.rows,
                 report.features,
                 report.out.display(),
@@ -161,6 +167,7 @@ impl History {
             rows,
             unknown,
             features: header.features.len(),
+            denied: header.denials.iter().map(|denial| denial.feature.clone()).collect(),
             known_at,
             definitions_sha256: header.definitions_sha256,
             out: PathBuf::new(),
