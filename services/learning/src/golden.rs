@@ -3,9 +3,12 @@
 //! The customers are made up: each attribute is a quantile of its numbers, or one of its commonest values, chosen apart
 //! from the others, so that a bundle holds nobody's data. Products are nobody's, and are taken from the catalogue.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
-use finrank_model::{AttributeValue, Attributes, Product, UserId, UserRecord, features::FeatureRow};
+use finrank_model::{
+    AttributeValue, Attributes, Product, UserId, UserRecord,
+    features::{FeatureRow, FeatureSet},
+};
 
 use crate::{Result, dataset::Dataset};
 
@@ -24,6 +27,7 @@ pub(crate) fn users(dataset: &Dataset) -> Result<Vec<UserRecord>> {
             columns.entry(name.as_str()).or_default().push(value);
         }
     }
+    let set = dataset.users.first().and_then(|user| user.features.set());
     let users = (0..USERS).map(|place| {
         let known = if place + 1 < USERS { &columns } else { &BTreeMap::new() };
         let attributes =
@@ -33,10 +37,19 @@ pub(crate) fn users(dataset: &Dataset) -> Result<Vec<UserRecord>> {
             user_id: UserId::parse(format!("golden-{place}"))?,
             attributes: Attributes::new(attributes)?,
             held: held.map(|product| product.product_id.clone()).collect(),
-            features: FeatureRow::default(),
+            features: set.map_or_else(FeatureRow::default, |set| features(set, dataset, place)),
         })
     });
     users.collect()
+}
+
+/// What views tell of a made-up customer.
+fn features(set: &Arc<FeatureSet>, dataset: &Dataset, place: usize) -> FeatureRow {
+    let of_feature = |feature: usize| {
+        let values: Vec<_> = dataset.users.iter().filter_map(|user| user.features.value(feature)).collect();
+        typical(&values, place).filter(|_| place + 1 < USERS)
+    };
+    set.row((0..set.features.len()).map(of_feature))
 }
 
 /// Products of the catalogue, from its whole length.

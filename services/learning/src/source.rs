@@ -13,7 +13,7 @@ use finrank_model::{
 use finrank_store::{Store, features::TowerFeatures, records};
 
 use crate::{
-    LearningConfig, LearningError, Result, SplitMethod,
+    Knowledge, LearningConfig, LearningError, Result, SplitMethod,
     dataset::{Acquisitions, Dataset},
 };
 
@@ -68,6 +68,19 @@ pub(crate) async fn read_snapshot(store: &Store) -> Result<Dataset> {
     let products = all_products(store).await?;
     let acquisitions = acquisitions(store).await?;
     Dataset::clean(users, products, &acquisitions)
+}
+
+/// Customers, each as known just before a moment of their own, with what a tower reads of views; none of whom nothing was.
+///
+/// # Errors
+/// When the store does not answer.
+pub(crate) async fn just_before(
+    store: &Store,
+    knowledge: Knowledge,
+    features: &TowerFeatures,
+    moments: &[(UserId, DateTime<Utc>)],
+) -> Result<Vec<Option<UserRecord>>> {
+    in_time::Then { store, knowledge, features: Some(features) }.just_before(moments).await
 }
 
 async fn all_users(store: &Store) -> Result<Vec<UserRecord>> {

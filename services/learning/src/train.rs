@@ -78,9 +78,13 @@ fn leave_out(dataset: &mut Dataset, names: &[AttributeName]) {
 
 /// A model that learned what it may not know could only be thrown away.
 fn refuse_forbidden(dataset: &Dataset, config: &TrainConfig) -> Result<()> {
-    let attributes: BTreeSet<&str> =
+    let of_views = dataset.users.first().and_then(|user| user.features.set());
+    let of_views: Vec<String> =
+        of_views.iter().flat_map(|set| set.names()).map(ToString::to_string).collect();
+    let mut read: BTreeSet<&str> =
         dataset.users.iter().flat_map(|user| user.attributes.iter().map(|(name, _)| name.as_str())).collect();
-    match config.policy.breaches(attributes, &gates::classes(dataset)) {
+    read.extend(of_views.iter().map(String::as_str));
+    match config.policy.breaches(read, &gates::classes(dataset)) {
         breaches if breaches.is_empty() => Ok(()),
         breaches => Err(LearningError::Forbidden { breaches }),
     }

@@ -8,7 +8,7 @@ mod market;
 use std::fs;
 
 use finrank_learning::{
-    LearningConfig, LearningError, TrainConfig, card,
+    Knowledge, LearningConfig, LearningError, TrainConfig, card,
     gates::{CheckConfig, CheckReport, check},
     train,
 };
@@ -93,6 +93,7 @@ impl Registry {
             model_version: ModelVersion::parse(version).unwrap(),
             policy,
             definitions: Definitions::parse(DEFINITIONS).unwrap(),
+            known: Knowledge::Then,
             checked_by: "ci".to_owned(),
         };
         check(self.store(), &config, ()).await.unwrap()

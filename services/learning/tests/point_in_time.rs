@@ -6,13 +6,16 @@ use std::{path::Path, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use finrank_learning::{
-    Knowledge, LearningConfig, RankedBy, SplitMethod, TimeSplit, TrainConfig, TrainReport, train,
+    Knowledge, LearningConfig, RankedBy, SplitMethod, TimeSplit, TrainConfig, TrainReport,
+    gates::{self, CheckConfig, CheckReport},
+    train,
 };
 use finrank_model::{
     Bundle, ModelVersion,
     features::{Definitions, ProtectedFeatures},
+    policy::{DEFAULT_POLICY, Policy},
 };
-use finrank_store::scratch::ScratchDatabase;
+use finrank_store::{models::Verdict, scratch::ScratchDatabase};
 use tempfile::tempdir;
 
 /// Customers, each of whom acquires one product.
@@ -196,6 +199,57 @@ async fn trained(database: &ScratchDatabase, config: &TrainConfig) -> (TrainRepo
     let report = train(&database.store, config, ()).await.unwrap();
     let bundle = Bundle::read(&report.bundle_path).unwrap();
     (report, bundle)
+}
+
+/// What the gates say of a model, which nothing is served beside.
+async fn checked(database: &ScratchDatabase, models_dir: &Path, known: Knowledge) -> CheckReport {
+    let config = CheckConfig {
+        models_dir: models_dir.to_owned(),
+        model_version: ModelVersion::parse("by-time").unwrap(),
+        policy: Policy::parse(&DEFAULT_POLICY.replace("min_customers = 100", "min_customers = 20")).unwrap(),
+        definitions: Definitions::parse(DEFINITIONS).unwrap(),
+        known,
+        checked_by: "ci".to_owned(),
+    };
+    gates::check(&database.store, &config, ()).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_gates_show_a_model_that_reads_features_what_was_known_just_before_the_answer() {
+    let database = customers_who_acquire().await;
+    backfill_favourites(&database, TimeDelta::days(-50)).await;
+    let models_dir = tempdir().unwrap();
+    let (_, bundle) = trained(&database, &config(models_dir.path(), by_now())).await;
+
+    let by_event_time = checked(&database, models_dir.path(), by_now()).await;
+    let bitemporal = checked(&database, models_dir.path(), Knowledge::Then).await;
+    execute(&database, "update customer_statements set known_at = now() where $1 = $1 and $2 = $2").await;
+    let imported_late = checked(&database, models_dir.path(), Knowledge::Then).await;
+
+    let quality = |report: &CheckReport| report.tables.quality.as_ref().map(|quality| quality.mrr);
+    assert_eq!(by_event_time.tables.customers as i64, CUSTOMERS / 10);
+    assert!(quality(&by_event_time).unwrap() > 0.8, "{by_event_time:?}");
+    assert!(quality(&bitemporal).unwrap() < CHANCE + 0.15, "{bitemporal:?}");
+    let late = imported_late.results.iter().find(|result| result.gate == "quality").unwrap();
+    assert_eq!((late.verdict, quality(&imported_late)), (Verdict::Insufficient, None));
+    assert!(late.explanation.contains("`--known-at now`"), "{}", late.explanation);
+    let (golden, _) = bundle.golden().unwrap().records(&bundle).unwrap();
+    let favourites: Vec<_> = golden.iter().map(|user| user.features.value(0)).collect();
+    assert!(favourites[0].is_some() && favourites.last() == Some(&None), "{favourites:?}");
+}
+
+#[tokio::test]
+async fn a_feature_that_a_class_may_not_use_is_refused_whichever_view_tells_it() {
+    let database = customers_who_acquire().await;
+    let models_dir = tempdir().unwrap();
+    let forbidding =
+        "\n[[forbidden]]\nproduct_classes = [\"loan\"]\nfeatures = [\"viewed\"]\nreason = \"the law\"\n";
+    let policy = Policy::parse(&format!("{DEFAULT_POLICY}{forbidding}")).unwrap();
+
+    let config = TrainConfig { policy, ..config(models_dir.path(), Knowledge::Then) };
+    let refusal = train(&database.store, &config, ()).await.unwrap_err().to_string();
+
+    assert!(refusal.contains("activity:viewed may not be used where loan is ranked: the law"), "{refusal}");
 }
 
 #[tokio::test]

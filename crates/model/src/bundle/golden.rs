@@ -3,12 +3,15 @@
 //! Whoever reads a bundle computes them again: a program that turns records into features otherwise, or a machine that
 //! multiplies otherwise, is found out before it serves. The customers are made up, so that a bundle holds nobody's data.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Bundle;
 use crate::{
-    Attributes, Embedding, ModelError, Product, ProductClass, ProductDraft, ProductId, ProductStatus,
-    RiskGrade, UserId, UserRecord, features::FeatureRow,
+    AttributeValue, Attributes, Embedding, ModelError, Product, ProductClass, ProductDraft, ProductId,
+    ProductStatus, RiskGrade, UserId, UserRecord,
+    features::{FeatureRow, FeatureSet},
 };
 
 /// How far a component or a score may be off, of the larger of 1 and what is expected: what another order of adding
@@ -31,6 +34,9 @@ struct GoldenUser {
     user_id: UserId,
     attributes: Attributes,
     held: Vec<ProductId>,
+    /// What views tell, in the order of the bundle's feature set; empty of a tower that reads no views.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    features: Vec<Option<AttributeValue>>,
     embedding: Vec<f32>,
 }
 
@@ -54,8 +60,9 @@ impl Golden {
         users: &[UserRecord],
         products: &[Product],
     ) -> Result<Self, ModelError> {
+        let set = bundle.user.transform.feature_set();
         let users: Vec<UserRecord> =
-            users.iter().map(|user| UserRecord { features: of_nobody(bundle), ..user.clone() }).collect();
+            users.iter().map(|user| UserRecord { features: told(set, user), ..user.clone() }).collect();
         let user_embeddings = bundle.user.encode(&users)?;
         let product_embeddings = bundle.product.encode(products)?;
         let scores = user_embeddings.iter().map(|user| scores(bundle, user, &product_embeddings)).collect();
@@ -63,6 +70,7 @@ impl Golden {
             user_id: user.user_id.clone(),
             attributes: user.attributes.clone(),
             held: user.held.clone(),
+            features: set.into_iter().flat_map(|set| values(set, user)).collect(),
             embedding: embedding.as_slice().to_vec(),
         });
         let products = products.iter().zip(&product_embeddings).map(|(product, embedding)| GoldenProduct {
@@ -83,7 +91,7 @@ impl Golden {
     /// # Errors
     /// [`ModelError::Golden`] names the first vector that comes out otherwise, and by how much.
     pub(super) fn verify(&self, bundle: &Bundle) -> Result<(), ModelError> {
-        let (users, products) = self.records()?;
+        let (users, products) = self.records(bundle)?;
         let found = Self::of(bundle, &users, &products)?;
         for (expected, found) in self.users.iter().zip(&found.users) {
             compare(
@@ -116,9 +124,10 @@ impl Golden {
     ///
     /// # Errors
     /// When a product is none.
-    pub fn records(&self) -> Result<(Vec<UserRecord>, Vec<Product>), ModelError> {
+    pub fn records(&self, bundle: &Bundle) -> Result<(Vec<UserRecord>, Vec<Product>), ModelError> {
+        let set = bundle.user.transform.feature_set();
         let products = self.products.iter().map(GoldenProduct::record).collect::<Result<_, _>>()?;
-        Ok((self.users.iter().map(GoldenUser::record).collect(), products))
+        Ok((self.users.iter().map(|user| user.record(set)).collect(), products))
     }
 
     /// How many customers and products there are.
@@ -132,13 +141,14 @@ impl Golden {
     }
 }
 
-/// What views tell of nobody: nothing.
-fn of_nobody(bundle: &Bundle) -> FeatureRow {
-    bundle
-        .user
-        .transform
-        .feature_set()
-        .map_or_else(FeatureRow::default, |set| set.row(set.features.iter().map(|_| None)))
+/// What views tell of a customer, in a row of the tower's set; of who was read without them they tell nothing.
+fn told(set: Option<&Arc<FeatureSet>>, user: &UserRecord) -> FeatureRow {
+    set.map_or_else(FeatureRow::default, |set| set.row(values(set, user)))
+}
+
+fn values(set: &Arc<FeatureSet>, user: &UserRecord) -> Vec<Option<AttributeValue>> {
+    let features = user.features.is_of(set).then_some(&user.features);
+    (0..set.features.len()).map(|place| features?.value(place).cloned()).collect()
 }
 
 fn scores(bundle: &Bundle, user: &Embedding, products: &[Embedding]) -> Vec<f32> {
@@ -161,12 +171,12 @@ fn compare(what: impl Fn() -> String, expected: &[f32], found: &[f32]) -> Result
 }
 
 impl GoldenUser {
-    fn record(&self) -> UserRecord {
+    fn record(&self, set: Option<&Arc<FeatureSet>>) -> UserRecord {
         UserRecord {
             user_id: self.user_id.clone(),
             attributes: self.attributes.clone(),
             held: self.held.clone(),
-            features: FeatureRow::default(),
+            features: set.map_or_else(FeatureRow::default, |set| set.row(self.features.iter().cloned())),
         }
     }
 }

@@ -14,7 +14,7 @@ use finrank_store::models;
 
 use super::{
     block_on,
-    model::{By, promote_new},
+    model::{Known, promote_new},
     train_scorer::Kind,
 };
 use crate::{
@@ -101,7 +101,14 @@ enum Split {
 
 /// The end of what was known.
 #[derive(Clone, Copy)]
-struct KnownAt(DateTime<Utc>);
+pub(crate) struct KnownAt(DateTime<Utc>);
+
+impl KnownAt {
+    /// What counts as known at a moment: what had been written by then, unless there is an end of its own.
+    pub(crate) fn knowledge(known_at: Option<Self>) -> Knowledge {
+        known_at.map_or(Knowledge::Then, |Self(moment)| Knowledge::By(moment))
+    }
+}
 
 impl FromStr for KnownAt {
     type Err = String;
@@ -127,10 +134,9 @@ impl Learning {
     pub(crate) fn split(&self) -> anyhow::Result<SplitMethod> {
         let by_time = self.split_at.is_some() || self.known_at.is_some();
         Ok(match self.split {
-            Split::Time => SplitMethod::Time(TimeSplit {
-                at: self.split_at,
-                known: self.known_at.map_or(Knowledge::Then, |KnownAt(moment)| Knowledge::By(moment)),
-            }),
+            Split::Time => {
+                SplitMethod::Time(TimeSplit { at: self.split_at, known: KnownAt::knowledge(self.known_at) })
+            }
             _ if by_time => bail!("--split-at and --known-at need --split time"),
             Split::LeaveOneOut => SplitMethod::LeaveOneOut,
             Split::Last => SplitMethod::LeaveLastOut,
@@ -177,9 +183,10 @@ impl Train {
             Ok(train(&store, &config, TrainingBar::new(self.format)).await?)
         })?;
         self.format.print(&report, text)?;
+        let known = Known { known_at: self.learning.known_at };
         match (self.promote, self.by) {
             (true, Some(by)) => {
-                let promoted = promote_new(settings, &report.model_version, &By { by }, self.format)?;
+                let promoted = promote_new(settings, &report.model_version, &known, &by, self.format)?;
                 if self.format.for_people() {
                     println!("{promoted}");
                 }

@@ -1,6 +1,6 @@
 //! What a model says of every question: where the hidden product ranks, and the score of every candidate.
 
-use finrank_model::{Bundle, SplitScorer};
+use finrank_model::{Bundle, SplitScorer, UserRecord};
 
 use super::questions::Questions;
 use crate::{
@@ -35,10 +35,15 @@ impl Measured {
 /// Products of a question that are looked at, at most; the policy allows no longer lists.
 const MOST_PLACES: usize = 1_000;
 
-/// Asks a model, by the parts that serve.
-pub(super) fn measure(bundle: &Bundle, dataset: &Dataset, questions: &Questions) -> Result<Measured> {
+/// Asks a model, by the parts that serve. `shown[i]` is the customer of question i as the model may see them.
+pub(super) fn measure(
+    bundle: &Bundle,
+    dataset: &Dataset,
+    questions: &Questions,
+    shown: &[UserRecord],
+) -> Result<Measured> {
     let products = bundle.product.encode(&dataset.products)?;
-    let users = bundle.user.encode(&questions.records(dataset))?;
+    let users = bundle.user.encode(shown)?;
     let scorer = SplitScorer::new(&bundle.scorer, &products)?;
     let mut measured = Measured {
         ranks: Vec::with_capacity(questions.len()),

@@ -10,14 +10,15 @@ mod groups;
 mod measure;
 mod quality;
 mod questions;
+mod shown;
 mod verdict;
 
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use finrank_model::{
-    Bundle, ModelError, ModelVersion, ProductClass, Sha256Digest, bundle_directory, features::Definitions,
-    policy::Policy,
+    Bundle, ModelError, ModelVersion, ProductClass, Sha256Digest, UserRecord, bundle_directory,
+    features::Definitions, policy::Policy,
 };
 use finrank_store::{
     Store, StoreError,
@@ -34,9 +35,10 @@ use self::{
     groups::Grouping,
     measure::measure,
     questions::Questions,
+    shown::Shown,
     verdict::{at_most, insufficient, not_applicable},
 };
-use crate::{LearningError, Result, Stage, TrainObserver, dataset::Dataset, source};
+use crate::{Knowledge, LearningError, Result, Stage, TrainObserver, dataset::Dataset, source};
 
 /// What a check needs beside the store.
 #[derive(Clone, Debug)]
@@ -47,8 +49,10 @@ pub struct CheckConfig {
     pub model_version: ModelVersion,
     /// What it must show.
     pub policy: Policy,
-    /// They say which attributes are protected.
+    /// They say which attributes are protected, and how features are made.
     pub definitions: Definitions,
+    /// What counts as known just before a customer acquired what is asked for, of a model whose tower reads features.
+    pub known: Knowledge,
     /// Who asks.
     pub checked_by: String,
 }
@@ -114,11 +118,12 @@ pub async fn check(
                 }
                 None => None,
             };
-            let candidate = (bundle, models::holdout(store, version).await?);
+            let hidden = models::holdout(store, version).await?;
             let dataset = source::read_snapshot(store).await?;
+            let asked = Asked::find(store, config, &dataset, (&bundle, hidden), rival.as_ref()).await?;
             let config = config.clone();
             observer.stage(Stage::Evaluating);
-            tokio::task::spawn_blocking(move || judge(&config, &dataset, &candidate, rival.as_ref()))
+            tokio::task::spawn_blocking(move || judge(&config, &dataset, &bundle, rival.as_ref(), &asked))
                 .await??
         }
     };
@@ -143,6 +148,55 @@ pub async fn check(
 /// A bundle, and the fingerprints of what its training hid, if they are known.
 type Known = (Bundle, Option<Vec<u64>>);
 
+/// Whom the models are asked about, and what each is shown of them.
+struct Asked {
+    /// Or why there are not enough.
+    questions: std::result::Result<Questions, String>,
+    candidate: Vec<UserRecord>,
+    /// None if nothing is served.
+    serving: Vec<UserRecord>,
+}
+
+impl Asked {
+    async fn find(
+        store: &Store,
+        config: &CheckConfig,
+        dataset: &Dataset,
+        (candidate, hidden): (&Bundle, Option<Vec<u64>>),
+        serving: Option<&Known>,
+    ) -> Result<Self> {
+        let (mut questions, least) = match Questions::find(dataset, hidden.as_deref()) {
+            Ok(questions) => (questions, config.policy.min_customers),
+            Err(reason) => return Ok(Self::nobody(reason.to_owned())),
+        };
+        let found = questions.len();
+        if found < least {
+            return Ok(Self::nobody(format!(
+                "{found} customers hold what the training hid, and the policy asks for {least}"
+            )));
+        }
+        let mut shown = Vec::new();
+        for bundle in [Some(candidate), serving.map(|(serving, _)| serving)].into_iter().flatten() {
+            let of = (dataset, &questions);
+            shown.push(Shown::to(bundle, store, of, &config.definitions, config.known).await?);
+        }
+        let mut shown = Shown::keep_common(&mut questions, shown).into_iter();
+        let known = questions.len();
+        if known < least {
+            return Ok(Self::nobody(format!(
+                "of {found} customers who hold what the training hid, {known} were known just before they acquired it, and the \
+                 policy asks for {least}; data that was imported after the fact is checked with `--known-at now`"
+            )));
+        }
+        let (candidate, serving) = (shown.next().unwrap_or_default(), shown.next().unwrap_or_default());
+        Ok(Self { questions: Ok(questions), candidate, serving })
+    }
+
+    fn nobody(reason: String) -> Self {
+        Self { questions: Err(reason), candidate: Vec::new(), serving: Vec::new() }
+    }
+}
+
 fn read(config: &CheckConfig, model: &RegisteredModel) -> Result<Bundle> {
     let directory = bundle_directory(&config.models_dir, &model.model_version)?;
     let digest = Sha256Digest::parse(&model.bundle_sha256)?;
@@ -153,21 +207,13 @@ fn read(config: &CheckConfig, model: &RegisteredModel) -> Result<Bundle> {
 fn judge(
     config: &CheckConfig,
     dataset: &Dataset,
-    (candidate, hidden): &Known,
+    candidate: &Bundle,
     serving: Option<&Known>,
+    asked: &Asked,
 ) -> Result<(Vec<GateResult>, Tables)> {
     let policy = &config.policy;
     let mut results = vec![golden(Ok(candidate)), forbidden(policy, dataset, candidate)];
-    let questions = Questions::find(dataset, hidden.as_deref());
-    let enough = questions.as_ref().map_err(|reason| (*reason).to_owned()).and_then(|questions| {
-        let found = questions.len();
-        if found >= policy.min_customers {
-            return Ok(questions);
-        }
-        let least = policy.min_customers;
-        Err(format!("{found} customers hold what the training hid, and the policy asks for {least}"))
-    });
-    let questions = match enough {
+    let questions = match &asked.questions {
         Ok(questions) => questions,
         Err(reason) => {
             let unmeasured = ["quality", "calibration", "fairness", "drift"];
@@ -175,11 +221,11 @@ fn judge(
             return Ok((results, Tables::default()));
         }
     };
-    let measured = measure(candidate, dataset, questions)?;
+    let measured = measure(candidate, dataset, questions, &asked.candidate)?;
     let mut tables = Tables { customers: questions.len(), ..Tables::default() };
 
     let serving = match serving {
-        Some((serving, seen)) => Some((measure(serving, dataset, questions)?, seen)),
+        Some((serving, seen)) => Some((measure(serving, dataset, questions, &asked.serving)?, seen)),
         None => None,
     };
     let (quality, table) = match &serving {

@@ -1,7 +1,8 @@
 //! Whom a model is asked about: customers who hold what its training hid. That holding is hidden from it again, and it
 //! has to be found among all that the customer does not hold.
 
-use finrank_model::UserRecord;
+use chrono::{DateTime, Utc};
+use finrank_model::{UserId, UserRecord};
 
 use crate::{
     dataset::{Dataset, ProductIndex},
@@ -54,6 +55,12 @@ impl Questions {
         Self(self.0.iter().filter(is_hidden).copied().collect())
     }
 
+    /// Leaves out the others.
+    pub(super) fn keep(&mut self, these: &[bool]) {
+        let mut these = these.iter();
+        self.0.retain(|_| these.next().is_some_and(|kept| *kept));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -64,13 +71,7 @@ impl Questions {
 
     /// The customers as the model may see them.
     pub(super) fn records(&self, dataset: &Dataset) -> Vec<UserRecord> {
-        let records = self.0.iter().map(|question| {
-            let user = &dataset.users[question.user];
-            let hidden = &dataset.products[question.hidden as usize].product_id;
-            let held = user.held.iter().filter(|product| *product != hidden).cloned().collect();
-            UserRecord { held, ..user.clone() }
-        });
-        records.collect()
+        self.0.iter().map(|question| question.hide(dataset.users[question.user].clone(), dataset)).collect()
     }
 
     /// What each customer is seen to hold, the hidden products left out.
@@ -85,6 +86,20 @@ impl Questions {
 }
 
 impl Question {
+    /// Whose, and when the hidden product was acquired, as far as an event says so.
+    pub(super) fn moment(&self, dataset: &Dataset) -> Option<(UserId, DateTime<Utc>)> {
+        let held = &dataset.held[self.user];
+        let place = held.binary_search_by_key(&self.hidden, |holding| holding.product).ok()?;
+        Some((dataset.users[self.user].user_id.clone(), held[place].acquired_at?))
+    }
+
+    /// A customer's record without the hidden product.
+    pub(super) fn hide(&self, mut record: UserRecord, dataset: &Dataset) -> UserRecord {
+        let hidden = &dataset.products[self.hidden as usize].product_id;
+        record.held.retain(|product| product != hidden);
+        record
+    }
+
     /// Positions of the products that the customer is not seen to hold; the hidden one is among them.
     pub(super) fn candidates(&self, dataset: &Dataset) -> Vec<usize> {
         let held = &dataset.held[self.user];

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::{SubsecRound, Utc};
-use finrank_model::{
-    Bundle, EmbeddingSpace, ModelVersion, Provenance, Sha256Digest, bundle::Golden, bundle_directory,
-};
+use finrank_model::{Bundle, EmbeddingSpace, ModelVersion, Provenance, Sha256Digest, bundle_directory};
 use finrank_store::{Store, models};
 use serde::Serialize;
 
@@ -67,7 +65,7 @@ pub async fn import_model(store: &Store, config: &ImportConfig) -> Result<Import
         training_rows: base.manifest.training_rows.clone(),
         metrics: Default::default(),
     };
-    let golden = base.golden().map(Golden::records).transpose()?;
+    let golden = base.golden().map(|golden| golden.records(&base)).transpose()?;
     let means = base.means().cloned();
     let mut bundle = Bundle::new(provenance, base.user, base.product, scorer)?;
     if let Some((users, products)) = golden {

@@ -97,10 +97,10 @@ impl Catalogue {
 }
 
 /// Reads customers as they were known.
-struct Then<'a> {
-    store: &'a Store,
-    knowledge: Knowledge,
-    features: Option<&'a TowerFeatures>,
+pub(super) struct Then<'a> {
+    pub(super) store: &'a Store,
+    pub(super) knowledge: Knowledge,
+    pub(super) features: Option<&'a TowerFeatures>,
 }
 
 impl Then<'_> {
@@ -158,6 +158,19 @@ impl Then<'_> {
             }
             last = ids.last().cloned();
         }
+    }
+
+    /// What was known of customers just before moments, in their order.
+    pub(super) async fn just_before(
+        &self,
+        moments: &[(UserId, DateTime<Utc>)],
+    ) -> Result<Vec<Option<UserRecord>>> {
+        let mut records = Vec::with_capacity(moments.len());
+        for page in moments.chunks(PAGE_ROWS) {
+            let asked: Vec<Asked> = page.iter().map(|(user_id, at)| self.before(user_id, *at)).collect();
+            records.extend(self.records(&asked).await?);
+        }
+        Ok(records)
     }
 
     /// The question for what was known just before a moment.

@@ -6,7 +6,7 @@ use finrank_learning::gates::{self, CheckReport};
 use finrank_model::ModelVersion;
 use finrank_store::models::GateResult;
 
-use super::{By, check_config, version};
+use super::{By, Known, check_config, version};
 use crate::{
     commands::block_on,
     output::{Format, table},
@@ -20,7 +20,7 @@ use crate::{
 /// is. Fails if a gate does not pass; a waiver may stand in for it when the model is promoted.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank model check two-tower-20260105\n  finrank model check two-tower-20260105 --by ci --json"
+    after_help = "Examples:\n  finrank model check two-tower-20260105\n  finrank model check two-tower-20260105 --by ci --json\n  finrank model check two-tower-20260105 --known-at now"
 )]
 pub(super) struct Check {
     /// Which.
@@ -29,12 +29,14 @@ pub(super) struct Check {
     #[command(flatten)]
     by: By,
     #[command(flatten)]
+    known: Known,
+    #[command(flatten)]
     format: Format,
 }
 
 impl Check {
     pub(super) fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let config = check_config(settings, &self.model_version, &self.by.by)?;
+        let config = check_config(settings, &self.model_version, &self.known, &self.by.by)?;
         let report = block_on(async {
             let store = settings.store().await?;
             Ok(gates::check(&store, &config, TrainingBar::new(self.format)).await?)

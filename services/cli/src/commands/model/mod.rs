@@ -14,6 +14,7 @@ use finrank_learning::gates::CheckConfig;
 use finrank_model::ModelVersion;
 
 pub(crate) use self::promote::promote_new;
+use super::train::KnownAt;
 use crate::settings::Settings;
 
 /// Look at registered models, take in networks that were trained elsewhere, check models by the promotion policy, and
@@ -65,18 +66,34 @@ pub(crate) struct By {
     pub(crate) by: String,
 }
 
+/// By what knowledge a model whose tower reads features is checked.
+#[derive(Args)]
+pub(crate) struct Known {
+    /// Of a model that reads features what counts as known just before a customer acquired something: what had been written
+    /// before this moment (RFC 3339, or `now`), for data that was imported after the fact. By default what had been written
+    /// by then.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) known_at: Option<KnownAt>,
+}
+
 /// A model version on the command line.
 fn version(raw: &str) -> Result<ModelVersion, String> {
     ModelVersion::parse(raw).map_err(|invalid| invalid.to_string())
 }
 
 /// What a check of this version by this person needs, by the settings.
-fn check_config(settings: &Settings, model_version: &ModelVersion, by: &str) -> anyhow::Result<CheckConfig> {
+fn check_config(
+    settings: &Settings,
+    model_version: &ModelVersion,
+    known: &Known,
+    by: &str,
+) -> anyhow::Result<CheckConfig> {
     Ok(CheckConfig {
         models_dir: settings.feature_store.models_dir.clone(),
         model_version: model_version.clone(),
         policy: settings.feature_store.promotion.load()?,
         definitions: settings.feature_store.features.load()?.0,
+        known: KnownAt::knowledge(known.known_at),
         checked_by: by.to_owned(),
     })
 }

@@ -2,12 +2,12 @@
 
 use clap::Args;
 use finrank_contracts::feature::v1::StartRefreshRequest;
-use finrank_learning::gates::{self, CheckReport};
+use finrank_learning::gates::{self, CheckConfig, CheckReport};
 use finrank_model::ModelVersion;
 use finrank_store::models::{self, Promotion, PromotionRequest};
 use serde::Serialize;
 
-use super::{By, check, check_config, version};
+use super::{By, Known, check, check_config, version};
 use crate::{
     commands::{block_on, refresh},
     output::Format,
@@ -29,6 +29,8 @@ pub(super) struct Promote {
     model_version: ModelVersion,
     #[command(flatten)]
     by: By,
+    #[command(flatten)]
+    known: Known,
     /// For the record.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     reason: String,
@@ -57,34 +59,36 @@ impl Promote {
                 StartRefreshRequest { model_version: self.model_version.to_string(), ..Default::default() };
             block_on(refresh::follow(&url, request, self.format))?;
         }
-        let promoted = promote(settings, &self.model_version, &self.by, &self.reason, self.format)?;
+        let config = check_config(settings, &self.model_version, &self.known, &self.by.by)?;
+        let promoted = promote(settings, &config, &self.reason, self.format)?;
         self.format.print(&promoted, text)
     }
 }
 
-/// Promotes a model that was just trained, and says how that went.
+/// Promotes a model that was just trained, checked by what its training knew, and says how that went.
 pub(crate) fn promote_new(
     settings: &Settings,
     model_version: &ModelVersion,
-    by: &By,
+    known: &Known,
+    by: &str,
     format: Format,
 ) -> anyhow::Result<String> {
-    Ok(text(&promote(settings, model_version, by, "promoted by its training", format)?))
+    let config = check_config(settings, model_version, known, by)?;
+    Ok(text(&promote(settings, &config, "promoted by its training", format)?))
 }
 
 fn promote(
     settings: &Settings,
-    model_version: &ModelVersion,
-    by: &By,
+    config: &CheckConfig,
     reason: &str,
     format: Format,
 ) -> anyhow::Result<Promoted> {
-    let config = check_config(settings, model_version, &by.by)?;
     block_on(async {
         let store = settings.store().await?;
-        let check = gates::check(&store, &config, TrainingBar::new(format)).await?;
-        let policy = config.policy.digest;
-        let request = PromotionRequest { model_version, policy, promoted_by: &by.by, reason };
+        let check = gates::check(&store, config, TrainingBar::new(format)).await?;
+        let CheckConfig { model_version, policy, checked_by, .. } = config;
+        let request =
+            PromotionRequest { model_version, policy: policy.digest, promoted_by: checked_by, reason };
         let promotion = models::promote(&store, &request).await?;
         Ok(Promoted { check, promotion })
     })
