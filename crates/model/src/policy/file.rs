@@ -236,6 +236,23 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_of_the_caravan_data_is_the_shipped_one_but_for_how_ages_are_told() {
+        let caravan = include_str!("../../../../benches/evaluation/caravan-promotion.toml");
+        let [caravan, shipped] = [caravan, DEFAULT_POLICY].map(|text| Policy::parse(text).unwrap());
+
+        let protected: Vec<_> = caravan.protected.iter().map(|each| each.attribute.as_str()).collect();
+
+        assert_eq!(protected, ["age_band"]);
+        let of_shipped = Policy {
+            protected: caravan.protected.clone(),
+            text: caravan.text.clone(),
+            digest: caravan.digest,
+            ..shipped
+        };
+        assert_eq!(of_shipped, caravan);
+    }
+
+    #[test]
     fn a_feature_is_forbidden_for_a_class_by_its_own_name() {
         let policy = Policy::parse(DEFAULT_POLICY).unwrap();
         let features = ["age", "marital_status", "profile:sex"];
