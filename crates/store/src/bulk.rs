@@ -12,7 +12,7 @@ use crate::{
 
 /// A worker computes a page of embeddings between two statements, which takes seconds. One that was stopped for longer
 /// gives up its partition to another.
-const SESSION: Session = Session { idle_in_transaction: Duration::from_secs(10 * 60) };
+const SESSION: Session = Session { idle_in_transaction: Duration::from_secs(10 * 60), statement_limit: None };
 
 /// Opens a connection for bulk transfer. Postgres ends it when this host is lost, within half a minute.
 ///

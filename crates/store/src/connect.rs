@@ -15,19 +15,29 @@ use tokio::time::timeout;
 
 use crate::{Result, StoreError, session::Session};
 
+/// How long background work waits for a free connection: it has nobody who waits for it, and a run that fails is begun
+/// again from its last partition.
+const BACKGROUND_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a background transaction may stand open without a statement, while a client reads what it was sent, say.
+const BACKGROUND_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10 * 60);
+
 /// Where Postgres is, and how much of it to use.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// `postgres://user:password@host:port/database`. Empty when none is configured, which no connection takes.
     pub url: String,
-    /// Connections of this process at most.
+    /// Connections of this process at most for requests that somebody waits for.
     pub max_connections: u32,
+    /// Connections of a server at most for work that takes its time: refreshes, live embeddings, training sets,
+    /// verifications, exports and the feed of products. The connections by which refreshes write come on top, one for each
+    /// worker.
+    pub background_connections: u32,
     /// How long a request waits for a free connection.
     #[serde(with = "humantime_serde")]
     pub acquire_timeout: Duration,
     /// How long a request's transaction may stand open without a statement before Postgres ends it, and with it the locks
-    /// of a process that was stopped; a refresh's worker has ten minutes. Sessions of a host that is lost Postgres ends
+    /// of a process that was stopped; that of background work ten minutes. Sessions of a host that is lost Postgres ends
     /// within half a minute (`tcp_keepalives_*` and `tcp_user_timeout` of each session). What the URL's own
     /// `options` say of any of these stands.
     #[serde(with = "humantime_serde")]
@@ -39,6 +49,7 @@ impl Default for DatabaseConfig {
         Self {
             url: String::new(),
             max_connections: 16,
+            background_connections: 16,
             acquire_timeout: Duration::from_secs(5),
             idle_in_transaction_limit: Duration::from_secs(60),
         }
@@ -61,7 +72,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`], or [`StoreError::Unreachable`] naming host and port but not the password.
     pub async fn connect(config: &DatabaseConfig) -> Result<Self> {
-        let options = options(config)?;
+        let options = options(config, requests(config, None))?;
         let unreachable = |reason| StoreError::Unreachable { address: address(&options), reason };
         let limit = config.acquire_timeout;
         let connection = timeout(limit, PgConnection::connect_with(&options))
@@ -73,6 +84,30 @@ impl Store {
         let cut = Arc::default();
         let pool = pool(options, config.max_connections, limit, &cut);
         Ok(Self { pool, config: Arc::new(config.clone()), cut })
+    }
+
+    /// The same database by connections of its own, on which Postgres ends a statement that takes longer than `limit`: a
+    /// request that met its deadline keeps its connection until its statement has ended.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`].
+    pub fn limited(&self, limit: Duration) -> Result<Self> {
+        let options = options(&self.config, requests(&self.config, Some(limit)))?;
+        let pool = pool(options, self.config.max_connections, self.config.acquire_timeout, &self.cut);
+        Ok(Self { pool, ..self.clone() })
+    }
+
+    /// The same database by connections of its own, for work that takes its time, so that however much of it there is takes
+    /// none from requests.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`].
+    pub fn in_background(&self) -> Result<Self> {
+        let session = Session { idle_in_transaction: BACKGROUND_IDLE_IN_TRANSACTION, statement_limit: None };
+        let options = options(&self.config, session)?;
+        let patience = BACKGROUND_PATIENCE.max(self.config.acquire_timeout);
+        let pool = pool(options, self.config.background_connections, patience, &self.cut);
+        Ok(Self { pool, ..self.clone() })
     }
 
     /// Applies the migrations that the database lacks. Safe to call from several processes at once.
@@ -114,10 +149,14 @@ impl Store {
     }
 }
 
-fn options(config: &DatabaseConfig) -> Result<PgConnectOptions> {
+/// The sessions of requests.
+fn requests(config: &DatabaseConfig, statement_limit: Option<Duration>) -> Session {
+    Session { idle_in_transaction: config.idle_in_transaction_limit, statement_limit }
+}
+
+fn options(config: &DatabaseConfig, session: Session) -> Result<PgConnectOptions> {
     let options =
         PgConnectOptions::from_str(&config.url).map_err(|error| StoreError::Url(error.to_string()))?;
-    let session = Session { idle_in_transaction: config.idle_in_transaction_limit };
     let settings = session.settings(options.get_options().unwrap_or_default());
     Ok(options.options(settings))
 }

@@ -42,6 +42,7 @@ impl ScratchDatabase {
             acquire_timeout: Duration::from_secs(30),
             // A test holds a transaction open for as long as it keeps others waiting.
             idle_in_transaction_limit: Duration::from_secs(10 * 60),
+            ..DatabaseConfig::default()
         };
         let store = Store::connect(&config).await.expect("the scratch database does not answer");
         store.migrate().await.expect("the migrations do not apply");

@@ -20,6 +20,8 @@ pub(crate) const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Session {
     /// How long a transaction may stand open without a statement: a process that was stopped keeps its sockets open.
     pub(crate) idle_in_transaction: Duration,
+    /// How long one statement may take; as long as it wants if absent.
+    pub(crate) statement_limit: Option<Duration>,
 }
 
 impl Session {
@@ -33,6 +35,7 @@ impl Session {
             ("tcp_user_timeout", milliseconds(UNACKNOWLEDGED_LIMIT)),
             ("idle_in_transaction_session_timeout", milliseconds(self.idle_in_transaction)),
         ];
+        settings.extend(self.statement_limit.map(|limit| ("statement_timeout", milliseconds(limit))));
         settings.retain(|(name, _)| !stated.contains(name));
         settings
     }

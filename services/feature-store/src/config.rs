@@ -29,7 +29,7 @@ pub struct FeatureStoreConfig {
     /// Where model bundles lie, each in a directory named by its version.
     pub models_dir: PathBuf,
     /// How long a client that writes a stream may be silent, and one that asked for an export may take nothing of it, before
-    /// the stream is ended.
+    /// the stream is ended; how long an export waits for others, of which four are made at a time.
     #[serde(with = "humantime_serde")]
     pub stream_idle_limit: Duration,
     /// How embeddings are computed.
@@ -150,8 +150,9 @@ impl PromotionConfig {
 pub struct RefreshConfig {
     /// Rows of one partition, which is what one transaction writes and what a killed run loses at most.
     pub partition_rows: NonZeroU32,
-    /// Workers that this server puts to a run, each on a connection of its own, if the request names no number. Each
-    /// holds `partition_rows` rows in memory, whatever there is to refresh.
+    /// Workers that this server puts to a run, each on a connection of its own, if the request names no number; at most
+    /// four fewer than `database.background_connections`, by which they read. Each holds `partition_rows` rows in memory,
+    /// whatever there is to refresh.
     pub workers: NonZeroU32,
     /// How many whole generations are kept. Two, so that whoever still serves the one before can go on
     /// reading it while it switches.

@@ -19,6 +19,9 @@ use crate::refresh::RunId;
 /// When to try again what only a moment stands in the way of.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// What Postgres says of a statement that it has ended, at `statement_timeout` for one.
+const QUERY_CANCELED: &str = "57014";
+
 /// What the feature store answers with.
 pub type Result<T, E = FeatureStoreError> = std::result::Result<T, E>;
 
@@ -65,6 +68,12 @@ pub enum FeatureStoreError {
         run_id: RunId,
         /// Its model version.
         version: ModelVersion,
+    },
+    /// Each export holds a connection for as long as its client reads.
+    #[error("{at_once} exports are under way and none has ended in a while; try again")]
+    ExportsUnderWay {
+        /// How many may be.
+        at_once: u32,
     },
     /// A worker is just beginning or ending.
     #[error("a refresh is just beginning or ending; try again")]
@@ -213,6 +222,13 @@ impl FeatureStoreError {
             _ => false,
         }
     }
+
+    /// Whether Postgres refused a statement, and says so by this code.
+    fn is_refused_by(&self, code: &str) -> bool {
+        let (Self::Store(StoreError::Query(error)) | Self::Database(error)) = self else { return false };
+        let refused = error.as_database_error().and_then(|refusal| refusal.code().map(String::from));
+        refused.is_some_and(|refused| refused == code)
+    }
 }
 
 impl From<FeatureStoreError> for Status {
@@ -277,7 +293,13 @@ impl From<FeatureStoreError> for Status {
             FeatureStoreError::RefreshChanging => {
                 status::unavailable("REFRESH_CHANGING", message, RETRY_AFTER)
             }
+            FeatureStoreError::ExportsUnderWay { .. } => {
+                status::unavailable("EXPORTS_UNDER_WAY", message, RETRY_AFTER)
+            }
             FeatureStoreError::Stopped => status::unavailable("STOPPED", message, RETRY_AFTER),
+            _ if error.is_refused_by(QUERY_CANCELED) => {
+                status::unavailable("POSTGRES_TOO_SLOW", "Postgres did not answer in time", RETRY_AFTER)
+            }
             _ if error.is_out_of_reach() => {
                 status::unavailable("POSTGRES_UNAVAILABLE", "Postgres cannot be reached", RETRY_AFTER)
             }

@@ -27,6 +27,7 @@ use crate::{
     features::{Horizon, Registry, reload_on_hangup},
     ingest::carry_over_for_the_killed,
     live::LiveEmbeddings,
+    people::Exports,
     refresh::Refresher,
     served::Keeper,
     service::{FeatureStoreService, ModelRegistryService},
@@ -38,6 +39,9 @@ use crate::{
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
 /// How long it may take. A machine that has gone without a word leaves connections on which nothing ever comes.
 const HEALTH_LIMIT: Duration = Duration::from_secs(5);
+/// How much longer than a request a statement of it may take in Postgres. Nobody waits for it then, and its connection
+/// is free again only when it has ended.
+const STATEMENT_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves until `shutdown` is cancelled: then streams end, a refresh ends after the partition it is at, and
 /// calls in flight are waited for. Says on `bound` where it listens, as soon as it does.
@@ -57,19 +61,21 @@ pub async fn serve(
     let _ends_everything = stop.clone().drop_guard();
 
     let limits = config.server.clone();
+    let background = store.in_background()?;
+    let store = store.limited(limits.request_timeout + STATEMENT_GRACE)?;
     let registry = Registry::load(store.clone(), &config.features)?;
     let cache = HotCache::new(config.cache);
     let horizon = Horizon::new(store.clone(), cache.clone());
     let models_dir: Arc<Path> = config.models_dir.into();
     let refresher = Refresher::new(
-        store.clone(),
+        background.clone(),
         horizon.clone(),
         registry.clone(),
         models_dir.clone(),
         config.refresh,
         stop.clone(),
     );
-    let (sampler, keeper) = Keeper::new(store.clone(), config.features.sample);
+    let (sampler, keeper) = Keeper::new(background.clone(), config.features.sample);
     // A policy that cannot be read keeps a server from starting, not a promotion from being decided.
     config.promotion.load()?;
     let registry_service = ModelRegistryService {
@@ -78,12 +84,15 @@ pub async fn serve(
         models_dir: models_dir.clone(),
         promotion: config.promotion,
     };
-    let live = LiveEmbeddings::new(store.clone(), horizon.clone(), registry.clone(), models_dir, config.live);
+    let live =
+        LiveEmbeddings::new(background.clone(), horizon.clone(), registry.clone(), models_dir, config.live);
     let (heard, announcements) = watch::channel(());
     let service = Arc::new(FeatureStoreService {
         store: store.clone(),
+        background: background.clone(),
         refresher: refresher.clone(),
-        watcher: Watcher::new(store.clone(), horizon.clone(), config.watch, announcements, stop.clone()),
+        exports: Exports::default(),
+        watcher: Watcher::new(background.clone(), horizon.clone(), config.watch, announcements, stop.clone()),
         registry: registry.clone(),
         horizon: horizon.clone(),
         cache,
@@ -116,13 +125,13 @@ pub async fn serve(
 
     tokio::select! {
         served = server.serve(stop.clone()) => served?,
-        failed = prepare_and_watch_health(&store, &registry, &health, &stop) => return Err(failed),
+        failed = prepare_and_watch_health(&store, &background, &registry, &health, &stop) => return Err(failed),
         () = listen(&store, &heard) => {}
         () = horizon.follow() => {}
         () = keeper.follow() => {}
         () = reload_on_hangup(&registry) => {}
         () = live.follow() => {}
-        never = carry_over_for_the_killed(&store, &horizon) => never,
+        never = carry_over_for_the_killed(&background, &horizon) => never,
     }
     if time::timeout(limits.drain_timeout, refresher.stopped()).await.is_err() {
         warn!("a refresh has not ended its partition in time");
@@ -130,16 +139,17 @@ pub async fn serve(
     Ok(())
 }
 
-/// Brings the schema up to date and the feature definitions into force, then says for as long as the server serves whether Postgres answers. Ends
-/// only with an error that waiting does not mend.
+/// Brings the schema up to date and the feature definitions into force, then says for as long as the server serves
+/// whether Postgres answers those who wait. Ends only with an error that waiting does not mend.
 async fn prepare_and_watch_health(
     store: &Store,
+    background: &Store,
     registry: &Registry,
     health: &Health,
     stop: &CancellationToken,
 ) -> FeatureStoreError {
     let healthy = async {
-        while let Err(error) = prepare(store, registry).await {
+        while let Err(error) = prepare(background, registry).await {
             if !error.is_out_of_reach() {
                 return error;
             }

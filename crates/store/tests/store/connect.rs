@@ -119,7 +119,7 @@ async fn a_question_outlives_the_connections_that_were_cut() {
 
 const OF_A_SESSION: &str = "select string_agg(name || '=' || setting, ' ' order by name) from pg_settings
      where name in ('tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count', 'tcp_user_timeout',
-                    'idle_in_transaction_session_timeout')";
+                    'idle_in_transaction_session_timeout', 'statement_timeout')";
 
 /// What a session says of itself.
 async fn settings(store: &Store) -> String {
@@ -140,10 +140,16 @@ async fn sessions_of_a_host_that_is_lost_are_ended_soon() {
 
     let config = DatabaseConfig { url: database.store.url().to_owned(), ..DatabaseConfig::default() };
     let store = Store::connect(&config).await.unwrap();
+    let limited = store.limited(Duration::from_secs(11)).unwrap();
+    let background = store.in_background().unwrap();
 
-    let expected = |idle: u32| format!("idle_in_transaction_session_timeout={idle} {keepalives}");
-    assert_eq!(settings(&store).await, expected(60_000));
-    assert_eq!(bulk, expected(600_000));
+    let expected = |idle: u32, statement: u32| {
+        format!("idle_in_transaction_session_timeout={idle} statement_timeout={statement} {keepalives}")
+    };
+    assert_eq!(settings(&store).await, expected(60_000, 0));
+    assert_eq!(settings(&limited).await, expected(60_000, 11_000));
+    assert_eq!(settings(&background).await, expected(600_000, 0));
+    assert_eq!(bulk, expected(600_000, 0));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! All that is held on a person, streamed from one view of the database.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use finrank_contracts::{common, feature::v1};
@@ -10,6 +10,10 @@ use finrank_store::Store;
 use futures::TryStreamExt as _;
 use prost::Message as _;
 use sqlx::{Postgres, Transaction, types::Json};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use v1::export_customer_response::Item;
 
@@ -33,15 +37,44 @@ impl Client {
     }
 }
 
-/// Exports a customer to a client that may take nothing for `limit` at most: a view of the database is held for it.
-///
-/// # Errors
-/// When nothing is held on such a customer, or Postgres does not answer.
-pub(crate) async fn export(
+/// How many export at the same time: each holds a connection for as long as its client reads.
+#[derive(Debug)]
+pub(crate) struct Exports(Arc<Semaphore>);
+
+impl Default for Exports {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(Self::AT_ONCE as usize)))
+    }
+}
+
+impl Exports {
+    /// Exports at the same time; further ones wait.
+    pub(crate) const AT_ONCE: u32 = 4;
+
+    /// Exports a customer to a client that may take nothing for `limit` at most: a view of the database is held for it. It
+    /// waits as long for its turn: a stream has no other limit than its caller's.
+    ///
+    /// # Errors
+    /// When its turn does not come, nothing is held on such a customer, or Postgres does not answer.
+    pub(crate) async fn export(
+        &self,
+        store: &Store,
+        user_id: UserId,
+        limit: Duration,
+        stop: CancellationToken,
+    ) -> Result<Exported> {
+        let turn = timeout(limit, self.0.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| FeatureStoreError::ExportsUnderWay { at_once: Self::AT_ONCE })?;
+        export(store, user_id, limit, stop, turn.expect("it is never closed")).await
+    }
+}
+
+async fn export(
     store: &Store,
     user_id: UserId,
     limit: Duration,
     stop: CancellationToken,
+    turn: OwnedSemaphorePermit,
 ) -> Result<Exported> {
     let mut view = store.pool().begin_with("begin isolation level repeatable read, read only").await?;
     let is_held = sqlx::query_scalar!(
@@ -62,6 +95,8 @@ pub(crate) async fn export(
     }
     let (client, exported) = client::Client::new(BUFFERED_ITEMS, limit);
     tokio::spawn(async move {
+        // Until the view is given back, too.
+        let _turn = turn;
         let client = Client(client);
         match stop.run_until_cancelled(send_all(&mut view, &user_id, &client)).await {
             Some(Ok(())) => {}

@@ -5,5 +5,5 @@ mod export;
 
 pub(crate) use self::{
     erase::{Receipt, erase, forget_the_erased, hold_off_erasures, wait_for_erasures},
-    export::{Exported, export},
+    export::{Exported, Exports},
 };

@@ -19,7 +19,7 @@ mod worker;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use finrank_model::{Bundle, ModelVersion, Sha256Digest};
+use finrank_model::{Bundle, InvalidField, ModelVersion, Sha256Digest};
 use finrank_store::{
     Store,
     models::{self, RegisteredModel},
@@ -40,6 +40,7 @@ pub use self::{
 use crate::{
     FeatureStoreError, RefreshConfig, Result, bundles,
     features::{Horizon, Registry},
+    people::Exports,
     statistics::{self, Breach, Summariser},
     towers::Completion,
 };
@@ -88,9 +89,10 @@ impl Refresher {
     /// model version's run that is under way. Returns once it is planned.
     ///
     /// # Errors
-    /// No such model version, a bundle that is missing or not the registered one, another model version's run is under
-    /// way, or a part is asked for and there is nothing that it could be added to.
+    /// More workers than connections, no such model version, a bundle that is missing or not the registered one, another
+    /// model version's run is under way, or a part is asked for and there is nothing that it could be added to.
     pub async fn start(&self, request: RefreshRequest) -> Result<StartedRun> {
+        let workers = self.workers_of(&request)?;
         let model = self.registered(request.version.clone()).await?;
         let bundle = self.load(&model).await?;
         self.check_features(&bundle).await?;
@@ -101,7 +103,7 @@ impl Refresher {
             }
             if let Some(started) = started {
                 if !request.dry_run {
-                    self.hire(&started.run, &bundle, request.workers);
+                    self.hire(&started.run, &bundle, workers);
                 }
                 return Ok(started);
             }
@@ -147,6 +149,23 @@ impl Refresher {
     pub async fn stopped(&self) {
         self.workers.close();
         self.workers.wait().await;
+    }
+
+    /// How many workers are wanted. Each reads by a connection of background work; were there more of them than
+    /// connections, they would wait for each other, and everything else in the background for them.
+    fn workers_of(&self, request: &RefreshRequest) -> Result<NonZeroU32> {
+        let wanted = request.workers.unwrap_or(self.config.workers);
+        let connections = self.store.pool().options().get_max_connections();
+        let most = connections.saturating_sub(Exports::AT_ONCE).max(1);
+        if wanted.get() <= most {
+            return Ok(wanted);
+        }
+        let of_exports = Exports::AT_ONCE;
+        let reason = format!(
+            "is {wanted}, more than {most}: database.background_connections is {connections}, of which exports may \
+             take {of_exports}"
+        );
+        Err(InvalidField::new("workers", reason).into())
     }
 
     async fn registered(&self, version: Option<ModelVersion>) -> Result<RegisteredModel> {
@@ -241,9 +260,8 @@ impl Refresher {
     }
 
     /// Puts more workers to a run, until this process has as many as wanted.
-    fn hire(&self, run: &Run, bundle: &Arc<Bundle>, wanted: Option<NonZeroU32>) {
-        let wanted = wanted.unwrap_or(self.config.workers).get() as usize;
-        for _ in self.workers.len()..wanted {
+    fn hire(&self, run: &Run, bundle: &Arc<Bundle>, wanted: NonZeroU32) {
+        for _ in self.workers.len()..wanted.get() as usize {
             let (refresher, run, bundle) = (self.clone(), run.clone(), bundle.clone());
             self.workers.spawn_blocking(move || {
                 let opened = WorkerConnection::open_shared(refresher.store.url()).and_then(|connection| {

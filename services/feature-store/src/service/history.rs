@@ -64,8 +64,15 @@ pub(super) async fn join(
     let plan = plan.map_err(|invalid| {
         status::invalid_field(&InvalidField::new(format!("start.{}", invalid.field), invalid.reason))
     })?;
-    let history =
-        History { requests, store: service.store.clone(), declared, plan, known_at, horizon, idle_limit };
+    let history = History {
+        requests,
+        store: service.background.clone(),
+        declared,
+        plan,
+        known_at,
+        horizon,
+        idle_limit,
+    };
     let header = Ok(history.header());
     let rows = stream::try_unfold(history, |mut history| async {
         let rows = history.next_rows().await?;

@@ -30,7 +30,7 @@ use crate::{
     cache::HotCache,
     features::{Horizon, Registry},
     ingest::{Ingested, ingest},
-    people::Exported,
+    people::{Exported, Exports},
     refresh::Refresher,
     served::Sampler,
     tower_inputs::KnownTowers,
@@ -39,8 +39,12 @@ use crate::{
 
 /// Implements `finrank.feature.v1.FeatureStoreService`.
 pub(crate) struct FeatureStoreService {
+    /// For what a client waits for.
     pub(crate) store: Store,
+    /// For what takes its time.
+    pub(crate) background: Store,
     pub(crate) refresher: Refresher,
+    pub(crate) exports: Exports,
     pub(crate) watcher: Watcher,
     pub(crate) registry: Registry,
     pub(crate) horizon: Horizon,

@@ -18,7 +18,8 @@ pub(super) async fn export(
     let user_id = UserId::parse(request.user_id)?;
     let customer = service.pseudonyms.of(&user_id);
     let stop = service.stop.clone();
-    let exported = people::export(&service.store, user_id, service.stream_idle_limit, stop).await?;
+    let exports = &service.exports;
+    let exported = exports.export(&service.background, user_id, service.stream_idle_limit, stop).await?;
     info!(%customer, "what is held on a customer is exported");
     Ok(exported)
 }
@@ -28,7 +29,7 @@ pub(super) async fn erase(
     request: v1::EraseCustomerRequest,
 ) -> Result<v1::EraseCustomerResponse> {
     let user_id = UserId::parse(request.user_id)?;
-    let Receipt { erasure_id, erased_at, removed } = people::erase(&service.store, &user_id).await?;
+    let Receipt { erasure_id, erased_at, removed } = people::erase(&service.background, &user_id).await?;
     info!(%erasure_id, customer = %service.pseudonyms.of(&user_id), "a customer is erased");
     let removed = removed.into_iter().map(|(table, rows)| v1::RemovedRows { table: table.to_owned(), rows });
     Ok(v1::EraseCustomerResponse {

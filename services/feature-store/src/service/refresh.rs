@@ -19,8 +19,6 @@ use crate::{
 /// How often a run is looked at; the contract promises a state at least once a second.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Workers of one server at most.
-const MAX_WORKERS: u32 = 64;
 /// Runs of one page.
 const DEFAULT_PAGE: u32 = 50;
 const MAX_PAGE: u32 = 1000;
@@ -46,9 +44,6 @@ fn wanted(request: &v1::StartRefreshRequest) -> Result<RefreshRequest> {
         v1::RefreshScope::Unspecified | v1::RefreshScope::Full => Scope::Full,
         v1::RefreshScope::Changes => Scope::Changes { since },
     };
-    if request.workers > MAX_WORKERS {
-        return Err(InvalidField::new("workers", format!("is more than {MAX_WORKERS}")).into());
-    }
     Ok(RefreshRequest {
         version: optional_version(&request.model_version)?,
         scope,

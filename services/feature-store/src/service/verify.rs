@@ -41,11 +41,11 @@ pub(super) async fn verify(
 ) -> Result<Steps> {
     let since = request.since.map(|since| wire::moment("since", Some(since))).transpose()?;
     service.sampler.flush().await;
-    let kept = served::count(&service.store, since).await?;
+    let kept = served::count(&service.background, since).await?;
     let total = if request.limit == 0 { kept } else { kept.min(request.limit) };
     let (steps, told) = mpsc::channel(BUFFERED_STEPS);
     let verification = Verification {
-        store: service.store.clone(),
+        store: service.background.clone(),
         registry: service.registry.clone(),
         since,
         total,

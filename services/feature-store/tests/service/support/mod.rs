@@ -98,10 +98,20 @@ impl FeatureStore {
 
     /// With connections of the server's own to its database, which is asked whenever the server is.
     pub(crate) async fn start_connected(database: ScratchDatabase, store: Store) -> Self {
+        Self::start_connected_configured(database, store, |_| {}).await
+    }
+
+    /// As [`FeatureStore::start_connected`], with settings of one's own.
+    pub(crate) async fn start_connected_configured(
+        database: ScratchDatabase,
+        store: Store,
+        configure: impl FnOnce(&mut FeatureStoreConfig),
+    ) -> Self {
         let models = tempfile::tempdir().unwrap();
         let shutdown = CancellationToken::new();
         let mut config = config(models.path());
         config.cache.max_bytes = 0;
+        configure(&mut config);
         let (channel, server) = serve_beside(&store, config.clone(), &shutdown).await;
         let client = FeatureStoreServiceClient::new(channel.clone());
         Self { client, channel, database, models, config, shutdown, server }
