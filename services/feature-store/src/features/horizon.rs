@@ -34,6 +34,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a reader who finds none yet asks how far it may move: a writer is between two transactions for microseconds.
 const TRIES: usize = 5;
+/// How long a reader waits for it to reach what there is to read.
+const WAIT: Duration = Duration::from_secs(1);
 /// How far behind it may be before the log says so.
 const LAG_WORTH_TELLING: TimeDelta = TimeDelta::seconds(10);
 
@@ -68,6 +70,19 @@ impl Horizon {
             self.advance().await?;
         }
         self.moment.borrow().ok_or(FeatureStoreError::NoHorizon)
+    }
+
+    /// Waits for it to be at a moment, or beyond.
+    ///
+    /// # Errors
+    /// When a writer holds it before that for longer than anybody should wait.
+    pub(crate) async fn reaches(&self, moment: DateTime<Utc>) -> Result<()> {
+        let mut moved = self.moment.subscribe();
+        let reached = moved.wait_for(|reached| reached.is_some_and(|reached| reached >= moment));
+        match time::timeout(WAIT, reached).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(FeatureStoreError::NoHorizon),
+        }
     }
 
     /// Whether it is at a moment.

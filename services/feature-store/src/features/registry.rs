@@ -1,7 +1,8 @@
 //! The definitions that are in force, and those that were.
 //!
 //! What is in force is one pointer: a request takes it once and is answered by it to the end, and reading the file anew
-//! swaps it. Plans hang on the definitions that they were compiled of, and go with them.
+//! swaps it. Plans hang on the definitions that they were compiled of, and go with them. Of a moment before they came into
+//! force, at which a writer may hold the horizon for a while, those answer that were in force then.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
@@ -23,8 +24,14 @@ const EARLIER: u64 = 16;
 pub(crate) struct Registry {
     store: Store,
     file: FeaturesConfig,
-    declared: Arc<ArcSwap<Declared>>,
+    current: Arc<ArcSwap<Current>>,
     earlier: Cache<Sha256Digest, Arc<Declared>>,
+}
+
+/// What is declared, and what this server served before.
+struct Current {
+    declared: Arc<Declared>,
+    former: Option<Arc<Declared>>,
 }
 
 /// Definitions, and since when they are in force.
@@ -47,17 +54,18 @@ impl Registry {
     /// Names the file, and everything that is wrong with it.
     pub(crate) fn load(store: Store, config: &FeaturesConfig) -> Result<Self> {
         let (definitions, text) = config.load()?;
+        let declared = Arc::new(Declared::new(definitions, text));
         Ok(Self {
             store,
             file: config.clone(),
-            declared: Arc::new(ArcSwap::from_pointee(Declared::new(definitions, text))),
+            current: Arc::new(ArcSwap::from_pointee(Current { declared, former: None })),
             earlier: Cache::new(EARLIER),
         })
     }
 
     /// What is declared, whether or not it is in force yet.
     pub(crate) fn declared(&self) -> Arc<Declared> {
-        self.declared.load_full()
+        self.current.load().declared.clone()
     }
 
     /// This server's definitions, which are in force from the first call on.
@@ -72,7 +80,25 @@ impl Registry {
 
     /// Whether these are still what is served.
     pub(crate) fn serves(&self, declared: &Arc<Declared>) -> bool {
-        Arc::ptr_eq(declared, &self.declared.load())
+        Arc::ptr_eq(declared, &self.current.load().declared)
+    }
+
+    /// Those that were in force at a moment before these came into force; nothing if these are the first.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub(crate) async fn before_these(&self, moment: DateTime<Utc>) -> Result<Option<Arc<Declared>>> {
+        let former = self.current.load().former.clone();
+        let is_of = |former: &Arc<Declared>| former.since.get().is_some_and(|since| *since <= moment);
+        // A server that has just begun has served none, and one whose file changed twice at once others before them.
+        match former.filter(is_of) {
+            Some(former) => Ok(Some(former)),
+            None => match self.at(moment, None).await {
+                Ok(recorded) => Ok(Some(recorded)),
+                Err(FeatureStoreError::NoDefinitions { .. }) => Ok(None),
+                Err(error) => Err(error),
+            },
+        }
     }
 
     /// Reads the file anew and puts what it declares into force, if it declares something else.
@@ -90,7 +116,8 @@ impl Registry {
         let (definitions, text) = tokio::task::spawn_blocking(move || file.load()).await??;
         let before = self.declared();
         if definitions.digest != before.definitions.digest {
-            self.declared.store(Arc::new(Declared::new(definitions, text)));
+            let declared = Arc::new(Declared::new(definitions, text));
+            self.current.store(Arc::new(Current { declared, former: Some(before.clone()) }));
         }
         let in_force = self.in_force().await?;
         if !Arc::ptr_eq(&in_force.declared, &before) {

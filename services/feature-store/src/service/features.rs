@@ -13,7 +13,7 @@ use finrank_store::features::{Asked, FeaturePlan};
 
 use super::{FeatureStoreService, feature_wire, read::parse_ids};
 use crate::{
-    FeatureStoreError, Result,
+    Result,
     features::{Declared, InForce, Selection, read_at_horizon},
 };
 
@@ -58,7 +58,8 @@ pub(super) async fn as_of(
 }
 
 /// The definitions in force, and the moment up to which what was known can be read. The moment is the definitions' own:
-/// what is served is to be found again by it alone.
+/// what is served is to be found again by it alone. While a writer's transaction holds the horizon before these came into
+/// force, those answer that were in force at that moment.
 pub(super) async fn now(service: &FeatureStoreService) -> Result<(Arc<Declared>, DateTime<Utc>)> {
     loop {
         let InForce { declared, since } = service.registry.in_force().await?;
@@ -68,8 +69,15 @@ pub(super) async fn now(service: &FeatureStoreService) -> Result<(Arc<Declared>,
             moment = service.horizon.moment().await?;
         }
         // If others were put into force meanwhile, the moment may be theirs.
-        if service.registry.serves(&declared) {
-            return if moment < since { Err(FeatureStoreError::NoHorizon) } else { Ok((declared, moment)) };
+        if !service.registry.serves(&declared) {
+            continue;
+        }
+        if moment >= since {
+            return Ok((declared, moment));
+        }
+        match service.registry.before_these(moment).await? {
+            Some(former) => return Ok((former, moment)),
+            None => service.horizon.reaches(since).await?,
         }
     }
 }

@@ -157,6 +157,38 @@ async fn every_moment_belongs_to_one_set_of_definitions_however_often_they_chang
 }
 
 #[tokio::test]
+async fn while_a_writer_does_not_end_the_definitions_answer_that_were_in_force_when_it_began() {
+    let _none = HANGUPS.read().await;
+    let mut store = start().await;
+    let before = online(&mut store.client).await;
+    let mut writer = store.database.store.pool().begin().await.unwrap();
+    let write =
+        "insert into customer_statements (user_id, event_time, attributes) values ('u2', now(), '{}')";
+    sqlx::query(write).execute(&mut *writer).await.unwrap();
+
+    store.redefine(&within(2));
+    reload(&mut store).await.unwrap();
+    let meanwhile = online(&mut store.client).await;
+    let mut begun_meanwhile = store.second_server_defining(&within(3), |_| {}).await;
+    let by_another = online(&mut begun_meanwhile).await;
+    writer.rollback().await.unwrap();
+    let digest = |answer: &GetOnlineFeaturesResponse| answer.header.clone().unwrap().definitions_sha256;
+    let mut after = online(&mut store.client).await;
+    while digest(&after) == digest(&before) {
+        after = online(&mut store.client).await;
+    }
+
+    let of_before = [&before, &meanwhile, &by_another].map(|answer| (count(answer), digest(answer)));
+    assert_eq!(of_before, [&before; 3].map(|before| (Some(Value::Count(2)), digest(before))));
+    assert_eq!(count(&after), Some(Value::Count(1)));
+    assert_ne!(digest(&after), digest(&before));
+    for answer in [before, meanwhile, by_another] {
+        let again = again(&mut store.client, &answer, false).await;
+        assert_eq!((again.header, again.rows), (answer.header, answer.rows));
+    }
+}
+
+#[tokio::test]
 async fn a_hangup_has_the_file_read_anew() {
     let _alone = HANGUPS.write().await;
     let mut store = start().await;
