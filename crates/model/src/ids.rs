@@ -85,6 +85,10 @@ id!(
     /// Names the pair of towers whose embeddings may meet.
     EmbeddingSpace, "embedding_space"
 );
+id!(
+    /// Names an experiment; who is in which of its arms follows from it.
+    ExperimentName, "name"
+);
 
 fn check(raw: &str) -> Result<(), String> {
     if raw.is_empty() {

@@ -17,6 +17,7 @@ mod embedding;
 mod encoder;
 mod entities;
 mod error;
+mod experiment;
 pub mod features;
 mod ids;
 pub mod policy;
@@ -41,7 +42,8 @@ pub use entities::{
     parse_moment,
 };
 pub use error::{InvalidFile, ModelError};
-pub use ids::{EmbeddingSpace, EventId, ModelVersion, OutcomeId, ProductId, UserId};
+pub use experiment::{Arm, Experiment, Share};
+pub use ids::{EmbeddingSpace, EventId, ExperimentName, ModelVersion, OutcomeId, ProductId, UserId};
 pub use score::Score;
 pub use scorer::MlpScorer;
 pub use split_scorer::SplitScorer;

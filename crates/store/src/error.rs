@@ -91,6 +91,12 @@ pub enum StoreError {
         /// What stands against it.
         reason: String,
     },
+    /// A version may not answer a share of customers or be scored in the shadow, or not yet.
+    #[error("traffic stays as it is: {}", reasons.join("; "))]
+    TrafficRefused {
+        /// Everything that stands against it.
+        reasons: Vec<String>,
+    },
     /// A stored JSON document is not what every writer makes.
     #[error("a stored document cannot be read: {0}")]
     Json(#[source] serde_json::Error),

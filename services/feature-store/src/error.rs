@@ -268,6 +268,9 @@ impl From<FeatureStoreError> for Status {
             FeatureStoreError::Store(StoreError::RollbackRefused { .. }) => {
                 status::failed_precondition("ROLLBACK_REFUSED", message)
             }
+            FeatureStoreError::Store(StoreError::TrafficRefused { .. }) => {
+                status::failed_precondition("TRAFFIC_REFUSED", message)
+            }
             FeatureStoreError::Policy { .. } => status::failed_precondition("POLICY_UNUSABLE", message),
             FeatureStoreError::NotWhole { .. } => {
                 status::failed_precondition("MODEL_VERSION_NOT_WHOLE", message)

@@ -1,9 +1,11 @@
-//! The registry of model versions: which bundles there are, what each must hash to, what its gates said, and which one
-//! is served.
+//! The registry of model versions: which bundles there are, what each must hash to, what its gates said, which one
+//! is served, and which others are beside it.
 
 mod checks;
 mod holdouts;
 mod promotions;
+mod standing;
+mod traffic;
 mod waivers;
 
 use chrono::{DateTime, Utc};
@@ -17,6 +19,7 @@ pub use self::{
         Action, Promotion, PromotionRequest, newest_promotion_of, promote, promotions, roll_back,
         rollback_target,
     },
+    traffic::{Traffic, TrafficRequest, set_traffic, traffic},
     waivers::{NewWaiver, Waiver, grant, waivers_of},
 };
 use crate::{Result, Store, StoreError};

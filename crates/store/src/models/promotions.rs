@@ -8,7 +8,11 @@ use finrank_model::{ModelVersion, Sha256Digest};
 use serde::Serialize;
 use sqlx::{Postgres, Transaction};
 
-use super::{GateCheck, Waiver, checks::named, newest_check, parse_version, waivers_of};
+use super::{
+    checks::named,
+    parse_version,
+    standing::{Standing, Wanted, Wholeness, alone, serving},
+};
 use crate::{Result, Store, StoreError};
 
 /// What was done.
@@ -63,32 +67,12 @@ pub struct PromotionRequest<'a> {
 /// [`StoreError::PromotionRefused`] with everything that does.
 pub async fn promote(store: &Store, request: &PromotionRequest<'_>) -> Result<Promotion> {
     named("promoted_by", request.promoted_by)?;
-    let version = request.model_version;
-    let Some(model) = super::get(store, version).await? else {
-        return Err(StoreError::UnknownModel { model_version: version.to_string() });
-    };
+    let PromotionRequest { model_version: version, policy, promoted_by, reason } = *request;
     let mut transaction = alone(store).await?;
     let serving = serving(&mut transaction).await?;
-    let check = newest_check(store, version).await?;
-    let now = Utc::now();
-    let waivers: Vec<Waiver> = waivers_of(store, version).await?;
-
-    let mut reasons = Vec::new();
-    if serving.as_ref() == Some(version) {
-        reasons.push("it is served already".to_owned());
-    }
-    let counting = match &check {
-        None => {
-            reasons.push(format!("its gates were not checked; `finrank model check {version}` does"));
-            Vec::new()
-        }
-        Some(check) => {
-            reasons.extend(unusable(check, &model.bundle_sha256, request.policy, serving.as_ref(), now));
-            let (unmet, counting) = unmet(check, &waivers, request.promoted_by, now);
-            reasons.extend(unmet);
-            counting
-        }
-    };
+    let wanted = Wanted { version, policy, by: promoted_by };
+    let Standing { check, waiver_ids, against: mut reasons } =
+        Standing::of(store, wanted, serving.as_ref()).await?;
     reasons.extend(not_whole(&mut transaction, version).await?);
     let (true, Some(check)) = (reasons.is_empty(), check) else {
         return Err(StoreError::PromotionRefused { model_version: version.to_string(), reasons });
@@ -97,9 +81,9 @@ pub async fn promote(store: &Store, request: &PromotionRequest<'_>) -> Result<Pr
         version,
         action: "promote",
         check_id: Some(check.check_id),
-        waiver_ids: &counting,
-        by: request.promoted_by,
-        reason: request.reason,
+        waiver_ids: &waiver_ids,
+        by: promoted_by,
+        reason,
     };
     let promotion_id = row.insert(&mut transaction).await?;
     transaction.commit().await?;
@@ -180,87 +164,9 @@ pub async fn newest_promotion_of(store: &Store, version: &ModelVersion) -> Resul
     row.map(PromotionRow::parse).transpose()
 }
 
-/// Nobody else promotes until the transaction ends; readers of the history are not held up.
-async fn alone(store: &Store) -> Result<Transaction<'static, Postgres>> {
-    let mut transaction = store.pool().begin().await?;
-    sqlx::query!("lock table promotions in share row exclusive mode").execute(&mut *transaction).await?;
-    Ok(transaction)
-}
-
-async fn serving(transaction: &mut Transaction<'_, Postgres>) -> Result<Option<ModelVersion>> {
-    let serving = sqlx::query_scalar!("select serving_version()").fetch_one(&mut **transaction).await?;
-    serving.map(parse_version).transpose()
-}
-
 async fn target(asked: impl sqlx::PgExecutor<'_>) -> Result<Option<ModelVersion>> {
     let target = sqlx::query_scalar!("select rollback_version()").fetch_one(asked).await?;
     target.map(parse_version).transpose()
-}
-
-/// Why a check says nothing of what is to be promoted now.
-fn unusable(
-    check: &GateCheck,
-    bundle: &str,
-    policy: Sha256Digest,
-    serving: Option<&ModelVersion>,
-    now: DateTime<Utc>,
-) -> Vec<String> {
-    let again = format!("; `finrank model check {}` checks again", check.model_version);
-    let mut reasons = Vec::new();
-    if check.bundle.to_string() != bundle {
-        reasons.push(format!("its gates were checked with another bundle, {}{again}", check.bundle));
-    }
-    if check.policy != policy {
-        reasons.push(format!("its gates were checked by another policy, {}{again}", check.policy));
-    }
-    if check.valid_until <= now {
-        reasons.push(format!("the check of its gates was valid until {}{again}", check.valid_until));
-    }
-    if check.compared_with.as_ref() != serving {
-        let name = |version: Option<&ModelVersion>| version.map_or("nothing".to_owned(), ToString::to_string);
-        reasons.push(format!(
-            "it was compared with {}, and {} is served now{again}",
-            name(check.compared_with.as_ref()),
-            name(serving),
-        ));
-    }
-    reasons
-}
-
-/// The gates that stand against a promotion by `promoter`, and the waivers that stand in for others.
-fn unmet(
-    check: &GateCheck,
-    waivers: &[Waiver],
-    promoter: &str,
-    now: DateTime<Utc>,
-) -> (Vec<String>, Vec<i64>) {
-    let (mut unmet, mut counting) = (Vec::new(), Vec::new());
-    for result in check.against() {
-        let of_this = |waiver: &&Waiver| waiver.gate == result.gate;
-        let counts = |waiver: &&Waiver| result.waivable && waiver.counts(promoter, now);
-        match waivers.iter().filter(of_this).find(counts) {
-            Some(waiver) => counting.push(waiver.waiver_id),
-            None => {
-                let why_not =
-                    waivers.iter().find(of_this).map(|waiver| why_not(waiver, result.waivable, now));
-                let why_not = why_not.unwrap_or_default();
-                unmet.push(format!("{}: {}{why_not}", result.gate, result.explanation));
-            }
-        }
-    }
-    (unmet, counting)
-}
-
-/// Why the newest waiver of a gate does not count.
-fn why_not(waiver: &Waiver, waivable: bool, now: DateTime<Utc>) -> String {
-    let Waiver { waiver_id, expires_at, approved_by, .. } = waiver;
-    if !waivable {
-        format!(" (waiver {waiver_id} does not count: this gate cannot be waived)")
-    } else if *expires_at <= now {
-        format!(" (waiver {waiver_id} expired at {expires_at})")
-    } else {
-        format!(" (waiver {waiver_id} does not count: {approved_by} approved it, and promotes)")
-    }
 }
 
 /// Why readers of the version would find no embeddings, if anybody finds any now.
@@ -268,18 +174,8 @@ async fn not_whole(
     transaction: &mut Transaction<'_, Postgres>,
     version: &ModelVersion,
 ) -> Result<Option<String>> {
-    let whole = sqlx::query!(
-        r#"select exists (select from refresh_runs where state = 'complete' and model_version = $1) as "this!",
-                  exists (select from refresh_runs where state = 'complete') as "any!""#,
-        version.as_str(),
-    )
-    .fetch_one(&mut **transaction)
-    .await?;
-    Ok((whole.any && !whole.this).then(|| {
-        format!(
-            "no refresh is whole, and readers would find nothing; `finrank refresh --model-version {version}`"
-        )
-    }))
+    let whole = Wholeness::of(transaction, version).await?;
+    Ok((whole.of_any && !whole.of_this).then(|| Wholeness::refusal(version)))
 }
 
 struct NewRow<'a> {

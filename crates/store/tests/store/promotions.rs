@@ -282,7 +282,8 @@ async fn history_is_added_to_and_never_changed() {
     for statement in [
         "update promotions set promoted_by = 'mallory'",
         "delete from promotions",
-        "truncate promotions",
+        "truncate promotions cascade",
+        "truncate traffic",
         "update gate_checks set results = '[]'",
         "update gate_waivers set expires_at = 'infinity'",
         "update promotion_policies set policy = ''",

@@ -117,8 +117,8 @@ pub(super) async fn cancel(store: &Store, run_id: RunId) -> Result<Run> {
 }
 
 /// Drops what only generations before the newest `keep` are made of, and the unfinished runs that a generation has
-/// overtaken. The newest generation of the version that is served is kept, and so is that of the one that a rollback
-/// would bring back, however many of other versions are newer. A run that a kept generation still stands on is merged
+/// overtaken. The newest generation of the version that is served is kept, and so are those of the one that a rollback
+/// would bring back and of those in traffic beside it, however many of other versions are newer. A run that a kept generation still stands on is merged
 /// into it: it loses the rows that later runs have written anew, and is no generation of its own any more. Live rows that
 /// the newest generation covers go, too.
 pub(super) async fn drop_old_generations(store: &Store, keep: NonZeroU32) -> Result<()> {
@@ -138,7 +138,11 @@ pub(super) async fn drop_old_generations(store: &Store, keep: NonZeroU32) -> Res
                  order by run_id desc
                  limit 1
              )
-             from (values (serving_version()), (rollback_version())) as wanted (version)
+             from (
+                 values (serving_version()), (rollback_version())
+                 union all
+                 select unnest(array[treatment_version, shadow_version]) from traffic_in_force()
+             ) as wanted (version)
          )
          delete from refresh_runs
          where state in ('complete', 'merged')

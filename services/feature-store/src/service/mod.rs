@@ -11,6 +11,7 @@ mod reload;
 mod statistics;
 mod stopping;
 mod tower_inputs;
+mod traffic;
 mod verify;
 mod write;
 

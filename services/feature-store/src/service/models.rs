@@ -75,6 +75,21 @@ impl ModelRegistryRpcs for ModelRegistryService {
     ) -> Result<Response<v1::ListPromotionsResponse>, Status> {
         Ok(Response::new(self.history(request.into_inner()).await?))
     }
+
+    async fn set_traffic(
+        &self,
+        request: Request<v1::SetTrafficRequest>,
+    ) -> Result<Response<v1::SetTrafficResponse>, Status> {
+        let traffic = Some(self.divide(request.into_inner()).await?);
+        Ok(Response::new(v1::SetTrafficResponse { traffic }))
+    }
+
+    async fn get_traffic(
+        &self,
+        _: Request<v1::GetTrafficRequest>,
+    ) -> Result<Response<v1::GetTrafficResponse>, Status> {
+        Ok(Response::new(self.traffic().await?))
+    }
 }
 
 impl ModelRegistryService {
@@ -166,14 +181,14 @@ impl ModelRegistryService {
         })
     }
 
-    async fn registered(&self, raw_version: &str) -> Result<RegisteredModel> {
+    pub(super) async fn registered(&self, raw_version: &str) -> Result<RegisteredModel> {
         let version = ModelVersion::parse(raw_version)?;
         let found = models::get(&self.store, &version).await?;
         Ok(found.ok_or_else(|| StoreError::UnknownModel { model_version: version.to_string() })?)
     }
 
     /// Reads the bundle, which scores its golden vectors.
-    async fn prove(&self, model: &RegisteredModel) -> Result<()> {
+    pub(super) async fn prove(&self, model: &RegisteredModel) -> Result<()> {
         let digest = Sha256Digest::parse(&model.bundle_sha256).map_err(FeatureStoreError::StoredRow)?;
         bundles::read_registered(&self.models_dir, &model.model_version, digest).await?;
         Ok(())

@@ -24,6 +24,7 @@ mod statistics;
 mod support;
 mod tower_inputs;
 mod towers;
+mod traffic;
 mod verify;
 mod watch;
 mod write_rows;

@@ -21,12 +21,12 @@ use crate::support::{
     watching::{snapshot, watch},
 };
 
-fn registry(store: &FeatureStore) -> ModelRegistryServiceClient<Channel> {
+pub(crate) fn registry(store: &FeatureStore) -> ModelRegistryServiceClient<Channel> {
     ModelRegistryServiceClient::new(store.channel.clone())
 }
 
 /// Records that a model version's gates ended so, beside what is served now.
-async fn check(store: &FeatureStore, version: &str, verdict: Verdict) {
+pub(crate) async fn check(store: &FeatureStore, version: &str, verdict: Verdict) {
     let model_version = ModelVersion::parse(version).unwrap();
     let postgres = &store.database.store;
     let model = models::get(postgres, &model_version).await.unwrap().unwrap();
@@ -57,12 +57,12 @@ async fn promote(store: &FeatureStore, version: &str) -> Result<Promotion, Statu
     Ok(registry(store).promote_model(request).await?.into_inner().promotion.unwrap())
 }
 
-async fn promote_passing(store: &FeatureStore, version: &str) {
+pub(crate) async fn promote_passing(store: &FeatureStore, version: &str) {
     check(store, version, Verdict::Pass).await;
     promote(store, version).await.unwrap();
 }
 
-async fn roll_back(store: &FeatureStore) -> Result<Promotion, Status> {
+pub(crate) async fn roll_back(store: &FeatureStore) -> Result<Promotion, Status> {
     let request = RollbackModelRequest { promoted_by: "alice".into(), reason: "worse".into() };
     Ok(registry(store).rollback_model(request).await?.into_inner().promotion.unwrap())
 }
@@ -76,7 +76,7 @@ async fn served(store: &mut FeatureStore) -> String {
     generation.model_version
 }
 
-fn reason(status: &Status) -> (Code, String) {
+pub(crate) fn reason(status: &Status) -> (Code, String) {
     (status.code(), status.get_details_error_info().unwrap().reason)
 }
 

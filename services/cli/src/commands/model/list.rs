@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use finrank_store::models;
+use finrank_store::models::{self, Traffic};
 use serde::Serialize;
 
 use crate::{
@@ -22,7 +22,7 @@ pub(super) struct List {
 #[derive(Serialize)]
 struct Row {
     model_version: String,
-    /// `serving`, `before` (what a rollback brings back), or empty.
+    /// `serving`, `treatment` and `shadow` (beside it), `before` (what a rollback brings back), or empty.
     role: &'static str,
     registered_at: DateTime<Utc>,
     mrr: Option<f64>,
@@ -37,11 +37,17 @@ impl List {
             let store = settings.store().await?;
             let serving = models::serving(&store).await?;
             let before = models::rollback_target(&store).await?;
+            let traffic = models::traffic(&store).await?;
+            let experiment = traffic.as_ref().and_then(Traffic::experiment_in_force);
+            let treatment = experiment.map(|experiment| &experiment.treatment);
+            let shadow = traffic.as_ref().and_then(Traffic::shadow_in_force);
             let mut rows = Vec::new();
             for model in models::list(&store).await? {
                 let check = models::newest_check(&store, &model.model_version).await?;
                 let role = match Some(&model.model_version) {
                     version if version == serving.as_ref() => "serving",
+                    version if version == treatment => "treatment",
+                    version if version == shadow => "shadow",
                     version if version == before.as_ref() => "before",
                     _ => "",
                 };

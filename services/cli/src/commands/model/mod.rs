@@ -7,6 +7,7 @@ mod list;
 mod promote;
 mod rollback;
 mod show;
+mod traffic;
 mod waive;
 
 use clap::{Args, Subcommand};
@@ -18,13 +19,13 @@ use super::train::KnownAt;
 use crate::settings::Settings;
 
 /// Look at registered models, take in networks that were trained elsewhere, check models by the promotion policy, and
-/// decide which one is served.
+/// decide which one is served, and which are tried beside it.
 ///
 /// Before the first promotion the newest generation is served, whichever model it is of. From then on the promoted model
 /// is, whatever is trained and refreshed. `feature_store.promotion.policy` names the policy; docs/models.md explains it.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank model list\n  finrank model check two-tower-20260105\n  finrank model promote two-tower-20260105 --by alice\n  finrank model rollback --by alice --reason 'complaints about loans'\n  finrank model import scorer.onnx --bundle caravan-1 --version caravan-1-keras"
+    after_help = "Examples:\n  finrank model list\n  finrank model check two-tower-20260105\n  finrank model promote two-tower-20260105 --by alice\n  finrank model rollback --by alice --reason 'complaints about loans'\n  finrank model traffic --shadow two-tower-20260202 --by alice --reason 'new features'\n  finrank model import scorer.onnx --bundle caravan-1 --version caravan-1-keras"
 )]
 pub(crate) struct Model {
     #[command(subcommand)]
@@ -41,6 +42,7 @@ enum Command {
     Waive(waive::Waive),
     Promote(promote::Promote),
     Rollback(rollback::Rollback),
+    Traffic(traffic::Traffic),
 }
 
 impl Model {
@@ -54,6 +56,7 @@ impl Model {
             Command::Waive(waive) => waive.run(settings),
             Command::Promote(promote) => promote.run(settings),
             Command::Rollback(rollback) => rollback.run(settings),
+            Command::Traffic(traffic) => traffic.run(settings),
         }
     }
 }
