@@ -3,7 +3,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 13] = [
+const PROTOS: [&str; 14] = [
     "feast/serving/GrpcServer.proto",
     "feast/serving/ServingService.proto",
     "finrank/common/v1/common.proto",
@@ -12,6 +12,7 @@ const PROTOS: [&str; 13] = [
     "finrank/ranking/v1/debug.proto",
     "finrank/ranking/v1/decision_log.proto",
     "finrank/ranking/v1/degradation.proto",
+    "finrank/ranking/v1/experiment.proto",
     "finrank/ranking/v1/explanation.proto",
     "finrank/ranking/v1/outcomes.proto",
     "finrank/ranking/v1/ranking_service.proto",

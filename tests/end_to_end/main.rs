@@ -20,4 +20,5 @@ mod metrics;
 mod models;
 mod recommendations;
 mod towers;
+mod traffic;
 mod world;

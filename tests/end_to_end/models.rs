@@ -1,6 +1,9 @@
 //! Which model is served: promoted by its gates, waived, refused, rolled back, and followed by a running ranking server.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use finrank_contracts::{
     feature::v1::{BatchGetEmbeddingsRequest, EntityKind},
@@ -12,8 +15,8 @@ use serde_json::Value;
 
 use crate::world::{Finrank, World, eventually};
 
-/// The shipped policy without bounds that a world of 400 customers cannot keep, but for one.
-fn policy_file(world: &World, max_psi: &str) -> PathBuf {
+/// Settings with the shipped policy without bounds that a few hundred customers cannot keep, but for one.
+pub(crate) fn policy_file(state: &Path, max_psi: &str) -> PathBuf {
     let mut text = DEFAULT_POLICY.to_owned();
     for (from, to) in [
         ("min_customers = 100", "min_customers = 1"),
@@ -27,9 +30,9 @@ fn policy_file(world: &World, max_psi: &str) -> PathBuf {
         assert!(text.contains(from), "{from}");
         text = text.replace(from, to);
     }
-    let policy = world.state.path().join("policy.toml");
+    let policy = state.join("policy.toml");
     fs::write(&policy, text).unwrap();
-    let settings = world.state.path().join("finrank.toml");
+    let settings = state.join("finrank.toml");
     fs::write(&settings, format!("[feature_store.promotion]\npolicy = {policy:?}\n")).unwrap();
     settings
 }
@@ -67,7 +70,7 @@ async fn version_of_embeddings(world: &World) -> String {
 async fn a_promoted_model_is_served_a_refused_one_is_not_and_a_rollback_brings_the_first_back() {
     let world = World::create().await;
     let finrank = world.finrank();
-    let settings = policy_file(&world, "max_psi = 0.25");
+    let settings = policy_file(world.state.path(), "max_psi = 0.25");
     let with = |args: &[&str]| {
         let settings = settings.to_str().unwrap();
         [&["--config", settings], args].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
@@ -93,7 +96,7 @@ async fn a_promoted_model_is_served_a_refused_one_is_not_and_a_rollback_brings_t
     assert_eq!(version_of_embeddings(&world).await, first, "refreshed is not promoted");
 
     // Any other scores have moved.
-    policy_file(&world, "max_psi = 0.0");
+    policy_file(world.state.path(), "max_psi = 0.0");
     let refused = fail(&["model", "promote", &second, "--by", "alice"]);
     let waive = [
         "model",

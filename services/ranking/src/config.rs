@@ -47,6 +47,23 @@ pub struct RankingConfig {
     pub decision_log: DecisionLogConfig,
     /// How scores are explained.
     pub explanations: ExplanationsConfig,
+    /// How what is tried beside the served model is followed.
+    pub traffic: TrafficConfig,
+}
+
+/// How what is tried beside the served model is followed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrafficConfig {
+    /// How often the feature store is asked what is set.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+}
+
+impl Default for TrafficConfig {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(5) }
+    }
 }
 
 /// How scores are explained.
@@ -120,6 +137,7 @@ impl Default for RankingConfig {
             policy: PolicyConfig::default(),
             decision_log: DecisionLogConfig::default(),
             explanations: ExplanationsConfig::default(),
+            traffic: TrafficConfig::default(),
         }
     }
 }

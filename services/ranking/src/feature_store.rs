@@ -11,11 +11,14 @@ use finrank_contracts::{
         GetOnlineFeaturesResponse, WatchProductEmbeddingsRequest, WatchProductEmbeddingsResponse,
         feature_store_service_client::FeatureStoreServiceClient, feature_value::Value,
     },
+    model::v1::{
+        GetTrafficRequest, GetTrafficResponse, model_registry_service_client::ModelRegistryServiceClient,
+    },
 };
-use finrank_model::{Embedding, EmbeddingSpace, InvalidField, ProductId, UserId};
+use finrank_model::{Embedding, EmbeddingSpace, InvalidField, ModelVersion, ProductId, UserId};
 use finrank_policy::{FactSource, Profiling};
 use tonic::{
-    Code, Status, Streaming,
+    Code, Request, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 
@@ -32,6 +35,8 @@ const FED: usize = 100;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the answer may take what is tried beside the version that is served.
+const TRAFFIC_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often an idle connection is tested, so that a feature store that vanished is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// The largest message taken: a chunk of 1,000 products with all that is known of them.
@@ -50,6 +55,7 @@ pub(crate) struct UserEmbedding {
 #[derive(Clone, Debug)]
 pub(crate) struct FeatureStore {
     client: FeatureStoreServiceClient<Channel>,
+    registry: ModelRegistryServiceClient<Channel>,
 }
 
 impl FeatureStore {
@@ -62,17 +68,28 @@ impl FeatureStore {
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_while_idle(true);
-        let client = FeatureStoreServiceClient::new(endpoint.connect_lazy())
-            .max_decoding_message_size(MAX_MESSAGE_BYTES);
-        Ok(Self { client })
+        let channel = endpoint.connect_lazy();
+        let registry = ModelRegistryServiceClient::new(channel.clone());
+        let client = FeatureStoreServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self { client, registry })
     }
 
-    /// The product embeddings that are served, whatever their model, from a resume token on if it is not empty.
+    /// What is tried beside the version that is served.
+    pub(crate) async fn traffic(&self) -> Result<GetTrafficResponse, Status> {
+        let mut request = Request::new(GetTrafficRequest {});
+        request.set_timeout(TRAFFIC_TIMEOUT);
+        Ok(self.registry.clone().get_traffic(request).await?.into_inner())
+    }
+
+    /// The product embeddings of a model version, or else those that are served, whatever their model, from a resume token on
+    /// if it is not empty.
     pub(crate) async fn watch(
         &self,
+        version: Option<&ModelVersion>,
         resume_token: Vec<u8>,
     ) -> Result<Streaming<WatchProductEmbeddingsResponse>, Status> {
-        let request = WatchProductEmbeddingsRequest { model_version: String::new(), resume_token };
+        let model_version = version.map(ToString::to_string).unwrap_or_default();
+        let request = WatchProductEmbeddingsRequest { model_version, resume_token };
         let response = self.client.clone().watch_product_embeddings(request).await?;
         Ok(response.into_inner())
     }

@@ -13,7 +13,7 @@ use finrank_contracts::feature::v1::watch_product_embeddings_response::Step;
 /// When the URL is malformed, the feature store refuses or breaks off, or nothing is served yet.
 pub async fn fetch_snapshot(feature_store: &str) -> Result<Snapshot> {
     let feature_store = FeatureStore::at(feature_store)?;
-    let mut steps = feature_store.watch(Vec::new()).await.map_err(RankingError::FeatureStore)?;
+    let mut steps = feature_store.watch(None, Vec::new()).await.map_err(RankingError::FeatureStore)?;
     let mut feed = Feed::default();
     while let Some(message) = steps.message().await.map_err(RankingError::FeatureStore)? {
         // It is sent only to who has all there is, or waits for the first.

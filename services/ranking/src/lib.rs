@@ -15,6 +15,7 @@
 //! | `facts` | what it says of a customer, in the words of the policy |
 //! | `policies` | the policy in force, and what is compiled of it |
 //! | [`Popularity`] | what is offered first to who objects to profiling, or where nothing better is known |
+//! | `traffic` | what is tried beside the model that is served, and for whom |
 //! | `service` | the contract, rpc by rpc |
 //! | [`serve`] | the server around it |
 //!
@@ -43,9 +44,11 @@ mod server;
 mod service;
 mod snapshot;
 mod subscription;
+mod traffic;
 
 pub use config::{
     DegradationConfig, ExplanationsConfig, PolicyConfig, RankingConfig, RetrievalConfig, SubscriptionConfig,
+    TrafficConfig,
 };
 pub use error::{FileError, RankingError, Result};
 pub use explanations::Explanations;

@@ -1,13 +1,13 @@
 //! The policy in force. It is one pointer: a request takes it once and is decided by it to the end, and reading the file
 //! anew swaps it.
 //!
-//! What is compiled of a policy and a catalogue is kept for the pair that was asked for last. Whoever puts a catalogue or
-//! a policy in service has it compiled before, so that no request waits for it; a request that still holds the one
-//! before compiles that again, and is right all the same.
+//! What is compiled of a policy and a catalogue is kept for each catalogue, with the policy that was asked for last. Whoever
+//! puts a catalogue or a policy in service has it compiled before, so that no request waits for it; a request that still
+//! holds the one before compiles that again, and is right all the same.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use finrank_decisions::{
     DecisionLogError,
     contents::{Content, ContentKind, Contents},
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     PolicyConfig, RankingError, Result,
-    catalogue::{Catalogue, CatalogueProduct, CurrentCatalogue},
+    catalogue::{Catalogue, CatalogueProduct},
 };
 
 /// Holds the policy in force.
@@ -27,16 +27,17 @@ use crate::{
 pub(crate) struct Policies {
     file: PolicyConfig,
     in_force: ArcSwap<Policy>,
-    compiled: ArcSwapOption<Compiled>,
+    /// A few: of each catalogue that somebody still holds.
+    compiled: ArcSwap<Vec<Compiled>>,
     /// Where what comes into force is kept, if decisions are.
     contents: Option<Contents>,
     /// One reading of the file at a time, so that the later one stays.
     reloading: tokio::sync::Mutex<()>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Compiled {
-    catalogue: Arc<Catalogue>,
+    catalogue: Weak<Catalogue>,
     policy: Arc<CompiledPolicy>,
 }
 
@@ -57,7 +58,7 @@ impl Policies {
         Ok(Self {
             file: config.clone(),
             in_force: ArcSwap::from_pointee(policy),
-            compiled: ArcSwapOption::empty(),
+            compiled: ArcSwap::default(),
             contents: None,
             reloading: tokio::sync::Mutex::default(),
         })
@@ -83,18 +84,22 @@ impl Policies {
     }
 
     /// A policy over a catalogue. Compiles it, which takes some ten milliseconds for 100,000 products, unless it was the
-    /// last to be.
+    /// catalogue's last to be.
     pub(crate) fn compiled(&self, policy: &Arc<Policy>, catalogue: &Arc<Catalogue>) -> Arc<CompiledPolicy> {
-        if let Some(last) = self.compiled.load_full()
-            && Arc::ptr_eq(&last.catalogue, catalogue)
+        let is_of_it =
+            |compiled: &&Compiled| std::ptr::eq(compiled.catalogue.as_ptr(), Arc::as_ptr(catalogue));
+        if let Some(last) = self.compiled.load().iter().find(is_of_it)
             && Arc::ptr_eq(last.policy.policy(), policy)
         {
             return Arc::clone(&last.policy);
         }
         let products: Vec<Offered<'_>> = catalogue.products().iter().map(CatalogueProduct::offered).collect();
         let compiled = Arc::new(CompiledPolicy::new(Arc::clone(policy), &products));
-        let pair = Compiled { catalogue: Arc::clone(catalogue), policy: Arc::clone(&compiled) };
-        self.compiled.store(Some(Arc::new(pair)));
+        let pair = Compiled { catalogue: Arc::downgrade(catalogue), policy: Arc::clone(&compiled) };
+        self.compiled.rcu(|before| {
+            let others = before.iter().filter(|other| other.catalogue.strong_count() > 0 && !is_of_it(other));
+            others.cloned().chain([pair.clone()]).collect::<Vec<_>>()
+        });
         compiled
     }
 
@@ -102,9 +107,9 @@ impl Policies {
     ///
     /// # Errors
     /// Everything that is wrong with the file, or that it cannot be kept; the policy in force stays.
-    pub(crate) async fn reload(self: &Arc<Self>, current: &CurrentCatalogue) -> Result<Reloaded> {
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<Reloaded> {
         let _one_at_a_time = self.reloading.lock().await;
-        let (this, catalogue) = (Arc::clone(self), current.get());
+        let this = Arc::clone(self);
         let before = self.in_force();
         let in_force = spawn_blocking(move || {
             let before = this.in_force();
@@ -113,7 +118,8 @@ impl Policies {
                 return Ok(before);
             }
             let read = Arc::new(read);
-            if let Some(catalogue) = catalogue {
+            let catalogues = this.compiled.load_full();
+            for catalogue in catalogues.iter().filter_map(|compiled| compiled.catalogue.upgrade()) {
                 this.compiled(&read, &catalogue);
             }
             Ok::<_, RankingError>(read)
@@ -128,11 +134,11 @@ impl Policies {
     }
 
     /// Reads the file anew at every SIGHUP, for ever.
-    pub(crate) async fn reload_on_hangup(self: &Arc<Self>, current: &CurrentCatalogue) {
+    pub(crate) async fn reload_on_hangup(self: &Arc<Self>) {
         let mut hangups = Hangups::listen();
         loop {
             hangups.next().await;
-            match self.reload(current).await {
+            match self.reload().await {
                 Ok(Reloaded { in_force, before }) if Arc::ptr_eq(&in_force, &before) => {
                     info!("SIGHUP: the policy is what it was");
                 }

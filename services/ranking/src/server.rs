@@ -22,6 +22,7 @@ use crate::{
     policies::Policies,
     service::{Ladder, Log, RankingService},
     subscription::Subscription,
+    traffic::{Traffic, TrafficFollower},
 };
 
 /// Serves until `shutdown` is cancelled and calls in flight have ended, and then until every decision is written. Decisions
@@ -45,6 +46,7 @@ pub async fn serve(
         None => (None, None),
     };
     let current = Arc::new(CurrentCatalogue::default());
+    let traffic = Arc::new(Traffic::default());
     let feature_store = FeatureStore::at(&config.feature_store)?;
     let contents = log.as_ref().map(|log| log.contents.clone());
     let policies = Arc::new(Policies::load(&config.policy)?.kept_in(contents.clone()));
@@ -52,6 +54,7 @@ pub async fn serve(
     let max_message_bytes = config.server.max_message_bytes;
     let service = RankingServiceServer::new(RankingService {
         current: Arc::clone(&current),
+        traffic: Arc::clone(&traffic),
         policies: Arc::clone(&policies),
         popularity: Arc::default(),
         ladder: Arc::new(Ladder::new(config.degradation)),
@@ -70,21 +73,22 @@ pub async fn serve(
     let _ = bound.send(server.address());
 
     let subscription = Subscription {
+        version: None,
         feature_store,
         models_dir: config.models_dir,
         config: config.subscription,
         index: config.retrieval.index_settings(),
-        current: Arc::clone(&current),
+        current,
         contents,
         policies: Arc::clone(&policies),
         reasons,
-        health: server.health(),
+        health: Some(server.health()),
     };
+    let traffic = TrafficFollower { traffic, subscription: subscription.clone(), config: config.traffic };
     let stop = shutdown.child_token();
-    let hangups =
-        stop.clone().run_until_cancelled_owned(async move { policies.reload_on_hangup(&current).await });
+    let hangups = stop.clone().run_until_cancelled_owned(async move { policies.reload_on_hangup().await });
     let listening = tokio::spawn(hangups);
-    let following = tokio::spawn(follow(subscription, stop.clone()));
+    let following = tokio::spawn(follow(subscription, traffic, stop.clone()));
     let stop_following = stop.clone().drop_guard();
     let served = server.serve(stop).await;
     drop(stop_following);
@@ -119,10 +123,15 @@ fn keep_decisions(ranking: &RankingConfig, store: Store) -> Result<(Log, Writing
 }
 
 /// Follows until `stop` is cancelled, and cancels it if following ends in any other way: a server whose
-/// catalogue nobody keeps up to date had better end.
-async fn follow(subscription: Subscription, stop: CancellationToken) {
+/// catalogue nobody keeps up to date had better end. What is tried is known before there is a catalogue, so that no
+/// customer is answered outside their arm after a restart.
+async fn follow(subscription: Subscription, traffic: TrafficFollower, stop: CancellationToken) {
     let _ends_with_this = stop.clone().drop_guard();
-    stop.run_until_cancelled(subscription.follow()).await;
+    let following = async move {
+        traffic.until_known().await;
+        tokio::join!(subscription.follow(), traffic.follow())
+    };
+    stop.run_until_cancelled(following).await;
 }
 
 #[cfg(test)]

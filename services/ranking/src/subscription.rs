@@ -11,7 +11,7 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use finrank_decisions::{DecisionLogError, contents::Contents};
-use finrank_model::{Bundle, Sha256Digest, bundle_directory, reasons::ReasonTable};
+use finrank_model::{Bundle, ModelVersion, Sha256Digest, bundle_directory, reasons::ReasonTable};
 use finrank_serving::Health;
 use thiserror::Error;
 use tokio::{
@@ -35,8 +35,11 @@ use crate::{
 /// do not come back all at once.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 
-/// Keeps the catalogue in service up to date.
+/// Keeps a catalogue in service up to date.
+#[derive(Clone)]
 pub(crate) struct Subscription {
+    /// The model version to follow; without one, whatever is served.
+    pub(crate) version: Option<ModelVersion>,
     pub(crate) feature_store: FeatureStore,
     pub(crate) models_dir: PathBuf,
     pub(crate) config: SubscriptionConfig,
@@ -49,8 +52,8 @@ pub(crate) struct Subscription {
     pub(crate) policies: Arc<Policies>,
     /// What reasons are told by: a model that reads what has none is not served.
     pub(crate) reasons: Arc<ReasonTable>,
-    /// Says SERVING once a catalogue is in service.
-    pub(crate) health: Health,
+    /// Says SERVING once a catalogue is in service. Without the one that is served, nothing is: others say nothing.
+    pub(crate) health: Option<Health>,
 }
 
 /// What outlives a connection.
@@ -127,7 +130,10 @@ impl Subscription {
 
     async fn follow_one_connection(&self, following: &mut Following) -> Result<Infallible, Interruption> {
         let resume_token = following.feed.resume();
-        let mut steps = self.unless_silent(self.feature_store.watch(resume_token)).await?;
+        let mut steps = {
+            let watching = self.feature_store.watch(self.version.as_ref(), resume_token);
+            self.unless_silent(watching).await?
+        };
         loop {
             let message = tokio::select! {
                 message = self.unless_silent(steps.message()) => message?.ok_or(Interruption::Ended)?,
@@ -188,7 +194,9 @@ impl Subscription {
             "catalogue in service"
         );
         self.current.publish(catalogue);
-        self.health.serving().await;
+        if let Some(health) = &self.health {
+            health.serving().await;
+        }
         (following.model, following.due) = (Some(model), None);
         following.waits = self.waits();
         Ok(())

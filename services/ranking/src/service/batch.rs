@@ -107,15 +107,18 @@ async fn decide(
 ) -> Result<(), Status> {
     // In turn, if there are many streams: parts of several would wait for places in the log's queue that the others hold.
     let _turn = service.batches.acquire().await;
-    let LookedUp { user_ids, wanted, asked: Asked { catalogue, policy, customers } } = looked_up;
-    let (shared, compiling) = (Arc::clone(&catalogue), service.clone());
-    let compiled = spawn_blocking(move || compiling.policies.compiled(&policy, &shared)).await;
-    let policy = compiled.map_err(RankingError::from)?;
-    let deciding = Deciding { service: service.clone(), catalogue, policy, wanted: Arc::new(wanted) };
+    let LookedUp { user_ids, wanted, asked } = looked_up;
+    let (catalogues, compiling, policy) = (asked.catalogues(), service.clone(), asked.policy);
+    let compiled = spawn_blocking(move || {
+        let of = |catalogue: Arc<Catalogue>| (compiling.policies.compiled(&policy, &catalogue), catalogue);
+        catalogues.into_iter().map(of).collect()
+    });
+    let policies = compiled.await.map_err(RankingError::from)?;
+    let deciding = Deciding { service: service.clone(), policies, wanted: Arc::new(wanted) };
     let threads = available_parallelism().map_or(1, NonZero::get);
     // Every part finds places in the log's queue, whatever the others hold.
     let at_a_time = AT_A_TIME.min(service.places() / threads).max(1);
-    let mut waiting = user_ids.into_iter().zip(customers);
+    let mut waiting = user_ids.into_iter().zip(asked.customers);
     let parts = std::iter::from_fn(move || {
         let part: Vec<_> = waiting.by_ref().take(at_a_time).collect();
         (!part.is_empty()).then_some(part)
@@ -141,12 +144,17 @@ async fn decide(
 #[derive(Clone)]
 struct Deciding {
     service: RankingService,
-    catalogue: Arc<Catalogue>,
-    policy: Arc<CompiledPolicy>,
+    /// Over each catalogue that answers.
+    policies: Arc<[(Arc<CompiledPolicy>, Arc<Catalogue>)]>,
     wanted: Arc<Wanted>,
 }
 
 impl Deciding {
+    fn policy_for(&self, customer: &AskedCustomer) -> Result<Arc<CompiledPolicy>> {
+        let of = |(_, catalogue): &&(_, Arc<Catalogue>)| Arc::ptr_eq(catalogue, &customer.catalogue);
+        self.policies.iter().find(of).map(|(policy, _)| Arc::clone(policy)).ok_or(RankingError::NoCatalogue)
+    }
+
     /// The answers for some customers, once their decisions are kept.
     async fn part(
         self,
@@ -163,9 +171,9 @@ impl Deciding {
         let span = Span::current();
         let decided = spawn_blocking(move || {
             let _request = span.enter();
-            let decide = |(customer, place)| {
-                let policy = Arc::clone(&self.policy);
-                self.service.decide_for(&self.catalogue, policy, customer, &self.wanted, place)
+            let decide = |(customer, place): (AskedCustomer, _)| {
+                let policy = self.policy_for(&customer)?;
+                self.service.decide_for(policy, customer, &self.wanted, place)
             };
             let decided = placed.into_iter().map(|(user_id, customer)| (user_id, customer.and_then(decide)));
             decided.collect::<Vec<_>>()

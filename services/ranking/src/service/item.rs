@@ -34,13 +34,15 @@ impl RankingService {
         let row = |catalogue: &Catalogue| row_of(catalogue, &product_id, || "product_id".to_owned());
         // Of a product that is not there nobody needs to be asked.
         row(&*self.catalogue()?)?;
-        let Asked { catalogue, policy, customers } =
+        let Asked { policy, customers } =
             self.ask_about(slice::from_ref(&user_id), &wanted.explain, Waiting::Page, deadline).await?;
         let customer = customers.into_iter().next();
         let customer = customer.ok_or_else(|| RankingError::UserNotFound(user_id.clone()))??;
         if customer.known.is_of_nobody() {
             return Err(RankingError::UserNotFound(user_id));
         }
+        // That of the customer's arm, where there is an experiment.
+        let catalogue = Arc::clone(&customer.catalogue);
         let row = row(&catalogue)?;
         let (service, shared) = (self.clone(), Arc::clone(&catalogue));
         compute_apart(catalogue, move |catalogue| {

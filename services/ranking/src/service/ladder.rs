@@ -15,7 +15,7 @@ use crate::{
     feature_store::UserEmbedding,
     last_known::LastKnown,
     pipeline::{Basis, Degradation, Passed, Reason, Rung},
-    popularity::Popularity,
+    popularity::{KnownPopularity, Popularity},
 };
 
 /// Of what is left of a request's deadline: the embedding's share. The other half is enough to do without.
@@ -194,13 +194,14 @@ impl RankingService {
     /// How popular products are, for who objects to profiling, and for whom nothing better is known.
     pub(super) async fn popularity(
         &self,
+        known: &KnownPopularity,
         catalogue: &Arc<Catalogue>,
         policy: &Policy,
         deadline: Deadline,
     ) -> Option<Arc<Popularity>> {
         let deadline = deadline.share(AFTERWARDS_SHARE, Duration::MAX);
         let contents = self.log.as_ref().map(|log| &log.contents);
-        self.popularity.of(catalogue, policy.profiling()?, &self.feature_store, contents, deadline).await
+        known.of(catalogue, policy.profiling()?, &self.feature_store, contents, deadline).await
     }
 }
 

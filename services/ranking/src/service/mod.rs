@@ -1,6 +1,7 @@
 //! The contract, rpc by rpc: parses a request, fetches what it needs to know of the customer, lets the pipeline
 //! work on one catalogue, and words the answer.
 
+mod arms;
 mod audit;
 mod batch;
 mod compute;
@@ -38,6 +39,7 @@ use crate::{
     pipeline::{Pipeline, Terms},
     policies::Policies,
     popularity::KnownPopularity,
+    traffic::Traffic,
 };
 use compute::compute;
 pub(crate) use ladder::Ladder;
@@ -49,6 +51,8 @@ use request::{Explain, ExplainDecision, ExplainItem, Recommend, Retrieve, Retrie
 #[derive(Clone, Debug)]
 pub(crate) struct RankingService {
     pub(crate) current: Arc<CurrentCatalogue>,
+    /// What is tried beside it.
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) popularity: Arc<KnownPopularity>,
     pub(crate) ladder: Arc<Ladder>,
@@ -192,13 +196,16 @@ impl RankingRpcs for RankingService {
         &self,
         _request: Request<v1::ReloadPolicyRequest>,
     ) -> Result<Response<v1::ReloadPolicyResponse>, Status> {
-        let reloaded = self.policies.reload(&self.current).await?;
+        let reloaded = self.policies.reload().await?;
         Ok(Response::new(v1::ReloadPolicyResponse {
             policy: Some(response::policy_version(&reloaded.in_force)),
             previous: Some(response::policy_version(&reloaded.before)),
         }))
     }
 }
+
+/// A catalogue, and the embeddings that may meet it, in the order in which they were asked for.
+type Users = (Arc<Catalogue>, Vec<Result<UserEmbedding>>);
 
 impl RankingService {
     async fn find(&self, request: Retrieve, deadline: Deadline) -> Result<v1::RetrieveResponse> {
@@ -254,27 +261,28 @@ impl RankingService {
 
     /// A customer's embedding, and the catalogue that it may meet.
     async fn user(&self, user_id: &UserId, deadline: Deadline) -> Result<(Arc<Catalogue>, UserEmbedding)> {
-        let (catalogue, embeddings) = self.users(slice::from_ref(user_id), deadline).await?;
+        let (catalogue, embeddings) = self.users(&self.current, slice::from_ref(user_id), deadline).await?;
         let embedding = embeddings.into_iter().next();
         Ok((catalogue, embedding.ok_or_else(|| RankingError::UserNotFound(user_id.clone()))??))
     }
 
     /// Customers' embeddings in the order asked, and the catalogue that they may meet.
     ///
-    /// The feature store keeps the two newest generations, and those of the promoted model and of the one before, so it
-    /// has dropped the catalogue's model only if as many refreshes or promotions came since; then the next catalogue may
+    /// The feature store keeps the two newest generations, and those of the promoted model, of the one before and of those in
+    /// traffic, so it has dropped the catalogue's model only if as many refreshes or promotions came since; then the next catalogue may
     /// have come meanwhile, and is tried once.
     async fn users(
         &self,
+        current: &CurrentCatalogue,
         user_ids: &[UserId],
         deadline: Deadline,
-    ) -> Result<(Arc<Catalogue>, Vec<Result<UserEmbedding>>)> {
-        let catalogue = self.catalogue()?;
+    ) -> Result<Users> {
+        let catalogue = current.get().ok_or(RankingError::NoCatalogue)?;
         let users = self.feature_store.embeddings(user_ids, catalogue.generation(), deadline).await;
         let Err(RankingError::CatalogueOutdated { model_version }) = users else {
             return Ok((catalogue, users?));
         };
-        let next = self.catalogue()?;
+        let next = current.get().ok_or(RankingError::NoCatalogue)?;
         if next.generation().model_version == model_version {
             return Err(RankingError::CatalogueOutdated { model_version });
         }

@@ -3,16 +3,17 @@
 use std::{slice, sync::Arc};
 
 use finrank_contracts::ranking::v1::{self, RecommendResponse};
-use finrank_model::UserId;
+use finrank_model::{Arm, UserId};
 use finrank_policy::{CompiledPolicy, Policy};
 use uuid::Uuid;
 
 use super::{
-    RankingService,
+    RankingService, Users,
+    arms::{self, Arms, Side},
     compute::{compute, compute_apart},
     eligibility::KnownCustomer,
     ladder::{Footing, Ladder, NoEmbedding, Waiting},
-    record::{self, Decided, Place},
+    record::{self, Apart, Decided, Place},
     request::{Recommend, Wanted},
     response,
     why::{Why, WhyWishes},
@@ -24,23 +25,48 @@ use crate::{
     explanations::FedInputs,
     feature_store::UserEmbedding,
     pipeline::{Ask, Basis, Degradation, OfferedItem, ScoredCandidate},
+    traffic::Assignment,
 };
 
-/// Customers to decide for, by one catalogue and one policy.
+/// Customers to decide for, by one policy.
 pub(super) struct Asked {
-    pub(super) catalogue: Arc<Catalogue>,
     pub(super) policy: Arc<Policy>,
     /// In the order asked: what is known of each and by what to rank, or why nothing can be decided.
     pub(super) customers: Vec<Result<AskedCustomer>>,
 }
 
+impl Asked {
+    /// The catalogues that answer: one, or one for each arm of an experiment.
+    pub(super) fn catalogues(&self) -> Vec<Arc<Catalogue>> {
+        let mut catalogues: Vec<Arc<Catalogue>> = Vec::new();
+        for AskedCustomer { catalogue, .. } in self.customers.iter().flatten() {
+            if !catalogues.iter().any(|known| Arc::ptr_eq(known, catalogue)) {
+                catalogues.push(Arc::clone(catalogue));
+            }
+        }
+        catalogues
+    }
+}
+
 /// One of them.
 pub(super) struct AskedCustomer {
+    /// What answers.
+    pub(super) catalogue: Arc<Catalogue>,
     pub(super) known: KnownCustomer,
     pub(super) basis: Basis,
     pub(super) degradation: Option<Degradation>,
     /// What was fed to the tower, if it was asked for and told.
     pub(super) fed: Option<FedInputs>,
+    /// In which arm of an experiment they are, if there is one.
+    pub(super) assigned: Option<Assignment>,
+}
+
+/// By what, for what and until when customers are asked about.
+struct Asking<'a> {
+    policy: &'a Policy,
+    explain: &'a WhyWishes,
+    waiting: Waiting,
+    deadline: Deadline,
 }
 
 impl RankingService {
@@ -50,16 +76,17 @@ impl RankingService {
         deadline: Deadline,
     ) -> Result<v1::RecommendResponse> {
         let Recommend { user_id, wanted } = request;
-        let Asked { catalogue, policy, customers } =
+        let Asked { policy, customers } =
             self.ask_about(slice::from_ref(&user_id), &wanted.explain, Waiting::Page, deadline).await?;
         let customer = customers.into_iter().next();
         let customer = customer.ok_or_else(|| RankingError::UserNotFound(user_id))??;
         let place = self.place().await?;
+        let catalogue = Arc::clone(&customer.catalogue);
         let (service, shared) = (self.clone(), Arc::clone(&catalogue));
         let explains = wanted.explain.any();
-        let decide = move |catalogue: &Catalogue| {
+        let decide = move |_: &Catalogue| {
             let policy = service.policies.compiled(&policy, &shared);
-            service.decide_for(catalogue, policy, customer, &wanted, place)
+            service.decide_for(policy, customer, &wanted, place)
         };
         let decided = match explains {
             true => compute_apart(catalogue, decide).await?,
@@ -80,25 +107,60 @@ impl RankingService {
         deadline: Deadline,
     ) -> Result<Asked> {
         // Without a catalogue nothing can be offered, whoever it is: nobody needs to be asked.
-        self.catalogue()?;
+        let served = self.catalogue()?;
+        let mut arms = Arms::of(self.traffic.trial(served.generation()), user_ids);
         let policy = self.policies.in_force();
         let (users, known) = tokio::join!(
-            self.users(user_ids, self.ladder.for_embeddings(waiting, deadline)),
+            self.users_by_arm(&mut arms, user_ids, self.ladder.for_embeddings(waiting, deadline)),
             self.known(user_ids, &policy, Ladder::for_knowing(waiting, deadline)),
         );
-        let known = known?;
+        let (mut control, mut treatment) = (Vec::new(), Vec::new());
+        for (arm, known) in arms.answering().zip(known?) {
+            match arm {
+                Arm::Control => control.push(known),
+                Arm::Treatment => treatment.push(known),
+            }
+        }
+        let asking = Asking { policy: &policy, explain, waiting, deadline };
+        let [of_control, of_treatment] = users;
+        let (control, treatment) = tokio::try_join!(
+            self.stand(arms.side(self, Arm::Control), control, of_control, &asking),
+            self.stand(arms.side(self, Arm::Treatment), treatment, of_treatment, &asking),
+        )?;
+        let customers = arms
+            .merged(control, treatment)
+            .map(|(assigned, customer)| customer.map(|customer| AskedCustomer { assigned, ..customer }));
+        Ok(Asked { customers: customers.collect(), policy })
+    }
+
+    /// On what each of the customers stands whom one catalogue answers.
+    ///
+    /// # Errors
+    /// When something stands in everybody's way.
+    async fn stand(
+        &self,
+        side: Side<'_>,
+        known: Vec<KnownCustomer>,
+        users: Option<Result<Users>>,
+        asking: &Asking<'_>,
+    ) -> Result<Vec<Result<AskedCustomer>>> {
+        let &Asking { policy, explain, waiting, deadline } = asking;
         let (catalogue, embeddings) = match users {
-            Ok((catalogue, users)) => (catalogue, users.into_iter().map(|user| Ok(user?)).collect()),
-            Err(error) => (self.catalogue()?, of_nobody(error, waiting, &known, &policy)?),
+            None => return Ok(Vec::new()),
+            Some(Ok((catalogue, users))) => (catalogue, users.into_iter().map(|user| Ok(user?)).collect()),
+            Some(Err(error)) => {
+                let nobody = of_nobody(error, waiting, &known, policy)?;
+                (side.current.get().ok_or(RankingError::NoCatalogue)?, nobody)
+            }
         };
         let footings = known
             .iter()
             .zip(embeddings)
-            .map(|(known, embedding)| self.ladder.footing(known, &policy, &catalogue, embedding))
+            .map(|(known, embedding)| self.ladder.footing(known, policy, &catalogue, embedding))
             .collect::<Vec<Result<Footing>>>();
         let asks_for_popularity = |footing: &Footing| self.ladder.asks_for_popularity(footing);
         let popularity = match footings.iter().flatten().any(asks_for_popularity) {
-            true => self.popularity(&catalogue, &policy, deadline).await,
+            true => self.popularity(side.popularity, &catalogue, policy, deadline).await,
             false => None,
         };
         let scored = known
@@ -111,9 +173,10 @@ impl RankingService {
             let (basis, degradation) = self.ladder.basis(footing?, popularity.as_ref())?;
             // A customer who is named twice is asked about once.
             let fed = fed.get(&known.user_id).cloned();
-            Ok(AskedCustomer { known, basis, degradation, fed })
+            let catalogue = Arc::clone(&catalogue);
+            Ok(AskedCustomer { catalogue, known, basis, degradation, fed, assigned: None })
         });
-        Ok(Asked { catalogue, customers: customers.collect(), policy })
+        Ok(customers.collect())
     }
 
     /// Lets the pipeline decide, and leaves the decision to be written.
@@ -122,7 +185,6 @@ impl RankingService {
     /// As [`crate::pipeline::Pipeline::recommend`].
     pub(super) fn decide_for(
         &self,
-        catalogue: &Catalogue,
         policy: Arc<CompiledPolicy>,
         customer: AskedCustomer,
         wanted: &Wanted,
@@ -133,21 +195,27 @@ impl RankingService {
             metrics::counter!("finrank_ranking_degraded_total", "rung" => rung, "reason" => reason)
                 .increment(1);
         }
+        customer.assigned.iter().for_each(arms::count);
+        let experiment = customer.assigned.as_ref().map(arms::experiment_arm);
+        let catalogue = Arc::clone(&customer.catalogue);
         let user_id = customer.known.user_id.clone();
         let mut inputs = place.is_some().then(|| customer.known.inputs());
         let (ask, fed) = self.ask_for(customer, policy, wanted);
-        let decision = self.pipeline.recommend(catalogue, &ask)?;
+        let decision = self.pipeline.recommend(&catalogue, &ask)?;
         let debug = wanted.debug.of(&decision);
-        let mut response = RecommendResponse { debug, ..response::recommend(&user_id, catalogue, &decision) };
+        let answer = response::recommend(&user_id, &catalogue, &decision);
+        let mut response = RecommendResponse { debug, experiment: experiment.clone(), ..answer };
         if wanted.explain.any() {
             let items: Vec<ScoredCandidate> = decision.items.iter().map(OfferedItem::candidate).collect();
-            let why = Why::of_items(catalogue, &ask, fed, &items, wanted.explain.view);
+            let why = Why::of_items(&catalogue, &ask, fed, &items, wanted.explain.view);
             why.tell(&mut response);
             if let Some(inputs) = &mut inputs {
                 record::keep_reasons(inputs, &response);
             }
         }
-        let receipt = place.zip(inputs).map(|(place, inputs)| place.take(&ask, catalogue, &decision, inputs));
+        let receipt = place
+            .zip(inputs)
+            .map(|(place, inputs)| place.take(&ask, &catalogue, &decision, Apart { inputs, experiment }));
         Ok(Decided { response, receipt })
     }
 
@@ -158,7 +226,7 @@ impl RankingService {
         policy: Arc<CompiledPolicy>,
         wanted: &Wanted,
     ) -> (Ask, Option<FedInputs>) {
-        let AskedCustomer { known, basis, degradation, fed } = customer;
+        let AskedCustomer { known, basis, degradation, fed, .. } = customer;
         let ask = Ask {
             decision_id: Uuid::now_v7(),
             pseudonym: self.pseudonyms.of(&known.user_id),

@@ -49,6 +49,12 @@ pub(super) struct Place {
     candidates: usize,
 }
 
+/// What the log keeps of a decision that played no part in it.
+pub(super) struct Apart {
+    pub(super) inputs: DecisionInputs,
+    pub(super) experiment: Option<v1::ExperimentArm>,
+}
+
 /// An answer, and when it may go out.
 pub(super) struct Decided {
     pub(super) response: RecommendResponse,
@@ -93,8 +99,9 @@ impl Place {
         ask: &Ask,
         catalogue: &Catalogue,
         decision: &Decision,
-        inputs: DecisionInputs,
+        apart: Apart,
     ) -> writer::Receipt {
+        let Apart { inputs, experiment } = apart;
         let inputs = DecisionInputs {
             embedding: match &ask.basis {
                 Basis::Profile { user, .. } => user.embedding.as_slice().to_vec(),
@@ -105,6 +112,7 @@ impl Place {
             ..inputs
         };
         let record = record(catalogue, ask, decision, self.candidates);
+        let record = DecisionRecord { experiment, ..record };
         let user_id = ask.customer.user_id.clone();
         self.place.take(Entry::new(decision.decision_id, decision.decided_at, user_id, record, inputs))
     }

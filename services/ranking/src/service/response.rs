@@ -35,6 +35,7 @@ pub(super) fn recommend(
         debug: None,
         explanation: None,
         degradation: decision.degradation.as_ref().map(degradation),
+        experiment: None,
     }
 }
 

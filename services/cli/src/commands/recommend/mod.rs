@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use finrank_contracts::{
     common::v1::ProductClass,
     ranking::v1::{
-        Degradation, DegradationRung, RankingBasis, RecommendRequest, RecommendResponse, Scenario,
-        ranking_service_client::RankingServiceClient,
+        Degradation, DegradationRung, ExperimentArm, RankingBasis, RecommendRequest, RecommendResponse,
+        Scenario, ranking_service_client::RankingServiceClient,
     },
 };
 use prost_types::FieldMask;
@@ -139,6 +139,9 @@ pub(crate) struct Answer {
     /// By what it is ranked in place of the customer's embedding, and why: `fallback (new customer)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     degradation: Option<String>,
+    /// In which arm of an experiment the customer is, and who answered if not that arm: `spring: treatment`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    experiment: Option<String>,
     eligible_count: u32,
     human_review_count: u32,
     /// Why fewer are eligible than were asked for.
@@ -175,6 +178,7 @@ impl From<RecommendResponse> for Answer {
     fn from(response: RecommendResponse) -> Self {
         let ranking_basis = basis_name(response.ranking_basis());
         let degradation = response.degradation.as_ref().map(degradation_name);
+        let experiment = response.experiment.as_ref().map(experiment_name);
         let versions = response.versions.unwrap_or_default();
         let policy = response.policy.unwrap_or_default();
         let exclusions = response
@@ -199,6 +203,7 @@ impl From<RecommendResponse> for Answer {
             policy_sha256: policy.sha256,
             ranking_basis,
             degradation,
+            experiment,
             eligible_count: response.eligible_count,
             human_review_count: response.human_review_count,
             exclusions: exclusions.collect(),
@@ -207,6 +212,13 @@ impl From<RecommendResponse> for Answer {
             debug: response.debug.map(Debug::from),
         }
     }
+}
+
+/// `ARM_TREATMENT` of "spring" as "spring: treatment".
+fn experiment_name(experiment: &ExperimentArm) -> String {
+    let arm = spoken(experiment.arm().as_str_name(), "ARM_");
+    let in_place = if experiment.control_in_place { ", answered by control" } else { "" };
+    format!("{}: {arm}{in_place}", experiment.name)
 }
 
 /// `PRODUCT_CLASS_CREDIT_CARD` as "credit card".
@@ -238,15 +250,16 @@ fn rung_name(rung: DegradationRung) -> String {
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let degradation = self.degradation.as_ref().map(|told| format!(" · ranked by {told}"));
-        let degradation = degradation.unwrap_or_default();
+        let experiment = self.experiment.as_ref().map(|told| format!(" · experiment {told}"));
+        let marks = degradation.into_iter().chain(experiment).collect::<String>();
         if self.items.is_empty() {
             let against: Vec<String> =
                 self.exclusions.iter().map(|count| format!("{} {}", count.rule, count.products)).collect();
             let against = against.join(", ");
             if self.eligible_count > 0 {
-                write!(f, "{} · nothing is offered{degradation}", self.user_id)?;
+                write!(f, "{} · nothing is offered{marks}", self.user_id)?;
             } else {
-                write!(f, "{} · nothing to offer: no product is eligible ({against})", self.user_id)?;
+                write!(f, "{} · nothing to offer: no product is eligible ({against}){marks}", self.user_id)?;
             }
             write!(f, "\n{}", self.made_by())?;
             return self.write_debug(f);
@@ -262,13 +275,7 @@ impl std::fmt::Display for Answer {
             ]
         });
         let heads = ["#", "product", "class", "product_id", "score", "retrieval"];
-        writeln!(
-            f,
-            "{} · {} of {} eligible{degradation}",
-            self.user_id,
-            self.items.len(),
-            self.eligible_count
-        )?;
+        writeln!(f, "{} · {} of {} eligible{marks}", self.user_id, self.items.len(), self.eligible_count)?;
         write!(f, "{}\n{}", table(heads, 4, rows), self.made_by())?;
         self.write_why(f)?;
         self.write_debug(f)

@@ -110,7 +110,8 @@ impl Replayer {
             let decision =
                 pipeline.recommend(&catalogue, &ask).map_err(|error| Found::other("INPUTS", error))?;
             let mut again = record::record(&catalogue, &ask, &decision, usize::MAX);
-            // Both were taken from the record.
+            // They were taken from the record.
+            again.experiment.clone_from(&record.experiment);
             again.degradation.clone_from(&record.degradation);
             again.retrieved_product_ids.clone_from(&record.retrieved_product_ids);
             let again = committed(decision.decision_id, decision.decided_at, again, &inputs);

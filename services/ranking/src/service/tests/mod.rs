@@ -31,6 +31,7 @@ use crate::{
 fn unconnected(current: Arc<CurrentCatalogue>, policies: Policies) -> RankingService {
     RankingService {
         current,
+        traffic: Arc::default(),
         policies: Arc::new(policies),
         popularity: Arc::default(),
         ladder: Arc::new(Ladder::new(DegradationConfig::default())),

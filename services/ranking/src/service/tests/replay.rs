@@ -14,6 +14,7 @@ use finrank_decisions::{
     read::{self, KeptDecision},
     writer::{DecisionLog, Writing},
 };
+use finrank_model::{Arm, Experiment, ExperimentName, ModelVersion, Share};
 use finrank_policy::Policy;
 use finrank_store::scratch::ScratchDatabase;
 use rand::{RngExt, SeedableRng};
@@ -27,6 +28,7 @@ use crate::{
     fixtures::{bundle, spaced},
     pipeline::{Basis, Degradation, Reason, Rung},
     service::{eligibility::KnownCustomer, recommend::AskedCustomer, replay::Replayer, request::Recommend},
+    traffic::Assignment,
 };
 
 /// What is asked of customers, so that something may be offered to whoever states no more than that.
@@ -63,6 +65,17 @@ struct World {
     service: RankingService,
     /// The writer ends with it.
     _writing: Writing,
+}
+
+/// Of a customer of the treatment, answered by control in its place.
+fn assigned() -> Assignment {
+    let experiment = Experiment {
+        name: ExperimentName::parse("spring").unwrap(),
+        treatment: ModelVersion::parse("m9").unwrap(),
+        share: Share::HALF,
+    };
+    let control = ModelVersion::parse("m1").unwrap();
+    Assignment { experiment, control, arm: Arm::Treatment, answered_by: Arm::Control }
 }
 
 async fn world() -> World {
@@ -145,9 +158,11 @@ impl World {
             };
             let wanted = Recommend::parse(&request).unwrap().wanted;
             let compiled = self.service.policies.compiled(&policy, &catalogue);
-            let customer = AskedCustomer { known, basis, degradation, fed: None };
+            let assigned = [None, Some(assigned())][place % 2].clone();
+            let catalogue = Arc::clone(&catalogue);
+            let customer = AskedCustomer { catalogue, known, basis, degradation, fed: None, assigned };
             let place = self.service.place().await.unwrap();
-            let decided = self.service.decide_for(&catalogue, compiled, customer, &wanted, place).unwrap();
+            let decided = self.service.decide_for(compiled, customer, &wanted, place).unwrap();
             let response = decided.kept().await.unwrap();
             assert_eq!(response.items.len(), offered);
             ids.push(response.decision_id.parse().unwrap());
