@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use finrank_model::InvalidField;
 use thiserror::Error;
 
-use crate::bulk::in_full;
+use crate::bulk::BulkError;
 
 /// The crate's result.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -32,8 +32,8 @@ pub enum StoreError {
     #[error("Postgres: {0}")]
     Query(#[from] sqlx::Error),
     /// Postgres refused a bulk transfer or went away.
-    #[error("Postgres: {}", in_full(.0))]
-    Bulk(#[from] postgres::Error),
+    #[error("Postgres: {0}")]
+    Bulk(#[from] BulkError),
     /// The schema could not be brought up to date.
     #[error("cannot bring the schema up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -156,4 +156,10 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl From<postgres::Error> for StoreError {
+    fn from(error: postgres::Error) -> Self {
+        Self::Bulk(error.into())
+    }
 }

@@ -9,7 +9,7 @@ use finrank_model::{
     features::UnusableFeatures,
 };
 use finrank_serving::{ServingError, status};
-use finrank_store::{StoreError, is_connection_lost};
+use finrank_store::{StoreError, bulk::BulkError, is_connection_lost};
 use sqlx::migrate::MigrateError;
 use thiserror::Error;
 use tonic::Status;
@@ -194,11 +194,8 @@ pub enum FeatureStoreError {
     #[error("Postgres: {0}")]
     Database(#[from] sqlx::Error),
     /// Postgres refused a bulk write, or cannot be reached.
-    #[error("Postgres: {}", match .0.as_db_error() {
-        Some(refusal) => refusal.to_string(),
-        None => .0.to_string(),
-    })]
-    Bulk(#[from] postgres::Error),
+    #[error("Postgres: {0}")]
+    Bulk(#[from] BulkError),
     /// A bulk write did not get through.
     #[error("Postgres: {0}")]
     Copy(#[source] io::Error),
@@ -228,6 +225,12 @@ impl FeatureStoreError {
         let (Self::Store(StoreError::Query(error)) | Self::Database(error)) = self else { return false };
         let refused = error.as_database_error().and_then(|refusal| refusal.code().map(String::from));
         refused.is_some_and(|refused| refused == code)
+    }
+}
+
+impl From<postgres::Error> for FeatureStoreError {
+    fn from(error: postgres::Error) -> Self {
+        Self::Bulk(error.into())
     }
 }
 

@@ -85,6 +85,36 @@ async fn a_refused_statement_of_a_bulk_connection_says_why() {
     assert!(error.to_string().contains(r#"relation "nothing" does not exist"#), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_row_is_not_quoted_on_either_way() {
+    let database = ScratchDatabase::create().await;
+    let insert = "insert into customer_statements (user_id, attributes, event_time, revision, retracted)
+                  values ('u-4711', '{}', '2026-01-01Z', -1, false)";
+    let url = database.store.url().to_owned();
+
+    let by_sqlx = sqlx::query(insert).execute(database.store.pool()).await.unwrap_err();
+    let in_bulk = tokio::task::spawn_blocking(move || {
+        bulk::connect(&url)?.execute(insert, &[]).map_err(StoreError::from)
+    });
+    let in_bulk = in_bulk.await.unwrap().unwrap_err();
+
+    let broken = "new row for relation \"customer_statements\" violates check constraint \
+                  \"customer_statements_revision_check\"";
+    let named =
+        format!("Postgres: ERROR: {broken} (SQLSTATE 23514, constraint customer_statements_revision_check)");
+    assert_eq!(in_bulk.to_string(), named);
+    for told in [sources(&StoreError::from(by_sqlx)), sources(&in_bulk), format!("{in_bulk:?}")] {
+        assert!(told.contains("customer_statements_revision_check"), "{told}");
+        assert!(!told.contains("u-4711"), "{told}");
+    }
+}
+
+/// An error and all that stands behind it, as a log prints it.
+fn sources(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 #[tokio::test]
 async fn a_question_outlives_the_connections_that_were_cut() {
     let database = ScratchDatabase::create().await;

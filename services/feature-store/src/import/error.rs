@@ -6,7 +6,7 @@ use std::{
 };
 
 use finrank_model::InvalidField;
-use finrank_store::StoreError;
+use finrank_store::{StoreError, bulk::BulkError};
 use thiserror::Error;
 
 use super::csv::MAX_ROW_BYTES;
@@ -77,11 +77,14 @@ pub enum ImportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Postgres refused the load or went away; what was loaded before stays, and a second import completes it.
-    #[error("Postgres: {}", match .0.as_db_error() {
-        Some(refusal) => refusal.to_string(),
-        None => .0.to_string(),
-    })]
-    Postgres(#[from] postgres::Error),
+    #[error("Postgres: {0}")]
+    Postgres(#[from] BulkError),
+}
+
+impl From<postgres::Error> for ImportError {
+    fn from(error: postgres::Error) -> Self {
+        Self::Postgres(error.into())
+    }
 }
 
 impl ImportError {

@@ -90,7 +90,7 @@ fn length(bytes: usize) -> [u8; 4] {
 
 /// What Postgres says, which comes wrapped.
 fn refusal(error: io::Error) -> FeatureStoreError {
-    error.downcast().map_or_else(FeatureStoreError::Copy, FeatureStoreError::Bulk)
+    error.downcast::<postgres::Error>().map_or_else(FeatureStoreError::Copy, FeatureStoreError::from)
 }
 
 #[cfg(test)]

@@ -62,3 +62,17 @@ fn a_refusal_says_what_postgres_said() {
 
     assert!(error.contains(r#"relation "customer_statements" does not exist"#), "{error}");
 }
+
+#[test]
+fn a_refusal_does_not_quote_the_row() {
+    let place = Place::new();
+    let file = place.file("c.csv", "user_id,event_time\nu4711,2026-01-01\n");
+    let refuse = "alter table customer_statements add constraint not_this_one check (user_id <> 'u4711')";
+    bulk::connect(place.url()).unwrap().batch_execute(refuse).unwrap();
+
+    let error = place.import(&customers(&file)).unwrap_err();
+
+    let (said, all) = (error.to_string(), format!("{error:?}"));
+    assert!(said.contains("(SQLSTATE 23514, constraint not_this_one)"), "{said}");
+    assert!(!all.contains("u4711"), "{all}");
+}

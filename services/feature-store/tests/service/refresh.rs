@@ -67,6 +67,20 @@ async fn shows_no_embedding_before_the_generation_is_whole() {
 }
 
 #[tokio::test]
+async fn what_stopped_a_run_names_no_customer() {
+    let mut store = FeatureStore::start_filled(25, 6).await;
+    store.register_model("m1", 1).await;
+    let refuse = "alter table user_embeddings add constraint not_this_one check (user_id <> 'u0015')";
+    store.execute(refuse).await;
+
+    let run = store.refresh("m1").await;
+
+    assert_eq!(run.state(), RefreshState::Failed);
+    assert!(run.error.contains("(SQLSTATE 23514, constraint not_this_one)"), "{}", run.error);
+    assert!(!run.error.contains("u0015"), "{}", run.error);
+}
+
+#[tokio::test]
 async fn goes_on_after_a_failure_with_the_partitions_that_are_missing() {
     let mut store = FeatureStore::start_filled(25, 6).await;
     let bundle = store.register_model("m1", 1).await;
