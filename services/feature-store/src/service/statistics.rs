@@ -41,7 +41,7 @@ pub(super) async fn describe(
     })
 }
 
-/// What is not as expected; with the ids of some of those who are out of range.
+/// What is not as expected; with the ids of some of those whom it is breached by.
 pub(super) fn breach(breach: &Breach, entity_ids: &[String]) -> v1::FeatureBreach {
     v1::FeatureBreach {
         feature: format!("{}:{}", breach.view, breach.feature),
@@ -49,7 +49,7 @@ pub(super) fn breach(breach: &Breach, entity_ids: &[String]) -> v1::FeatureBreac
         allowed: breach.allowed,
         found: breach.found,
         stops: breach.stops,
-        entity_ids: if breach.expectation.is_of_single_values() { entity_ids.to_vec() } else { Vec::new() },
+        entity_ids: entity_ids.to_vec(),
     }
 }
 
@@ -57,14 +57,13 @@ fn of_view(view: &FeatureView, described: Described) -> v1::FeatureViewStatistic
     let Described { run_id, definitions_sha256, moment, whole, summary, breaches, outliers } = described;
     let features = summary.features.iter().map(|(name, summary)| {
         let breaches = breaches.iter().filter(|breach| breach.feature == *name);
-        let outliers = outliers.get(name).map(Vec::as_slice).unwrap_or_default();
         v1::FeatureStatistics {
             name: name.clone(),
             count: summary.present,
             null_rate: summary.null_rate(),
             numbers: numbers(summary),
             texts: texts(summary, view.sensitivity),
-            breaches: breaches.map(|found| breach(found, outliers)).collect(),
+            breaches: breaches.map(|found| breach(found, outliers.of(name, found.expectation))).collect(),
         }
     });
     v1::FeatureViewStatistics {

@@ -46,11 +46,6 @@ impl Expectation {
         }
     }
 
-    /// Whether single values breach it, and not their distribution.
-    pub(crate) fn is_of_single_values(self) -> bool {
-        matches!(self, Self::Min | Self::Max)
-    }
-
     /// Only these five are ever stored.
     pub(super) fn from_stored(stored: &str) -> Self {
         match stored {

@@ -24,8 +24,29 @@ pub(crate) struct Described {
     pub(crate) whole: bool,
     pub(crate) summary: ViewSummary,
     pub(crate) breaches: Vec<Breach>,
-    /// Some of the entities that are out of range, by feature.
-    pub(crate) outliers: BTreeMap<String, Vec<String>>,
+    /// Some of the entities that they are breached by.
+    pub(crate) outliers: Outliers,
+}
+
+/// Some of the entities of a view that are not as expected.
+#[derive(Debug, Default)]
+pub(crate) struct Outliers {
+    /// By feature; those whose value is out of range.
+    out_of_range: BTreeMap<String, Vec<String>>,
+    /// Likewise those without one.
+    without_value: BTreeMap<String, Vec<String>>,
+}
+
+impl Outliers {
+    /// The ids of some that breach an expectation of a feature; none if all together do.
+    pub(crate) fn of(&self, feature: &str, expectation: Expectation) -> &[String] {
+        let by_feature = match expectation {
+            Expectation::Min | Expectation::Max => &self.out_of_range,
+            Expectation::NullRate => &self.without_value,
+            Expectation::Distinct | Expectation::Drift => return &[],
+        };
+        by_feature.get(feature).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// Merges the summaries of a run's partitions, holds them to what is expected, and keeps them. Returns what is not as
@@ -68,6 +89,16 @@ pub(crate) fn keep(
             ],
         )?;
     }
+    // Who has no value is named only where too many have none.
+    transaction.execute(
+        "delete from feature_outliers o
+         where run_id = $1 and value is null
+           and not exists (
+               select from feature_breaches b
+               where (b.run_id, b.view, b.feature) = (o.run_id, o.view, o.feature) and expectation = 'null_rate'
+           )",
+        &[&run_id.get()],
+    )?;
     Ok(breaches)
 }
 
@@ -152,7 +183,7 @@ pub(crate) async fn describe(store: &Store, view: &str, limit: i64) -> Result<Ve
     Ok(described)
 }
 
-/// What a run found not to be as expected, with some of the entities that are out of range.
+/// What a run found not to be as expected, with some of the entities that it is breached by.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -162,8 +193,9 @@ pub(crate) async fn breaches_and_outliers(
 ) -> Result<Vec<(Breach, Vec<String>)>> {
     let mut found = Vec::new();
     for breach in breaches(store, run_id.get(), None).await? {
-        let ids = outliers(store, run_id.get(), &breach.view).await?.remove(&breach.feature);
-        found.push((breach, ids.unwrap_or_default()));
+        let outliers = outliers(store, run_id.get(), &breach.view).await?;
+        let ids = outliers.of(&breach.feature, breach.expectation).to_vec();
+        found.push((breach, ids));
     }
     Ok(found)
 }
@@ -196,23 +228,26 @@ struct Row {
     stops: bool,
 }
 
-async fn outliers(store: &Store, run_id: i64, view: &str) -> Result<BTreeMap<String, Vec<String>>> {
+async fn outliers(store: &Store, run_id: i64, view: &str) -> Result<Outliers> {
     let rows = sqlx::query!(
-        "select feature, id from (
-             select feature, id, row_number() over (partition by feature order by id) as place
+        r#"select feature, id, without_value as "without_value!" from (
+             select feature, id, value is null as without_value,
+                    row_number() over (partition by feature, value is null order by id) as place
              from feature_outliers where run_id = $1 and view = $2
          ) as numbered
          where place <= $3
-         order by feature, id",
+         order by feature, id"#,
         run_id,
         view,
         NAMED_OUTLIERS,
     )
     .fetch_all(store.pool())
     .await?;
-    let mut outliers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut outliers = Outliers::default();
     for row in rows {
-        outliers.entry(row.feature).or_default().push(row.id);
+        let by_feature =
+            if row.without_value { &mut outliers.without_value } else { &mut outliers.out_of_range };
+        by_feature.entry(row.feature).or_default().push(row.id);
     }
     Ok(outliers)
 }

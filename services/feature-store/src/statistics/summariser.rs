@@ -13,7 +13,7 @@ use postgres::{Transaction, types::Json};
 use super::ViewSummary;
 use crate::{Result, refresh::RunId};
 
-/// Entities with a value out of range that one partition names, of each feature.
+/// Entities with a value out of range, or without one, that one partition names, of each feature.
 const NAMED_OUTLIERS: u64 = 100;
 
 /// Summaries by view.
@@ -34,13 +34,13 @@ pub(crate) struct PartitionSummary {
     outliers: Vec<Outlier>,
 }
 
-/// An entity whose value is not within what is expected.
+/// An entity whose value is not within what is expected, or that has none where that is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Outlier {
     pub(crate) view: String,
     pub(crate) feature: String,
     pub(crate) id: String,
-    pub(crate) value: f64,
+    pub(crate) value: Option<f64>,
 }
 
 impl Summariser {
@@ -95,18 +95,19 @@ impl PartitionSummary {
                 Some(of_feature) => of_feature,
                 None => summary.features.entry(feature.name.clone()).or_default(),
             };
-            let number = of_feature.add(value, moment);
-            let Some(value) = number.filter(|number| feature.expect.excludes(*number)) else {
-                continue;
+            let nulls = of_feature.null;
+            let value = of_feature.add(value, moment);
+            let place = if of_feature.null > nulls {
+                feature.expect.null_rate.map(|_| of_feature.null)
+            } else if value.is_some_and(|value| feature.expect.excludes(value)) {
+                of_feature.out_of_range += 1;
+                Some(of_feature.out_of_range)
+            } else {
+                None
             };
-            of_feature.out_of_range += 1;
-            if of_feature.out_of_range <= NAMED_OUTLIERS {
-                self.outliers.push(Outlier {
-                    view: view.name.clone(),
-                    feature: feature.name.clone(),
-                    id: id.to_owned(),
-                    value,
-                });
+            if place.is_some_and(|place| place <= NAMED_OUTLIERS) {
+                let (view, feature) = (view.name.clone(), feature.name.clone());
+                self.outliers.push(Outlier { view, feature, id: id.to_owned(), value });
             }
         }
     }

@@ -202,8 +202,37 @@ async fn a_refresh_with_features_that_are_not_as_they_should_be_says_so() {
     assert_eq!(run.state(), RefreshState::Complete);
     assert_eq!(run.breaches.len(), 1, "{:?}", run.breaches);
     assert_eq!((run.breaches[0].expectation.as_str(), run.breaches[0].found), ("null_rate", 5.0 / 35.0));
+    assert_eq!(run.breaches[0].entity_ids, ["u0000", "u0007", "u0014", "u0021", "u0028"]);
     let statistics = history(&mut store, 0).await.remove(0);
     assert_eq!(feature(&statistics, "income").breaches, run.breaches);
+}
+
+#[tokio::test]
+async fn of_one_feature_each_breach_names_those_who_breach_it() {
+    let mut store = start("null_rate = 0.1, max = 5_500", 35).await;
+
+    let run = store.refresh("v1").await;
+
+    let named: Vec<_> = run
+        .breaches
+        .iter()
+        .map(|breach| (breach.expectation.as_str(), breach.entity_ids.join(" ")))
+        .collect();
+    let (rich, unknown) = ("u0030 u0031 u0032 u0033 u0034", "u0000 u0007 u0014 u0021 u0028");
+    assert_eq!(named, [("max", rich.to_owned()), ("null_rate", unknown.to_owned())]);
+}
+
+#[tokio::test]
+async fn who_has_no_value_is_named_only_where_too_many_have_none() {
+    let mut store = start("null_rate = 0.5, max = 5_900", 35).await;
+
+    store.refresh("v1").await;
+
+    let named: Vec<(String, Option<f64>)> = sqlx::query_as("select id, value from feature_outliers")
+        .fetch_all(store.database.store.pool())
+        .await
+        .unwrap();
+    assert_eq!(named, [("u0034".to_owned(), Some(1000.0 * 35_f64.sqrt()))]);
 }
 
 #[tokio::test]
