@@ -44,7 +44,8 @@ pub(crate) struct Customer {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print every statement, event, embedding, kept sample of what was served, what decisions were made from and what came of them, one JSON object a line.
+    /// Print every statement, event, embedding, kept sample of what was served, what decisions were made from and what
+    /// came of them, and what refreshes found not to be as expected, one JSON object a line.
     #[command(after_help = "Example:\n  finrank customer export caravan-0003 > caravan-0003.jsonl")]
     Export {
         /// Whose.
@@ -127,6 +128,7 @@ fn line(item: &Item) -> anyhow::Result<serde_json::Value> {
                 "revision": customer.revision,
                 "retracted": customer.retracted,
                 "known_at": statement.known_at.as_ref().map(moment),
+                "stated": (statement.pushed > 0).then_some(&statement.stated),
             })
         }
         Item::Event(statement) => {
@@ -177,6 +179,12 @@ fn line(item: &Item) -> anyhow::Result<serde_json::Value> {
             "kind": outcome.kind,
             "occurred_at": outcome.occurred_at.as_ref().map(moment),
             "known_at": outcome.recorded_at.as_ref().map(moment),
+        }),
+        Item::Outlier(outlier) => json!({
+            "statement": "outlier",
+            "feature": outlier.feature,
+            "generation": outlier.run_id,
+            "value": outlier.value,
         }),
         Item::Served(served) => {
             let row = served.row.clone().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use finrank_contracts::{common, feature::v1};
-use finrank_model::{Attributes, Embedding, EventKind, UserId};
+use finrank_model::{Attributes, Embedding, EventKind, UserId, features::FeatureRef};
 use finrank_serving::wire;
 use finrank_store::Store;
 use futures::TryStreamExt as _;
@@ -81,6 +81,8 @@ async fn export(
         r#"select exists (select from customer_statements where user_id = $1)
                or exists (select from event_statements where user_id = $1)
                or exists (select from live_user_embeddings where user_id = $1)
+               or exists (select from served_samples where entity = 'user' and id = $1)
+               or exists (select from feature_outliers where entity = 'user' and id = $1)
                or exists (select from decision_inputs where user_id = $1)
                or exists (select from decision_outcomes where user_id = $1)
                or exists (
@@ -117,7 +119,8 @@ async fn send_all(
     embeddings(view, user_id, client).await?;
     served(view, user_id, client).await?;
     decisions(view, user_id, client).await?;
-    outcomes(view, user_id, client).await
+    outcomes(view, user_id, client).await?;
+    outliers(view, user_id, client).await
 }
 
 async fn statements(
@@ -126,7 +129,7 @@ async fn statements(
     client: &Client,
 ) -> Result<(), Ended> {
     let mut rows = sqlx::query!(
-        r#"select attributes as "attributes: Json<Attributes>", event_time, revision, retracted, known_at
+        r#"select attributes as "attributes: Json<Attributes>", event_time, revision, retracted, known_at, stated, pushed
            from customer_statements where user_id = $1 order by ingest_seq"#,
         user_id.as_str(),
     )
@@ -139,8 +142,13 @@ async fn statements(
             revision: row.revision.unsigned_abs(),
             retracted: row.retracted,
         };
-        let known_at = Some(wire::timestamp(row.known_at));
-        client.send(Item::Customer(v1::CustomerStatement { customer: Some(customer), known_at })).await?;
+        let statement = v1::CustomerStatement {
+            customer: Some(customer),
+            known_at: Some(wire::timestamp(row.known_at)),
+            stated: row.stated.unwrap_or_default(),
+            pushed: row.pushed.unsigned_abs(),
+        };
+        client.send(Item::Customer(statement)).await?;
     }
     Ok(())
 }
@@ -280,6 +288,28 @@ async fn outcomes(
             recorded_at: Some(wire::timestamp(row.recorded_at)),
         };
         client.send(Item::Outcome(outcome)).await?;
+    }
+    Ok(())
+}
+
+async fn outliers(
+    view: &mut Transaction<'static, Postgres>,
+    user_id: &UserId,
+    client: &Client,
+) -> Result<(), Ended> {
+    let mut rows = sqlx::query!(
+        "select run_id, view, feature, value from feature_outliers
+         where entity = 'user' and id = $1 order by run_id, view, feature",
+        user_id.as_str(),
+    )
+    .fetch(&mut **view);
+    while let Some(row) = rows.try_next().await? {
+        let outlier = v1::FeatureOutlier {
+            feature: FeatureRef::new(row.view, row.feature).to_string(),
+            run_id: row.run_id,
+            value: row.value,
+        };
+        client.send(Item::Outlier(outlier)).await?;
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! What is held on a person, and its erasure.
 
+mod export;
+
 use finrank_contracts::{
-    common::v1::{Customer, EventKind},
+    common::v1::EventKind,
     feast::server::{PushRequest, grpc_feature_server_client::GrpcFeatureServerClient},
     feature::v1::{
         EmbeddingResult, EmbeddingStatus, EntityKind, EraseCustomerRequest, EraseCustomerResponse,
@@ -53,30 +55,6 @@ async fn tables_that_name(store: &FeatureStore, text: &str) -> Vec<String> {
         }
     }
     naming
-}
-
-#[tokio::test]
-async fn exports_every_statement_event_and_embedding() {
-    let mut store = FeatureStore::start_filled(25, 6).await;
-    store.register_model("m1", 1).await;
-    store.refresh("m1").await;
-    let correction = Customer { revision: 1, ..customer_message(&user(3), 100) };
-    store.write_customers(vec![correction.clone()]).await;
-
-    let items = export(&mut store, "u0003").await.unwrap();
-
-    let said: Vec<&Customer> = items
-        .iter()
-        .filter_map(|item| match item {
-            Item::Customer(statement) => statement.customer.as_ref(),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(said, [&customer_message(&user(3), 100), &correction]);
-    let events = items.iter().filter(|item| matches!(item, Item::Event(_))).count();
-    assert_eq!(events, user(3).held.len());
-    let Some(Item::Embedding(embedding)) = items.last() else { panic!("{items:?}") };
-    assert_eq!(embedding.embedding.as_ref().unwrap().model_version, "m1");
 }
 
 #[tokio::test]
