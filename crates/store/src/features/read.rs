@@ -102,7 +102,7 @@ impl FeaturePlan {
     ///
     /// # Errors
     /// As [`FeaturePlan::read`].
-    pub(super) async fn read_within(
+    pub async fn read_within(
         &self,
         view: impl PgExecutor<'_>,
         asked: &[Asked],

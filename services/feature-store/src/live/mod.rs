@@ -6,9 +6,11 @@
 //! moved in one transaction. It begins by locking the watermark's row: of all workers of all servers one is at it, and
 //! when that one dies, by `kill -9` too, the lock and the step go with it and another one begins where it began.
 //!
-//! A live row counts for readers where it knows more than their generation does; see `embeddings`.
+//! A live row counts for readers where it knows more than their generation does; see `embeddings`. Whoever a refresh would
+//! be withheld for gets none, and keeps what they have.
 
 mod coverage;
+mod guard;
 mod rows;
 mod step;
 

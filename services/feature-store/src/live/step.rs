@@ -3,13 +3,17 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use finrank_model::{Bundle, ModelVersion, features::Definitions};
+use finrank_model::{
+    Bundle, ModelVersion,
+    features::{Definitions, Entity},
+};
 use finrank_store::{Store, records};
 use sqlx::{Postgres, Transaction};
 use tokio::task;
 
 use super::{
     LIVE_CHANNEL,
+    guard::Guard,
     rows::{Rows, write_products, write_users},
 };
 use crate::{
@@ -83,12 +87,14 @@ impl Step {
         self.finish().await
     }
 
-    /// Computes and writes whoever has changed, and moves the watermark. Reads each after the horizon has passed what
+    /// Computes and writes whoever has changed and is not to be left out, and moves the watermark. Reads each after the horizon has passed what
     /// was learned of them, so that a row knows at least all that the step is about.
     pub(super) async fn compute(mut self, bundle: Arc<Bundle>, definitions: &Definitions) -> Result<Outcome> {
         let completion = Completion::new(&bundle, definitions, self.learned.below)?;
+        let guard = Guard::new(definitions, Entity::Customer);
         // Statements of one moment come in one step, however many they are.
         for ids in self.changed.users.chunks(self.rows) {
+            let ids = &*guard.admitted(&mut *self.transaction, ids, self.learned.below).await?;
             let mut users = records::user_records_of(&mut *self.transaction, ids).await?;
             completion.of_some(&mut *self.transaction, &mut users).await?;
             let towers = bundle.clone();
@@ -98,7 +104,9 @@ impl Step {
             let rows = Rows::new(ids, users.iter().map(|user| &user.user_id), &embeddings);
             write_users(&mut self.transaction, &self.version, self.learned.below, &rows).await?;
         }
+        let guard = Guard::new(definitions, Entity::Product);
         for ids in self.changed.products.chunks(self.rows) {
+            let ids = &*guard.admitted(&mut *self.transaction, ids, self.learned.below).await?;
             let products = records::product_records_of(&mut *self.transaction, ids).await?;
             let towers = bundle.clone();
             let encode = move || towers.product.encode(&products).map(|embeddings| (products, embeddings));

@@ -15,5 +15,5 @@ pub(crate) use self::{
     breach::{Breach, Expectation, judge},
     history::{Described, breaches_and_outliers, describe, keep},
     summariser::{PartitionSummary, Summaries, Summariser},
-    summary::{FeatureSummary, ViewSummary},
+    summary::{FeatureSummary, ViewSummary, as_number},
 };

@@ -97,6 +97,17 @@ fn span<T: Ord + Copy>(one: Option<[T; 2]>, other: Option<[T; 2]>) -> Option<[T;
     }
 }
 
+/// A value as far as it is a number: amounts in the minor unit, moments in seconds before `moment`.
+pub(crate) fn as_number(value: &Value, moment: DateTime<Utc>) -> Option<f64> {
+    match value {
+        Value::Number(number) => Some(*number),
+        Value::Count(count) => Some(*count as f64),
+        Value::Money { minor_units, .. } => Some(*minor_units as f64),
+        Value::Time(time) => Some((moment - time).as_seconds_f64()),
+        Value::Text(_) | Value::Flag(_) => None,
+    }
+}
+
 impl FeatureSummary {
     /// Takes in one entity's value, as of `moment`. Returns it as far as it is a number.
     pub(crate) fn add(&mut self, value: &FeatureValue, moment: DateTime<Utc>) -> Option<f64> {
@@ -105,20 +116,12 @@ impl FeatureSummary {
             return None;
         };
         self.present += 1;
-        let number = match known {
-            Value::Number(number) => *number,
-            Value::Count(count) => *count as f64,
-            Value::Money { minor_units, .. } => *minor_units as f64,
-            Value::Time(time) => (moment - time).as_seconds_f64(),
-            Value::Text(text) => {
-                self.texts.add(text, 1);
-                return None;
-            }
-            Value::Flag(flag) => {
-                self.texts.add(if *flag { "true" } else { "false" }, 1);
-                return None;
-            }
-        };
+        match known {
+            Value::Text(text) => self.texts.add(text, 1),
+            Value::Flag(flag) => self.texts.add(if *flag { "true" } else { "false" }, 1),
+            Value::Number(_) | Value::Count(_) | Value::Money { .. } | Value::Time(_) => {}
+        }
+        let number = as_number(known, moment)?;
         match &mut self.numbers {
             Some(numbers) => numbers.add(number),
             None => self.numbers = Some(Numbers::of(number)),

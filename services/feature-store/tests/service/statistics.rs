@@ -61,6 +61,20 @@ async fn start(expect: &str, users: usize) -> FeatureStore {
     store
 }
 
+/// With 35 customers whose embeddings follow them.
+async fn start_live(expect: &str) -> FeatureStore {
+    let mut store = FeatureStore::start_configured(|config| {
+        let file = config.models_dir.join("features.toml");
+        std::fs::write(&file, definitions(expect)).unwrap();
+        config.features.definitions = Some(file);
+        config.live.enabled = true;
+    })
+    .await;
+    store.fill(35, 4).await;
+    store.register_model("v1", 1).await;
+    store
+}
+
 async fn history(store: &mut FeatureStore, history: u32) -> Vec<FeatureViewStatistics> {
     let request = DescribeFeatureViewRequest { view: "profile".to_owned(), history };
     store.client.describe_feature_view(request).await.unwrap().into_inner().statistics
@@ -174,6 +188,48 @@ async fn a_refresh_with_features_that_are_not_as_they_must_be_is_withheld() {
     let mended = store.refresh("v1").await;
 
     assert_eq!((mended.state(), mended.resumed, mended.breaches.len()), (RefreshState::Complete, false, 0));
+}
+
+#[tokio::test]
+async fn whoever_a_refresh_is_withheld_for_keeps_the_embedding_that_they_had() {
+    let expect = "min = 0, max = 20_000, breach = \"stop\"";
+    let mut store = start_live(expect).await;
+    let first = store.refresh("v1").await;
+    let before = embedding(&mut store, "u0003").await;
+
+    store.write_customers(vec![income("u0003", 1e6), income("u0004", 7.0), income("u0099", -1.0)]).await;
+    store.until_live("v1").await;
+    let withheld = refresh_changes(&mut store).await;
+
+    assert_eq!(withheld.state(), RefreshState::Withheld);
+    assert_eq!(embedding(&mut store, "u0003").await, before);
+    assert_eq!(embedding(&mut store, "u0099").await, None, "who had none has none");
+    let now = store.embeddings(EntityKind::User, &["u0004"], "v1").await.unwrap();
+    let computed = now.results[0].embedding.as_ref().unwrap().features_as_of;
+    assert_eq!(now.generation.as_ref().unwrap().run_id, first.run_id);
+    assert_ne!(computed, now.generation.unwrap().features_as_of, "the others are fresh");
+
+    // What is mended is learned of like anything else.
+    store.write_customers(vec![Customer { revision: 1, ..income("u0003", 5.0) }, income("u0003", 5.0)]).await;
+    store.until_live("v1").await;
+    assert_ne!(embedding(&mut store, "u0003").await, before);
+}
+
+#[tokio::test]
+async fn what_only_should_not_be_is_live_all_the_same() {
+    let mut store = start_live("max = 20_000").await;
+    store.refresh("v1").await;
+    let before = embedding(&mut store, "u0003").await;
+
+    store.write_customers(vec![income("u0003", 1e6)]).await;
+    store.until_live("v1").await;
+
+    assert_ne!(embedding(&mut store, "u0003").await, before);
+}
+
+async fn embedding(store: &mut FeatureStore, user_id: &str) -> Option<Vec<f32>> {
+    let found = store.embeddings(EntityKind::User, &[user_id], "v1").await.unwrap().results.remove(0);
+    found.embedding.map(|embedding| embedding.values)
 }
 
 #[tokio::test]
