@@ -25,11 +25,20 @@ async fn lists_describes_and_compares_what_is_declared() {
 
     let listed = finrank.succeed(&["features", "list"]);
     let described = finrank.succeed(&["features", "describe", "customer_activity"]);
+    let server = ["--feature-store", &world.feature_store_url];
+    let served = finrank.succeed(&[&["features", "list"], &server[..]].concat());
+    let served_view =
+        finrank.succeed(&[&["features", "describe", "customer_activity"], &server[..]].concat());
     let differs = finrank.succeed(&["features", "diff", changed.to_str().unwrap()]);
     let refused = finrank.fail(&["features", "validate", broken.to_str().unwrap()]);
 
     assert!(listed.contains("customer_profile") && listed.contains("product_demand"), "{listed}");
-    assert!(described.contains("number of events (viewed) of the last 7days"), "{described}");
+    assert!(described.contains("count of viewed within 7days"), "{described}");
+    assert!(served.contains("newest statement") && served.contains("product_demand"), "{served}");
+    let (declared, fresh): (Vec<&str>, Vec<&str>) =
+        served_view.lines().partition(|line| !line.starts_with("newest statement of "));
+    assert_eq!(declared, described.lines().collect::<Vec<_>>(), "the server has the same file");
+    assert_eq!(fresh.len(), 1, "{served_view}");
     assert!(differs.starts_with("feature customer_activity:viewed_7d is made in another way"), "{differs}");
     assert_eq!(differs.lines().count(), 1, "{differs}");
     assert!(refused.contains("view[customer_spending].owner is empty"), "{refused}");

@@ -1,6 +1,6 @@
 //! The definitions themselves, as every reader sees them: names are unique, and whatever is referred to is there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use humantime_serde::re::humantime::format_duration;
 use serde::{Deserialize, Serialize};
@@ -171,6 +171,27 @@ pub enum Recipe {
         /// How long the window is; absent for all time.
         window: Option<Duration>,
     },
+}
+
+/// In English. Bundles keep these words, so that other ones are another recipe to them.
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (aggregate, kinds, window) = match self {
+            Self::Attribute(name) => return write!(f, "attribute {name}"),
+            Self::Events { aggregate, kinds, window } => (aggregate, kinds, window),
+        };
+        let what = match aggregate {
+            Aggregate::Count => "count",
+            Aggregate::Quantity => "quantity",
+            Aggregate::Distinct => "distinct counterparts",
+            Aggregate::Amount => "amount",
+            Aggregate::LatestTime => "latest time",
+        };
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        let kinds = if kinds.is_empty() { "all events".to_owned() } else { kinds.join(", ") };
+        let window = window.map(|window| format!(" within {}", duration_in_words(window)));
+        write!(f, "{what} of {kinds}{}", window.unwrap_or_default())
+    }
 }
 
 /// What is computed over events.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    Aggregate, Definitions, Entity, Feature, FeatureRef, FeatureRow, FeatureView, Recipe, Sensitivity,
-    ValueType, duration_in_words,
+    Definitions, Entity, Feature, FeatureRef, FeatureRow, FeatureView, Sensitivity, ValueType,
+    duration_in_words,
 };
 use crate::{AttributeValue, InvalidField, Sha256Digest};
 
@@ -142,7 +142,7 @@ impl FeatureDefinition {
     fn of(view: &FeatureView, feature: &Feature) -> Self {
         Self {
             feature: FeatureRef::new(&*view.name, &*feature.name),
-            made_of: made_of(&feature.recipe),
+            made_of: feature.recipe.to_string(),
             value_type: match &feature.value_type {
                 ValueType::Money(currency) => format!("money {currency}"),
                 other => other.as_str().to_owned(),
@@ -192,25 +192,6 @@ fn unusable_for(
 fn names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
-}
-
-fn made_of(recipe: &Recipe) -> String {
-    match recipe {
-        Recipe::Attribute(name) => format!("attribute {name}"),
-        Recipe::Events { aggregate, kinds, window } => {
-            let what = match aggregate {
-                Aggregate::Count => "count",
-                Aggregate::Quantity => "quantity",
-                Aggregate::Distinct => "distinct counterparts",
-                Aggregate::Amount => "amount",
-                Aggregate::LatestTime => "latest time",
-            };
-            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-            let kinds = if kinds.is_empty() { "all events".to_owned() } else { kinds.join(", ") };
-            let window = window.map(|window| format!(" within {}", duration_in_words(window)));
-            format!("{what} of {kinds}{}", window.unwrap_or_default())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Features and their definitions as messages.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use finrank_contracts::{
     common,
@@ -10,6 +12,8 @@ use finrank_model::features::{
 };
 use finrank_serving::wire;
 use finrank_store::features::{Asked, FeaturePlan, FeatureStatus, FeatureValue, Value};
+
+use crate::statistics::Freshness;
 
 /// What holds for every row.
 pub(super) fn header(
@@ -82,18 +86,37 @@ fn bare_value(value: &Value) -> feature_value::Value {
     }
 }
 
-/// Everything that is declared.
-pub(super) fn declared(definitions: &Definitions) -> v1::ListFeatureViewsResponse {
+/// Everything that is declared, and how fresh it is. Values that are read now rest on all that was learned before
+/// `known_at`.
+pub(super) fn declared(
+    definitions: &Definitions,
+    freshness: &BTreeMap<String, Freshness>,
+    known_at: DateTime<Utc>,
+) -> v1::ListFeatureViewsResponse {
     let services = definitions.services.iter().map(|(name, service)| v1::FeatureService {
         name: name.clone(),
         description: service.description.clone(),
         features: service.features.iter().map(FeatureRef::to_string).collect(),
     });
+    let views = definitions.views.values().map(|declared| v1::FeatureView {
+        freshness: freshness.get(&declared.name).map(fresh),
+        ..view(declared)
+    });
     v1::ListFeatureViewsResponse {
-        views: definitions.views.values().map(view).collect(),
+        views: views.collect(),
         services: services.collect(),
         purposes: definitions.purposes.keys().cloned().collect(),
         definitions_sha256: definitions.digest.to_string(),
+        known_at: Some(wire::timestamp(known_at)),
+    }
+}
+
+fn fresh(freshness: &Freshness) -> v1::FeatureViewFreshness {
+    v1::FeatureViewFreshness {
+        newest_event_time: freshness.newest_event_time.map(wire::timestamp),
+        run_id: freshness.run_id.get(),
+        refreshed_at: Some(wire::timestamp(freshness.moment)),
+        whole: freshness.whole,
     }
 }
 
@@ -114,6 +137,7 @@ pub(super) fn view(view: &FeatureView) -> v1::FeatureView {
         r#type: feature.value_type.as_str().to_owned(),
         protected: feature.protected,
         expect: expectations(&feature.expect),
+        made_of: feature.recipe.to_string(),
     });
     v1::FeatureView {
         name: view.name.clone(),
@@ -127,6 +151,7 @@ pub(super) fn view(view: &FeatureView) -> v1::FeatureView {
         purposes: view.purposes.clone(),
         protected_purposes: view.protected_purposes.clone(),
         features: features.collect(),
+        freshness: None,
     }
 }
 

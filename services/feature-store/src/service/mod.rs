@@ -200,7 +200,7 @@ impl FeatureStoreRpcs for FeatureStoreService {
         &self,
         _: Request<v1::ListFeatureViewsRequest>,
     ) -> Result<Response<v1::ListFeatureViewsResponse>, Status> {
-        Ok(Response::new(feature_wire::declared(&self.registry.declared().definitions)))
+        Ok(Response::new(statistics::list(self).await?))
     }
 
     async fn reload_feature_definitions(

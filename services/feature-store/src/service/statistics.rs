@@ -1,4 +1,4 @@
-//! DescribeFeatureView.
+//! ListFeatureViews and DescribeFeatureView.
 
 use finrank_contracts::feature::v1;
 use finrank_model::{
@@ -19,6 +19,13 @@ const MAX_HISTORY: u32 = 1000;
 const TOP_TEXTS: usize = 20;
 /// Shares of all values below quantiles that are told.
 const QUANTILES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
+
+pub(super) async fn list(service: &FeatureStoreService) -> Result<v1::ListFeatureViewsResponse> {
+    let declared = service.registry.declared();
+    let definitions = &declared.definitions;
+    let freshness = statistics::freshness(&service.store, definitions.views.keys()).await?;
+    Ok(feature_wire::declared(definitions, &freshness, service.horizon.moment().await?))
+}
 
 pub(super) async fn describe(
     service: &FeatureStoreService,

@@ -6,6 +6,7 @@
 
 mod breach;
 mod drift;
+mod freshness;
 mod history;
 mod numbers;
 mod summariser;
@@ -13,6 +14,7 @@ mod summary;
 
 pub(crate) use self::{
     breach::{Breach, Expectation, judge},
+    freshness::{Freshness, freshness},
     history::{Described, breaches_and_outliers, describe, keep},
     summariser::{PartitionSummary, Summaries, Summariser},
     summary::{FeatureSummary, ViewSummary, as_number},

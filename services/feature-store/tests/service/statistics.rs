@@ -5,7 +5,7 @@ use finrank_contracts::{
     common::v1::{AttributeValue, Customer, attribute_value::Kind},
     feature::v1::{
         DescribeFeatureViewRequest, EntityKind, EraseCustomerRequest, FeatureStatistics,
-        FeatureViewStatistics, RefreshScope, RefreshState,
+        FeatureViewFreshness, FeatureViewStatistics, ListFeatureViewsRequest, RefreshScope, RefreshState,
     },
 };
 use tonic::Code;
@@ -333,6 +333,39 @@ async fn who_is_erased_is_not_named_as_out_of_range_any_more() {
     };
     assert_eq!(ids(&named), ["u0003", "u0004"]);
     assert_eq!(ids(&history(&mut store, 0).await), ["u0003"]);
+}
+
+#[tokio::test]
+async fn lists_how_fresh_a_view_is() {
+    let mut store = start("", 35).await;
+    let freshness = async |store: &mut FeatureStore| {
+        let listed = store.client.list_feature_views(ListFeatureViewsRequest {}).await.unwrap().into_inner();
+        assert!(listed.known_at.is_some());
+        listed.views[0].freshness
+    };
+
+    let before = freshness(&mut store).await;
+    let full = store.refresh("v1").await;
+    let first = freshness(&mut store).await.unwrap();
+    let newer = Customer { event_time: Some(at(300)), ..income("u0001", 7.0) };
+    store.write_customers(vec![newer, Customer { event_time: Some(at(50)), ..income("u0099", 7.0) }]).await;
+    let changes = refresh_changes(&mut store).await;
+    let second = freshness(&mut store).await.unwrap();
+    store.write_customers(vec![Customer { event_time: Some(at(200)), ..income("u0099", 7.0) }]).await;
+    let late = refresh_changes(&mut store).await;
+    let third = freshness(&mut store).await.unwrap();
+
+    assert_eq!(before, None);
+    let told = |fresh: &FeatureViewFreshness| (fresh.run_id, fresh.whole, fresh.newest_event_time.unwrap());
+    assert_eq!(told(&first), (full.run_id, true, at(100)));
+    assert_eq!(told(&second), (changes.run_id, false, at(300)));
+    assert_eq!(
+        told(&third),
+        (late.run_id, false, at(300)),
+        "the newest of all that was read since the full one"
+    );
+    let as_of = |fresh: &FeatureViewFreshness| fresh.refreshed_at.map(|at| (at.seconds, at.nanos));
+    assert!(as_of(&first) < as_of(&second) && as_of(&second) < as_of(&third));
 }
 
 #[tokio::test]

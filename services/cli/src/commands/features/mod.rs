@@ -7,6 +7,7 @@ mod reload;
 mod selection;
 mod statistics;
 mod verify;
+mod view;
 
 use clap::{Args, Subcommand};
 
