@@ -43,6 +43,30 @@ async fn say_how_often_a_reading_was_answered_from_memory() {
     .await;
 }
 
+#[tokio::test]
+async fn say_how_far_live_embeddings_are_behind_the_clock() {
+    let world = World::shared().await;
+    let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = format!("metrics.listen = \"{metrics}\"");
+    let config = world.state.path().join("live-metrics.toml");
+    fs::write(&config, listen).unwrap();
+    let _server = Server::start(
+        &world.finrank(),
+        &["serve", "feature-store", "--config", config.to_str().unwrap(), "--listen", "127.0.0.1:0"],
+    );
+
+    eventually("it is said how far the version that is served is behind the clock", async || {
+        let told = fetch(metrics);
+        let of_version = |line: &str| {
+            let (_, seconds) =
+                line.strip_prefix("finrank_live_lag_seconds{model_version=\"")?.split_once("\"} ")?;
+            seconds.parse::<f64>().ok()
+        };
+        told.lines().filter_map(of_version).count() == 1
+    })
+    .await;
+}
+
 fn fetch(address: SocketAddr) -> String {
     let mut connection = TcpStream::connect(address).unwrap();
     write!(connection, "GET /metrics HTTP/1.1\r\nHost: finrank\r\nConnection: close\r\n\r\n").unwrap();

@@ -44,12 +44,15 @@ pub(crate) struct LiveEmbeddings {
     config: LiveConfig,
     /// Read when they are first needed. A version's bundle never becomes another one.
     bundles: HashMap<ModelVersion, Arc<Bundle>>,
+    /// Up to when each version is known to be fresh.
+    watermarks: HashMap<ModelVersion, DateTime<Utc>>,
 }
 
 /// A model version that has a watermark.
 struct LiveModel {
     version: ModelVersion,
     digest: Sha256Digest,
+    watermark: DateTime<Utc>,
 }
 
 impl LiveEmbeddings {
@@ -61,7 +64,15 @@ impl LiveEmbeddings {
         models_dir: Arc<Path>,
         config: LiveConfig,
     ) -> Self {
-        Self { store, horizon, registry, models_dir, config, bundles: HashMap::new() }
+        Self {
+            store,
+            horizon,
+            registry,
+            models_dir,
+            config,
+            bundles: HashMap::new(),
+            watermarks: HashMap::new(),
+        }
     }
 
     /// Keeps embeddings fresh for ever, if that is wanted.
@@ -72,6 +83,7 @@ impl LiveEmbeddings {
         let mut said = None;
         loop {
             let failure = self.catch_up().await.err();
+            self.show_lags();
             let pause = if failure.is_some() { PAUSE_AFTER_FAILURE } else { self.config.interval };
             tell(failure, &mut said);
             tokio::select! {
@@ -88,6 +100,7 @@ impl LiveEmbeddings {
         let below = self.horizon.moment().await?;
         let models = self.models().await?;
         self.bundles.retain(|version, _| models.iter().any(|model| model.version == *version));
+        self.know_watermarks(&models);
         let mut caught_up = Ok(());
         for model in &models {
             if let Err(error) = self.catch_up_with(model, below).await {
@@ -112,6 +125,7 @@ impl LiveEmbeddings {
                 false => step.skip().await?,
             };
             if outcome == Outcome::CaughtUp {
+                self.watermarks.insert(model.version.clone(), below);
                 return Ok(());
             }
         }
@@ -119,16 +133,34 @@ impl LiveEmbeddings {
 
     async fn models(&self) -> Result<Vec<LiveModel>> {
         let rows = sqlx::query!(
-            "select model_version, bundle_sha256 from live_watermarks join model_versions using (model_version)
+            "select model_version, bundle_sha256, known_at
+             from live_watermarks join model_versions using (model_version)
              order by model_version",
         )
         .fetch_all(self.store.pool())
         .await?;
-        let parse = |(version, digest): (String, String)| {
-            Ok(LiveModel { version: ModelVersion::parse(version)?, digest: Sha256Digest::parse(&digest)? })
+        let parse = |(version, digest, watermark): (String, String, DateTime<Utc>)| {
+            let (version, digest) = (ModelVersion::parse(version)?, Sha256Digest::parse(&digest)?);
+            Ok(LiveModel { version, digest, watermark })
         };
-        let models = rows.into_iter().map(|row| parse((row.model_version, row.bundle_sha256)));
+        let models = rows.into_iter().map(|row| parse((row.model_version, row.bundle_sha256, row.known_at)));
         models.collect::<Result<_, _>>().map_err(FeatureStoreError::StoredRow)
+    }
+
+    /// What no version has a watermark of any more is behind nothing.
+    fn know_watermarks(&mut self, models: &[LiveModel]) {
+        let current = models.iter().map(|model| (model.version.clone(), model.watermark));
+        let former = std::mem::replace(&mut self.watermarks, current.collect());
+        for version in former.keys().filter(|version| !self.watermarks.contains_key(*version)) {
+            lag(version).set(0.0);
+        }
+    }
+
+    /// Says how far each version is behind the clock, also while Postgres does not answer or a version cannot be computed.
+    fn show_lags(&self) {
+        for (version, watermark) in &self.watermarks {
+            lag(version).set((Utc::now() - watermark).as_seconds_f64());
+        }
     }
 
     async fn bundle(&mut self, model: &LiveModel) -> Result<Arc<Bundle>> {
@@ -139,6 +171,10 @@ impl LiveEmbeddings {
         self.bundles.insert(model.version.clone(), bundle.clone());
         Ok(bundle)
     }
+}
+
+fn lag(version: &ModelVersion) -> metrics::Gauge {
+    metrics::gauge!("finrank_live_lag_seconds", "model_version" => version.to_string())
 }
 
 /// Says once what keeps embeddings from being fresh, and once that nothing does any more. What keeps Postgres from
