@@ -14,6 +14,7 @@ const PROTOS: [&str; 14] = [
     "finrank/ranking/v1/degradation.proto",
     "finrank/ranking/v1/experiment.proto",
     "finrank/ranking/v1/explanation.proto",
+    "finrank/ranking/v1/log_export.proto",
     "finrank/ranking/v1/outcomes.proto",
     "finrank/ranking/v1/ranking_service.proto",
     "finrank/ranking/v1/replay.proto",

@@ -347,3 +347,34 @@ async fn a_server_that_is_killed_while_it_writes_leaves_a_log_that_holds() {
     // All that was answered but what waited in the queue and in one batch.
     assert!(verified.verified >= 2_000 - 1_024 - 256, "{verified:?}");
 }
+
+#[tokio::test]
+async fn a_part_of_the_log_is_verified_without_server_or_database() {
+    let world = World::shared().await;
+    for user_id in &world.user_ids[90..92] {
+        let answer = recommended(world, user_id).await;
+        kept(world, &answer.decision_id).await;
+    }
+    let file = world.state.path().join("part.log");
+    let out = file.to_str().unwrap();
+    let export = ["audit", "export", "--last", "2", "--out", out, "--json", "--ranking", &world.ranking_url];
+    let verify = |more: &[&str]| world.finrank().run(&[&["audit", "verify", "--file", out], more].concat());
+    let exported: Value = serde_json::from_str(&world.finrank().succeed(&export)).unwrap();
+    let key = exported["public_keys"][0].as_str().unwrap();
+
+    let held = verify(&["--public-key", key, "--json"]);
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let flipped = verify(&["--public-key", key]);
+    let args = ["audit", "export", "--first", "1000000", "--out", out, "--ranking", &world.ranking_url];
+    let beyond = world.finrank().fail(&args);
+
+    let report: Value = serde_json::from_slice(&held.stdout).unwrap();
+    assert!(held.status.success() && report["fault"].is_null(), "{report}");
+    assert_eq!((report["verified"].as_i64(), report["own_keys"].as_bool()), (Some(2), Some(false)));
+    assert_eq!(report["sha256"], exported["sha256"]);
+    assert!(!flipped.status.success(), "{}", String::from_utf8_lossy(&flipped.stdout));
+    assert!(beyond.contains("first"), "{beyond}");
+}

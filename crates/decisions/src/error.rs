@@ -61,6 +61,19 @@ pub enum DecisionLogError {
     /// A proof proves nothing.
     #[error("the proof does not hold: {0}")]
     NoProof(String),
+    /// The log does not reach so far.
+    #[error("decisions {first} to {last} are not all in the log, which ends with {end}")]
+    NoSuchPart {
+        /// The first that is asked for.
+        first: i64,
+        /// The last.
+        last: i64,
+        /// The last of the log; 0 if it is empty.
+        end: i64,
+    },
+    /// A file is no whole part of a log.
+    #[error("this is no whole part of a log: {0}")]
+    NoExport(String),
     /// A key is none.
     #[error(transparent)]
     Key(#[from] InvalidField),

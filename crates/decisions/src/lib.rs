@@ -9,6 +9,8 @@
 //! | [`writer`] | the queue, and the one task that writes |
 //! | [`read`] | one decision, as it is kept |
 //! | [`proof`] | that a decision stands in the log, for whoever has no access to it |
+//! | [`export`] | a part of the log, to be verified without the database |
+//! | [`exported`] | such a part, verified |
 //! | [`outcome`] | what a customer did with what was offered |
 //! | [`rates`] | what came of what each model ranked |
 //! | [`verify`] | the whole log, computed again |
@@ -21,6 +23,8 @@ mod config;
 pub mod contents;
 pub mod entry;
 mod error;
+pub mod export;
+pub mod exported;
 pub mod outcome;
 pub mod proof;
 pub mod rates;

@@ -110,7 +110,7 @@ fn checkpoint_to_wire(checkpoint: &Checkpoint) -> v1::Checkpoint {
     }
 }
 
-fn checkpoint_from_wire(message: &v1::Checkpoint) -> Result<Checkpoint> {
+pub(crate) fn checkpoint_from_wire(message: &v1::Checkpoint) -> Result<Checkpoint> {
     let signed_at = wire::moment("checkpoint.signed_at", message.signed_at)?;
     CheckpointRow {
         sequence: message.sequence,

@@ -1,7 +1,8 @@
 //! One decision, as it is kept.
 
 use chrono::{DateTime, Utc};
-use finrank_contracts::ranking::v1::{DecisionInputs, DecisionRecord};
+use finrank_contracts::ranking::v1::{self, DecisionInputs, DecisionRecord};
+use finrank_serving::wire;
 use finrank_store::Store;
 use futures::stream::BoxStream;
 use prost::Message;
@@ -114,6 +115,17 @@ pub(crate) fn checkpoints_from<'c>(
 }
 
 impl CheckpointRow {
+    /// As it stands in the row, whether it can be read or not.
+    pub(crate) fn to_wire(&self) -> v1::Checkpoint {
+        v1::Checkpoint {
+            sequence: self.sequence,
+            sha256: self.sha256.clone(),
+            signed_at: Some(wire::timestamp(self.signed_at)),
+            public_key: self.public_key.clone(),
+            signature: self.signature.clone(),
+        }
+    }
+
     /// The checkpoint.
     ///
     /// # Errors

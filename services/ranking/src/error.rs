@@ -163,6 +163,10 @@ impl From<RankingError> for Status {
             RankingError::DecisionLog(DecisionLogError::InvalidOutcome(invalid)) => {
                 status::invalid_field(invalid)
             }
+            RankingError::DecisionLog(DecisionLogError::NoSuchPart { first, end, .. }) => {
+                let field = if first > end { "first" } else { "last" };
+                status::invalid_field(&InvalidField::new(field, message))
+            }
             RankingError::DecisionLog(DecisionLogError::NotSignedYet(_)) => {
                 status::failed_precondition("DECISION_NOT_SIGNED_YET", message)
             }

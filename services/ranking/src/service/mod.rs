@@ -10,6 +10,7 @@ mod decided;
 mod degradation;
 mod eligibility;
 mod explanation;
+mod export;
 mod item;
 mod ladder;
 mod outcomes;
@@ -160,6 +161,15 @@ impl RankingRpcs for RankingService {
         request: Request<v1::VerifyDecisionLogRequest>,
     ) -> Result<Response<Self::VerifyDecisionLogStream>, Status> {
         Ok(Response::new(self.verify_log(&request.into_inner())?))
+    }
+
+    type ExportDecisionLogStream = export::Exporting;
+
+    async fn export_decision_log(
+        &self,
+        request: Request<v1::ExportDecisionLogRequest>,
+    ) -> Result<Response<Self::ExportDecisionLogStream>, Status> {
+        Ok(Response::new(self.export_log(&request.into_inner())?))
     }
 
     async fn replay_decision(

@@ -1,6 +1,7 @@
 //! `finrank audit`: what was decided, and whether the log of it is as it was written.
 
 mod check;
+mod export;
 mod inputs;
 mod outcomes;
 mod prove;
@@ -17,7 +18,7 @@ use crate::settings::Settings;
 /// docs/decisions.md explains it.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit verify\n  finrank audit prove 0198f3c2-7d1e-7c11-9a53-0242ac120002 --out proof.bin\n  finrank audit check proof.bin --public-key KEY\n  finrank audit replay --last 1000\n  finrank audit outcomes --since 2026-11-01"
+    after_help = "Examples:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit verify\n  finrank audit export --out decisions.log\n  finrank audit verify --file decisions.log --public-key KEY\n  finrank audit prove 0198f3c2-7d1e-7c11-9a53-0242ac120002 --out proof.bin\n  finrank audit check proof.bin --public-key KEY\n  finrank audit replay --last 1000\n  finrank audit outcomes --since 2026-11-01"
 )]
 pub(crate) struct Audit {
     #[command(subcommand)]
@@ -30,6 +31,7 @@ enum Command {
     Verify(verify::Verify),
     Prove(prove::Prove),
     Check(check::Check),
+    Export(export::Export),
     Replay(replay::Replay),
     Outcomes(outcomes::Outcomes),
 }
@@ -41,6 +43,7 @@ impl Audit {
             Command::Verify(verify) => verify.run(settings),
             Command::Prove(prove) => prove.run(settings),
             Command::Check(check) => check.run(),
+            Command::Export(export) => export.run(settings),
             Command::Replay(replay) => replay.run(settings),
             Command::Outcomes(outcomes) => outcomes.run(settings),
         }
