@@ -3,7 +3,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 14] = [
+const PROTOS: [&str; 15] = [
     "feast/serving/GrpcServer.proto",
     "feast/serving/ServingService.proto",
     "finrank/common/v1/common.proto",
