@@ -26,6 +26,7 @@ mod score;
 mod scorer;
 mod split_scorer;
 mod stability;
+pub mod toml_file;
 mod tower;
 pub mod transform;
 

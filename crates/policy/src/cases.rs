@@ -5,12 +5,12 @@ use chrono::{DateTime, Utc};
 use finrank_model::{
     AttributeValue, Attributes, InvalidField, InvalidFile, ProductClass, ProductId, ProductStatus, RiskGrade,
     parse_moment,
+    toml_file::{Problems, Table},
 };
 use toml::Value;
 
 use crate::{
     Facts, Given, GivenValue, Offered, Outcome, Policy, Verdict,
-    read::{Problems, Table},
     rules::{Case, Holding},
 };
 
@@ -78,10 +78,7 @@ impl Cases {
         }
         file.finish();
         let cases: Option<Vec<ExpectedCase>> = cases.into_iter().collect();
-        match (policy, cases) {
-            (Some(policy), Some(cases)) if problems.0.is_empty() => Ok(Self { policy, cases }),
-            _ => Err(InvalidFile::Problems(problems.0)),
-        }
+        problems.settle(policy.zip(cases).map(|(policy, cases)| Self { policy, cases }))
     }
 }
 

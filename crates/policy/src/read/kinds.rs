@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use finrank_model::AttributeName;
+use finrank_model::{
+    AttributeName,
+    toml_file::{Table, as_text},
+};
 
-use super::{Named, Table, currency, table::as_text, unit};
+use super::{Named, currency, facts::NamedFacts, unit};
 use crate::{
     Currency, FactId, FactType, Finite,
     product::{DeclaredAmount, DeclaredCurrency},

@@ -1,15 +1,17 @@
 //! From the TOML file to a policy: everything that is wrong with it is told at once, each by its path.
 
+mod facts;
 mod kinds;
-mod table;
 
 use std::collections::BTreeMap;
 
 use finrank_model::{
-    AttributeName, InvalidField, InvalidFile, ProductClass, Sha256Digest, features::FeatureRef,
+    InvalidFile, ProductClass, Sha256Digest,
+    features::FeatureRef,
+    toml_file::{Problems, Table},
 };
 
-pub(crate) use table::Table;
+use self::facts::NamedFacts;
 
 use crate::{
     Currency, Fact, FactId, FactSource, FactType, MoneyUnit, OnFailure, Policy, PolicyVersion, Profiling,
@@ -18,16 +20,6 @@ use crate::{
 
 /// The version of the format that this program reads.
 const FORMAT: i64 = 1;
-
-/// What is wrong so far.
-#[derive(Debug, Default)]
-pub(crate) struct Problems(pub(crate) Vec<InvalidField>);
-
-impl Problems {
-    fn note(&mut self, field: impl Into<String>, reason: impl Into<String>) {
-        self.0.push(InvalidField::new(field, reason));
-    }
-}
 
 /// The facts that were read, by name; none where the fact itself is wrong, so that only that is said of it.
 type Named = BTreeMap<String, (FactId, Option<FactType>)>;
@@ -41,10 +33,7 @@ impl Policy {
         let file: toml::Table = toml::from_str(text)?;
         let mut problems = Problems::default();
         let policy = policy(file, text, &mut problems);
-        match policy {
-            Some(policy) if problems.0.is_empty() => Ok(policy),
-            _ => Err(InvalidFile::Problems(problems.0)),
-        }
+        problems.settle(policy)
     }
 }
 
@@ -251,8 +240,4 @@ fn check_rules(file: &mut Table<'_>, rules: &[Option<Rule>]) {
             file.note("rule", reason);
         }
     }
-}
-
-pub(crate) fn attribute(raw: &str) -> Result<AttributeName, String> {
-    AttributeName::parse(raw).map_err(|_| format!("is {raw:?}, which no attribute can be named"))
 }

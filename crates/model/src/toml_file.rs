@@ -1,35 +1,56 @@
-//! One table of a file, key by key. What is missing, of another type or unknown is noted under its path, and reading
-//! goes on, so that a person learns of everything at once.
+//! The reading of TOML files that people write, table by table and key by key. What is missing, of another type or unknown is
+//! noted under its path, and reading goes on, so that a person learns of everything at once.
 
 use std::{fmt, time::Duration};
 
-use finrank_model::AttributeName;
 use humantime_serde::re::humantime;
 use toml::Value;
 
-use super::{Named, Problems, attribute};
-use crate::FactId;
+use crate::{AttributeName, InvalidField, InvalidFile};
+
+/// What is wrong so far.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<InvalidField>);
+
+impl Problems {
+    fn note(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+        self.0.push(InvalidField::new(field, reason));
+    }
+
+    /// What was read, if nothing is wrong.
+    ///
+    /// # Errors
+    /// Everything that was noted.
+    pub fn settle<T>(self, read: Option<T>) -> Result<T, InvalidFile> {
+        match read {
+            Some(read) if self.0.is_empty() => Ok(read),
+            _ => Err(InvalidFile::Problems(self.0)),
+        }
+    }
+}
 
 /// A table, and where it stands.
-pub(crate) struct Table<'p> {
+#[derive(Debug)]
+pub struct Table<'p> {
     left: toml::Table,
     path: String,
     problems: &'p mut Problems,
 }
 
 impl<'p> Table<'p> {
-    pub(crate) fn new(left: toml::Table, path: &str, problems: &'p mut Problems) -> Self {
+    /// A table that stands under `path`; an empty one is the file itself.
+    pub fn new(left: toml::Table, path: &str, problems: &'p mut Problems) -> Self {
         Self { left, path: path.to_owned(), problems }
     }
 
     /// Notes what is wrong with a key.
-    pub(crate) fn note(&mut self, key: &str, reason: impl Into<String>) {
+    pub fn note(&mut self, key: &str, reason: impl Into<String>) {
         let path = self.path_of(key);
         self.problems.note(path, reason);
     }
 
     /// Notes every key that nobody asked for.
-    pub(crate) fn finish(self) {
+    pub fn finish(self) {
         let Self { left, path, problems } = self;
         for key in left.keys() {
             let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -38,23 +59,37 @@ impl<'p> Table<'p> {
     }
 
     /// Gives up on what has not been asked for.
-    pub(crate) fn leave_the_rest(&mut self) {
+    pub fn leave_the_rest(&mut self) {
         self.left.clear();
     }
 
-    pub(crate) fn text(&mut self, key: &str) -> Option<String> {
+    /// A text.
+    pub fn text(&mut self, key: &str) -> Option<String> {
         match self.optional(key, "a text", as_text)? {
             Some(text) => Some(text),
             None => self.missing(key),
         }
     }
 
-    pub(crate) fn optional_text(&mut self, key: &str) -> Option<String> {
+    /// A text, if there is one; what is no text is noted and left out.
+    pub fn optional_text(&mut self, key: &str) -> Option<String> {
         self.optional(key, "a text", as_text).flatten()
     }
 
+    /// A text of which something is made, that may be left out.
+    pub fn optional_parsed<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        match self.optional(key, "a text", as_text)? {
+            None => Some(None),
+            Some(raw) => self.accept(key, parse(&raw)).map(Some),
+        }
+    }
+
     /// A text that says something.
-    pub(crate) fn filled(&mut self, key: &str) -> Option<String> {
+    pub fn filled(&mut self, key: &str) -> Option<String> {
         self.parsed(
             key,
             |raw| if raw.trim().is_empty() { Err("is empty".to_owned()) } else { Ok(raw.to_owned()) },
@@ -62,46 +97,44 @@ impl<'p> Table<'p> {
     }
 
     /// `[a-z][a-z0-9_]{0,62}`.
-    pub(crate) fn name(&mut self, key: &str) -> Option<String> {
+    pub fn name(&mut self, key: &str) -> Option<String> {
         self.parsed(key, |raw| match AttributeName::parse(raw) {
             Ok(_) => Ok(raw.to_owned()),
             Err(_) => Err(format!("is {raw:?}, not [a-z][a-z0-9_]{{0,62}}")),
         })
     }
 
-    pub(crate) fn parsed<T>(
-        &mut self,
-        key: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
+    /// A text of which something is made.
+    pub fn parsed<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let raw = self.text(key)?;
         self.accept(key, parse(&raw))
     }
 
-    pub(crate) fn attribute(&mut self, key: &str) -> Option<AttributeName> {
+    /// The name of an attribute.
+    pub fn attribute(&mut self, key: &str) -> Option<AttributeName> {
         self.parsed(key, attribute)
     }
 
     /// `Some(None)` where the key is left out, `None` where it is wrong; so is it with all that is optional.
-    pub(crate) fn optional_attribute(&mut self, key: &str) -> Option<Option<AttributeName>> {
-        match self.optional(key, "a text", as_text)? {
-            None => Some(None),
-            Some(raw) => self.accept(key, attribute(&raw)).map(Some),
-        }
+    pub fn optional_attribute(&mut self, key: &str) -> Option<Option<AttributeName>> {
+        self.optional_parsed(key, attribute)
     }
 
-    pub(crate) fn whole(&mut self, key: &str) -> Option<i64> {
+    /// A whole number.
+    pub fn whole(&mut self, key: &str) -> Option<i64> {
         match self.optional_whole(key)? {
             Some(whole) => Some(whole),
             None => self.missing(key),
         }
     }
 
-    pub(crate) fn optional_whole(&mut self, key: &str) -> Option<Option<i64>> {
+    /// A whole number that may be left out.
+    pub fn optional_whole(&mut self, key: &str) -> Option<Option<i64>> {
         self.optional(key, "a whole number", Value::as_integer)
     }
 
-    pub(crate) fn optional_number(&mut self, key: &str) -> Option<Option<f64>> {
+    /// A finite number that may be left out.
+    pub fn optional_number(&mut self, key: &str) -> Option<Option<f64>> {
         let as_number = |value: &Value| match value {
             Value::Integer(whole) => Some(*whole as f64),
             Value::Float(number) if number.is_finite() => Some(*number),
@@ -110,24 +143,29 @@ impl<'p> Table<'p> {
         self.optional(key, "a finite number", as_number)
     }
 
-    pub(crate) fn optional_texts(&mut self, key: &str) -> Option<Option<Vec<String>>> {
+    /// A finite number.
+    pub fn number(&mut self, key: &str) -> Option<f64> {
+        match self.optional_number(key)? {
+            Some(number) => Some(number),
+            None => self.missing(key),
+        }
+    }
+
+    /// A list of texts that may be left out.
+    pub fn optional_texts(&mut self, key: &str) -> Option<Option<Vec<String>>> {
         let as_texts = |value: &Value| value.as_array()?.iter().map(as_text).collect();
         self.optional(key, "a list of texts", as_texts)
     }
 
-    pub(crate) fn duration(&mut self, key: &str) -> Option<Option<Duration>> {
-        match self.optional(key, "a text", as_text)? {
-            None => Some(None),
-            Some(raw) => {
-                let parsed = humantime::parse_duration(&raw);
-                self.accept(key, parsed.map_err(|_| format!("is {raw:?}, no duration such as \"365days\"")))
-                    .map(Some)
-            }
-        }
+    /// A duration such as `365days` that may be left out.
+    pub fn duration(&mut self, key: &str) -> Option<Option<Duration>> {
+        self.optional_parsed(key, |raw| {
+            humantime::parse_duration(raw).map_err(|_| format!("is {raw:?}, no duration such as \"365days\""))
+        })
     }
 
     /// One of some names, or what it is if it is left out.
-    pub(crate) fn choice<T: Copy>(&mut self, key: &str, otherwise: T, choices: &[(&str, T)]) -> Option<T> {
+    pub fn choice<T: Copy>(&mut self, key: &str, otherwise: T, choices: &[(&str, T)]) -> Option<T> {
         let Some(raw) = self.optional(key, "a text", as_text)? else {
             return Some(otherwise);
         };
@@ -136,54 +174,16 @@ impl<'p> Table<'p> {
         self.accept(key, chosen.ok_or_else(|| format!("is {raw:?}, not {}", names())))
     }
 
-    /// A fact by its name, of one of some types.
-    pub(crate) fn fact(&mut self, key: &str, named: &Named, types: &[&str]) -> Option<FactId> {
-        let name = self.text(key)?;
-        self.fact_named(key, &name, named, types)
-    }
-
-    pub(crate) fn optional_fact(
-        &mut self,
-        key: &str,
-        named: &Named,
-        types: &[&str],
-    ) -> Option<Option<FactId>> {
-        match self.optional(key, "a text", as_text)? {
-            None => Some(None),
-            Some(name) => self.fact_named(key, &name, named, types).map(Some),
-        }
-    }
-
-    pub(crate) fn fact_named(
-        &mut self,
-        key: &str,
-        name: &str,
-        named: &Named,
-        types: &[&str],
-    ) -> Option<FactId> {
-        let Some((id, fact_type)) = named.get(name) else {
-            self.note(key, format!("names {name:?}, which is no fact"));
-            return None;
-        };
-        match fact_type {
-            Some(fact_type) if !types.contains(&fact_type.as_str()) => {
-                let (found, expected) = (fact_type.as_str(), types.join(" or "));
-                self.note(key, format!("names {name:?}, whose type is {found}, not {expected}"));
-                None
-            }
-            _ => Some(*id),
-        }
-    }
-
     /// A table within this one.
-    pub(crate) fn table<T>(&mut self, key: &str, read: impl FnOnce(Table<'_>) -> Option<T>) -> Option<T> {
+    pub fn table<T>(&mut self, key: &str, read: impl FnOnce(Table<'_>) -> Option<T>) -> Option<T> {
         match self.optional_table(key, read)? {
             Some(read) => Some(read),
             None => self.missing(key),
         }
     }
 
-    pub(crate) fn optional_table<T>(
+    /// A table within this one that may be left out.
+    pub fn optional_table<T>(
         &mut self,
         key: &str,
         read: impl FnOnce(Table<'_>) -> Option<T>,
@@ -196,14 +196,14 @@ impl<'p> Table<'p> {
     }
 
     /// The tables of an array of tables; none if there are none.
-    pub(crate) fn tables(&mut self, key: &str) -> Vec<toml::Table> {
+    pub fn tables(&mut self, key: &str) -> Vec<toml::Table> {
         let as_tables =
             |value: &Value| value.as_array()?.iter().map(|value| value.as_table().cloned()).collect();
         self.optional(key, "a list of tables", as_tables).flatten().unwrap_or_default()
     }
 
     /// Reads one of them; in paths it is named by the text under `name_key`, or by its place.
-    pub(crate) fn element<T>(
+    pub fn element<T>(
         &mut self,
         key: &str,
         place: usize,
@@ -220,10 +220,7 @@ impl<'p> Table<'p> {
     }
 
     /// Every key with its value, for a table whose keys are free.
-    pub(crate) fn values<T>(
-        mut self,
-        read: impl Fn(&Value) -> Result<T, String>,
-    ) -> Option<Vec<(String, T)>> {
+    pub fn values<T>(mut self, read: impl Fn(&Value) -> Result<T, String>) -> Option<Vec<(String, T)>> {
         let entries: Vec<(String, Value)> = std::mem::take(&mut self.left).into_iter().collect();
         // All are read before one that is wrong ends it.
         let read: Vec<Option<(String, T)>> = entries
@@ -260,6 +257,15 @@ impl<'p> Table<'p> {
     }
 }
 
-pub(super) fn as_text(value: &Value) -> Option<String> {
+/// A value that is a text.
+pub fn as_text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
+}
+
+/// What an attribute may be named, by its text.
+///
+/// # Errors
+/// Why it is no such name.
+pub fn attribute(raw: &str) -> Result<AttributeName, String> {
+    AttributeName::parse(raw).map_err(|_| format!("is {raw:?}, which no attribute can be named"))
 }
