@@ -34,7 +34,7 @@ async fn recommended(world: &World, user_id: &str) -> RecommendResponse {
     let request = RecommendRequest {
         user_id: user_id.to_owned(),
         k: 4,
-        selection: Some(SelectionWishes { diversity: 0.25 }),
+        selection: Some(SelectionWishes { diversity: Some(0.25) }),
         filters: Some(wished()),
         ..Default::default()
     };

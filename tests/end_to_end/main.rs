@@ -19,6 +19,7 @@ mod life_cycle;
 mod metrics;
 mod models;
 mod recommendations;
+mod selection;
 mod towers;
 mod traffic;
 mod world;

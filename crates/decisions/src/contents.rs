@@ -24,6 +24,8 @@ pub struct Content {
 pub enum ContentKind {
     /// A policy's file.
     Policy,
+    /// A selection file.
+    Selection,
     /// A product with its embedding.
     Product,
     /// Which products stand beside each other in a catalogue.
@@ -54,6 +56,7 @@ impl ContentKind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Policy => "policy",
+            Self::Selection => "selection",
             Self::Product => "product",
             Self::Page => "page",
             Self::Catalogue => "catalogue",

@@ -14,6 +14,7 @@ use finrank_model::{
     reasons::{BUILT_IN_REASONS, ReasonTable},
 };
 use finrank_policy::{BUILT_IN_POLICY, Policy};
+use finrank_selection::{BUILT_IN_SELECTION, SelectionRules};
 use finrank_serving::ServerConfig;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,8 @@ pub struct RankingConfig {
     pub degradation: DegradationConfig,
     /// Who may be offered what.
     pub policy: PolicyConfig,
+    /// Which candidates are offered, in which places.
+    pub selection: SelectionConfig,
     /// How decisions are kept.
     pub decision_log: DecisionLogConfig,
     /// How scores are explained.
@@ -111,6 +114,24 @@ impl PolicyConfig {
     }
 }
 
+/// Which candidates are offered, in which places.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SelectionConfig {
+    /// The selection file; without one, [`finrank_selection::BUILT_IN_SELECTION`], which has no rules.
+    pub file: Option<PathBuf>,
+}
+
+impl SelectionConfig {
+    /// Reads the rules.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or with everything that is wrong with it.
+    pub fn load(&self) -> Result<SelectionRules, FileError> {
+        read(self.file.as_deref(), ("the built-in selection", BUILT_IN_SELECTION), SelectionRules::parse)
+    }
+}
+
 /// What a file says, or what is built in, by its name and text.
 fn read<T>(
     file: Option<&Path>,
@@ -135,6 +156,7 @@ impl Default for RankingConfig {
             subscription: SubscriptionConfig::default(),
             degradation: DegradationConfig::default(),
             policy: PolicyConfig::default(),
+            selection: SelectionConfig::default(),
             decision_log: DecisionLogConfig::default(),
             explanations: ExplanationsConfig::default(),
             traffic: TrafficConfig::default(),

@@ -85,6 +85,9 @@ pub enum RankingError {
     /// The policy's file is of no use.
     #[error(transparent)]
     Policy(FileError),
+    /// The selection file is of no use.
+    #[error(transparent)]
+    Selection(FileError),
     /// The reason table's file is of no use.
     #[error(transparent)]
     Reasons(FileError),
@@ -173,14 +176,21 @@ impl From<RankingError> for Status {
             RankingError::FactsNotDeclared { .. } => {
                 status::failed_precondition("ELIGIBILITY_FACTS_NOT_DECLARED", message)
             }
-            RankingError::Policy(FileError::Invalid { source: InvalidFile::Problems(problems), .. }) => {
-                status::invalid_fields(problems)
-            }
+            RankingError::Policy(FileError::Invalid { source: InvalidFile::Problems(problems), .. })
+            | RankingError::Selection(FileError::Invalid {
+                source: InvalidFile::Problems(problems), ..
+            }) => status::invalid_fields(problems),
             RankingError::Policy(FileError::Invalid { .. }) => {
                 status::invalid_field(&InvalidField::new("policy", message))
             }
             RankingError::Policy(FileError::Unreadable { .. }) => {
                 status::failed_precondition("POLICY_UNUSABLE", message)
+            }
+            RankingError::Selection(FileError::Invalid { .. }) => {
+                status::invalid_field(&InvalidField::new("selection", message))
+            }
+            RankingError::Selection(FileError::Unreadable { .. }) => {
+                status::failed_precondition("SELECTION_UNUSABLE", message)
             }
             RankingError::FeatureStore(answer) => feature_store_failed(&error, answer),
             RankingError::Index(_)

@@ -14,6 +14,7 @@
 //! | [`Explanations`] | why a model scores as it does, and the reasons that are told |
 //! | `facts` | what it says of a customer, in the words of the policy |
 //! | `policies` | the policy in force, and what is compiled of it |
+//! | `selections` | the business rules in force |
 //! | [`Popularity`] | what is offered first to who objects to profiling, or where nothing better is known |
 //! | `traffic` | what is tried beside the model that is served, and for whom |
 //! | `service` | the contract, rpc by rpc |
@@ -40,6 +41,7 @@ mod last_known;
 pub mod pipeline;
 mod policies;
 mod popularity;
+mod selections;
 mod server;
 mod service;
 mod snapshot;
@@ -47,8 +49,8 @@ mod subscription;
 mod traffic;
 
 pub use config::{
-    DegradationConfig, ExplanationsConfig, PolicyConfig, RankingConfig, RetrievalConfig, SubscriptionConfig,
-    TrafficConfig,
+    DegradationConfig, ExplanationsConfig, PolicyConfig, RankingConfig, RetrievalConfig, SelectionConfig,
+    SubscriptionConfig, TrafficConfig,
 };
 pub use error::{FileError, RankingError, Result};
 pub use explanations::Explanations;

@@ -20,6 +20,7 @@ use crate::{
     feature_store::FeatureStore,
     pipeline::Pipeline,
     policies::Policies,
+    selections::Selections,
     service::{Ladder, Log, RankingService},
     subscription::Subscription,
     traffic::{Traffic, TrafficFollower},
@@ -30,7 +31,7 @@ use crate::{
 /// as soon as there is one; health says SERVING as soon as there is a catalogue.
 ///
 /// # Errors
-/// When the policy or the reason table does not hold together, the address is taken, the feature store's URL is malformed,
+/// When the policy, the selection or the reason table does not hold together, the address is taken, the feature store's URL is malformed,
 /// or the transport fails. A feature store that is not there is no error: it is waited for.
 pub async fn serve(
     config: RankingConfig,
@@ -50,12 +51,14 @@ pub async fn serve(
     let feature_store = FeatureStore::at(&config.feature_store)?;
     let contents = log.as_ref().map(|log| log.contents.clone());
     let policies = Arc::new(Policies::load(&config.policy)?.kept_in(contents.clone()));
+    let selections = Arc::new(Selections::load(&config.selection)?.kept_in(contents.clone()));
     let reasons = Arc::new(config.explanations.load().map_err(RankingError::Reasons)?);
     let max_message_bytes = config.server.max_message_bytes;
     let service = RankingServiceServer::new(RankingService {
         current: Arc::clone(&current),
         traffic: Arc::clone(&traffic),
         policies: Arc::clone(&policies),
+        selections: Arc::clone(&selections),
         popularity: Arc::default(),
         ladder: Arc::new(Ladder::new(config.degradation)),
         feature_store: feature_store.clone(),
@@ -81,12 +84,15 @@ pub async fn serve(
         current,
         contents,
         policies: Arc::clone(&policies),
+        selections: Arc::clone(&selections),
         reasons,
         health: Some(server.health()),
     };
     let traffic = TrafficFollower { traffic, subscription: subscription.clone(), config: config.traffic };
     let stop = shutdown.child_token();
-    let hangups = stop.clone().run_until_cancelled_owned(async move { policies.reload_on_hangup().await });
+    let hangups = stop.clone().run_until_cancelled_owned(async move {
+        tokio::join!(policies.reload_on_hangup(), selections.reload_on_hangup());
+    });
     let listening = tokio::spawn(hangups);
     let following = tokio::spawn(follow(subscription, traffic, stop.clone()));
     let stop_following = stop.clone().drop_guard();

@@ -28,6 +28,7 @@ use crate::{
     feed::{Feed, News},
     index::IndexSettings,
     policies::Policies,
+    selections::Selections,
     snapshot::{Snapshot, SnapshotError},
 };
 
@@ -50,6 +51,7 @@ pub(crate) struct Subscription {
     pub(crate) contents: Option<Contents>,
     /// Compiled for each catalogue before it is in service.
     pub(crate) policies: Arc<Policies>,
+    pub(crate) selections: Arc<Selections>,
     /// What reasons are told by: a model that reads what has none is not served.
     pub(crate) reasons: Arc<ReasonTable>,
     /// Says SERVING once a catalogue is in service. Without the one that is served, nothing is: others say nothing.
@@ -207,7 +209,8 @@ impl Subscription {
         if let Some(contents) = &self.contents {
             catalogue.keep(contents).await?;
         }
-        self.policies.keep(&self.policies.in_force()).await
+        self.policies.keep(&self.policies.in_force()).await?;
+        self.selections.keep(&self.selections.in_force()).await
     }
 
     async fn unless_silent<T>(

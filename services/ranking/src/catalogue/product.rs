@@ -1,7 +1,8 @@
 //! What ranking needs to know of a product: enough to name it, and to tell whom it may be offered to.
 
-use finrank_model::{Attributes, Product, ProductClass, ProductId, ProductStatus, RiskGrade};
+use finrank_model::{Attributes, Product, ProductClass, ProductId, ProductStatus, RiskGrade, Score};
 use finrank_policy::Offered;
+use finrank_selection::Candidate;
 
 /// A product in a catalogue.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +24,7 @@ pub struct CatalogueProduct {
 }
 
 impl CatalogueProduct {
-    /// The product as rules see it.
+    /// The product as the policy's rules see it.
     pub fn offered(&self) -> Offered<'_> {
         Offered {
             product_id: &self.product_id,
@@ -31,6 +32,16 @@ impl CatalogueProduct {
             status: self.status,
             risk_grade: self.risk_grade,
             attributes: &self.attributes,
+        }
+    }
+
+    /// The product as the selection's rules see it, before anything is scored.
+    pub fn unscored(&self) -> Candidate<'_> {
+        Candidate {
+            product_id: &self.product_id,
+            product_class: self.product_class,
+            issuer: &self.issuer,
+            score: Score::from_logit(f32::NEG_INFINITY),
         }
     }
 }

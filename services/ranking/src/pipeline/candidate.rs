@@ -1,6 +1,7 @@
 //! What a candidate is at each stage. A later stage's type can only be had from the one before it.
 
 use finrank_model::Score;
+use finrank_selection::Placement;
 
 use crate::index::Row;
 
@@ -25,8 +26,22 @@ pub struct ScoredCandidate {
 }
 
 /// A candidate that is to be offered, in its place. Only selection makes one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SelectedCandidate(ScoredCandidate);
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelectedCandidate {
+    candidate: ScoredCandidate,
+    placing: Placing,
+}
+
+/// How a candidate came to its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placing {
+    /// By what.
+    pub placement: Placement,
+    /// By what boosts multiplied its odds in the order; 1 without one.
+    pub boosted_by: f64,
+    /// With which probability it stands there, given the candidates.
+    pub propensity: f64,
+}
 
 impl RetrievedCandidate {
     /// The same candidate, scored.
@@ -38,14 +53,19 @@ impl RetrievedCandidate {
 
 impl ScoredCandidate {
     /// The same candidate, chosen.
-    pub fn selected(self) -> SelectedCandidate {
-        SelectedCandidate(self)
+    pub(super) fn selected(self, placing: Placing) -> SelectedCandidate {
+        SelectedCandidate { candidate: self, placing }
     }
 }
 
 impl SelectedCandidate {
     /// The candidate that was chosen.
-    pub fn candidate(self) -> ScoredCandidate {
-        self.0
+    pub fn candidate(&self) -> ScoredCandidate {
+        self.candidate
+    }
+
+    /// How it came to its place.
+    pub fn placing(&self) -> &Placing {
+        &self.placing
     }
 }

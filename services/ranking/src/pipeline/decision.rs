@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::{
     Ask, Basis,
+    business::Business,
     candidate::ScoredCandidate,
     degradation::Degradation,
     eligibility::{Eligible, Scenario},
     recheck::OfferedItem,
     stage::StageReport,
-    wishes::Diversity,
 };
 use crate::{Generation, catalogue::Catalogue, index::Plan};
 
@@ -39,8 +39,8 @@ pub struct Decision {
     pub scenario: Scenario,
     /// How many were asked for.
     pub k: usize,
-    /// How much unlikeness counted.
-    pub diversity: Diversity,
+    /// By which business rules it was chosen.
+    pub business: Business,
     /// What could have been offered.
     pub eligible: Eligible,
     /// What was scored, in the order of retrieval.
@@ -57,6 +57,7 @@ pub struct Decision {
 pub(super) struct Course {
     pub(super) candidates: Vec<ScoredCandidate>,
     pub(super) plan: Option<Plan>,
+    pub(super) business: Business,
     pub(super) stages: Vec<StageReport>,
 }
 
@@ -94,7 +95,7 @@ impl Decision {
             policy: Arc::clone(ask.customer.policy.policy()),
             scenario: ask.terms.scenario,
             k: ask.k,
-            diversity: ask.terms.diversity,
+            business: course.business,
             eligible,
             candidates: course.candidates,
             plan: course.plan,

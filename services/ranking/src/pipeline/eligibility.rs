@@ -3,8 +3,9 @@
 use std::{fmt::Debug, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use finrank_model::{ProductClass, ProductId, UserId};
+use finrank_model::{ProductId, UserId};
 use finrank_policy::{Case, CompiledPolicy, Facts, Holding, ProductSet};
+pub use finrank_selection::Scenario;
 use tracing::{debug, debug_span};
 
 use super::{
@@ -16,32 +17,6 @@ use crate::{
     index::{Row, RowSet},
 };
 
-/// Where products will be shown, which decides their classes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scenario {
-    /// Every class.
-    #[default]
-    All,
-    /// Credit cards and loans.
-    Credit,
-    /// Wealth products.
-    Wealth,
-    /// Insurance.
-    Insurance,
-}
-
-impl Scenario {
-    /// The classes that it covers.
-    pub fn classes(self) -> &'static [ProductClass] {
-        match self {
-            Self::All => &ProductClass::ALL,
-            Self::Credit => &[ProductClass::CreditCard, ProductClass::Loan],
-            Self::Wealth => &[ProductClass::Wealth],
-            Self::Insurance => &[ProductClass::Insurance],
-        }
-    }
-}
-
 /// What a request asks for, whoever the customer is.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
@@ -51,8 +26,8 @@ pub struct Terms {
     pub excluded: Vec<ProductId>,
     /// Which products to choose from.
     pub filters: Filters,
-    /// How unlike they should be.
-    pub diversity: Diversity,
+    /// How unlike they should be, if that is said.
+    pub diversity: Option<Diversity>,
 }
 
 /// Whom something may be offered to, and by which policy that is decided.
@@ -177,6 +152,15 @@ impl Eligible {
     /// Which they are.
     pub fn rows(&self) -> &RowSet {
         &self.rows
+    }
+
+    /// Those of them that are among some rows.
+    #[must_use]
+    pub(super) fn among(&self, some: &RowSet) -> Self {
+        let mut among = self.clone();
+        among.rows.keep(some);
+        among.count = among.rows.len();
+        among
     }
 
     /// How many there are.

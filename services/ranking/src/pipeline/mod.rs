@@ -1,11 +1,13 @@
 //! The pipeline: how a request becomes a decision. One trait per stage; a stage sees what the one before it
 //! made and cannot reach round it. All of it is plain computing on one thread, without I/O but the record.
 
+mod business;
 mod candidate;
 mod decision;
 mod degradation;
 mod eligibility;
 mod filters;
+mod profiled;
 mod recheck;
 mod recorder;
 mod retriever;
@@ -18,11 +20,13 @@ mod wishes;
 use std::sync::Arc;
 
 use finrank_model::ProductId;
+use finrank_selection::{InForce, SelectionRules};
 use finrank_serving::Pseudonym;
 use uuid::Uuid;
 
-use self::{recheck::recheck, retriever::named, stage::Watch, unprofiled::most_popular};
-pub use candidate::{RetrievedCandidate, ScoredCandidate, SelectedCandidate};
+use self::{recheck::recheck, retriever::named, stage::Watch};
+pub use business::{Business, PinOutcome, PinReport};
+pub use candidate::{Placing, RetrievedCandidate, ScoredCandidate, SelectedCandidate};
 use decision::Course;
 pub use decision::{Decision, RankedBy};
 pub use degradation::{Degradation, Passed, Reason, Rung};
@@ -31,7 +35,7 @@ pub use recheck::OfferedItem;
 pub use recorder::{LogRecorder, Recorder, SilentRecorder};
 pub use retriever::{CosineRetriever, InnerProductRetriever, RecordedRetriever, Retrieved, Retriever};
 pub use scorer::{MlpCandidateScorer, Scorer};
-pub use selector::{Choice, MarginalRelevanceSelector, Selector};
+pub use selector::{Choice, RuledSelector, Selected, Selector};
 pub use stage::{Stage, StageReport};
 pub use wishes::{Diversity, Filters};
 
@@ -56,6 +60,10 @@ pub struct Ask {
     pub degradation: Option<Degradation>,
     /// What is asked for, whoever the customer is.
     pub terms: Terms,
+    /// The business rules by which is chosen.
+    pub selection: Arc<SelectionRules>,
+    /// Whether chance may play the part that the rules give it: not where the answer is degraded.
+    pub may_explore: bool,
     /// How many products, at least one.
     pub k: usize,
 }
@@ -90,13 +98,13 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Inner product, the model's scorer, best scores first unless diversity is asked for; decisions go to the log.
+    /// Inner product, the model's scorer, best scores first unless the selection's rules say otherwise; decisions go to the log.
     pub fn new(candidates: usize) -> Self {
         Self {
             eligibility: Eligibility::default(),
             retriever: Box::new(InnerProductRetriever),
             scorer: Box::new(MlpCandidateScorer),
-            selector: Box::new(MarginalRelevanceSelector),
+            selector: Box::new(RuledSelector),
             recorder: Box::new(LogRecorder),
             candidates,
         }
@@ -108,8 +116,8 @@ impl Pipeline {
     }
 
     /// The same, that retrieves what was retrieved then.
-    pub fn as_retrieved(retrieved: Vec<ProductId>) -> Self {
-        Self { retriever: Box::new(RecordedRetriever(retrieved)), ..Self::silent(0) }
+    pub fn as_retrieved(candidates: usize, retrieved: Vec<ProductId>) -> Self {
+        Self { retriever: Box::new(RecordedRetriever(retrieved)), ..Self::silent(candidates) }
     }
 
     /// Decides what to offer: the whole story of a Recommend request once its customer is known.
@@ -134,54 +142,27 @@ impl Pipeline {
             || self.eligibility.of_customer(catalogue, &ask.terms, &ask.customer),
             Eligible::count,
         );
+        let rules = ask.selection.in_force(ask.terms.scenario, ask.customer.moment);
+        let rules = rules.with_diversity(ask.terms.diversity);
+        let rules = if ask.may_explore { rules } else { rules.unexplored() };
         let ranked = match &ask.basis {
-            Basis::Profile { user, .. } => self.by_profile(catalogue, ask, user, &eligible, &mut watch)?,
-            Basis::Popularity(popularity) => by_popularity(ask, popularity.as_deref(), &eligible, &mut watch),
-            Basis::Nothing => Ranked::default(),
+            Basis::Profile { user, .. } => {
+                self.by_profile(catalogue, ask, user, &eligible, rules, &mut watch)?
+            }
+            Basis::Popularity(popularity) => {
+                self.by_popularity(catalogue, ask, popularity.as_deref(), &eligible, rules, &mut watch)
+            }
+            Basis::Nothing => Ranked::nothing(catalogue, ask, rules, &eligible),
         };
-        let Ranked { candidates, plan, selected } = ranked;
-        let items =
-            watch.stage(Stage::Recheck, selected.len(), || recheck(catalogue, ask, selected), Vec::len);
-        let course = Course { candidates, plan, stages: watch.reports() };
+        let Ranked { candidates, plan, items, business } = ranked;
+        let items = watch.stage(Stage::Recheck, items.len(), || recheck(catalogue, ask, items), Vec::len);
+        let course = Course { candidates, plan, business, stages: watch.reports() };
         Ok(Decision::new(catalogue, ask, eligible, course, items))
     }
 
     /// What leaves a product out on some terms, whoever the customer is: each by itself.
     pub fn leaves_out(&self, catalogue: &Catalogue, terms: &Terms, row: Row) -> Vec<&'static str> {
         self.eligibility.leaves_out(catalogue, terms, row)
-    }
-
-    fn by_profile(
-        &self,
-        catalogue: &Catalogue,
-        ask: &Ask,
-        user: &SpacedEmbedding,
-        eligible: &Eligible,
-        watch: &mut Watch,
-    ) -> Result<Ranked, IndexError> {
-        let count = ask.k.max(self.candidates);
-        let retrieved = watch.stage(
-            Stage::Retrieval,
-            eligible.count(),
-            || self.retriever.retrieve(catalogue, user, eligible, count),
-            |retrieved| retrieved.as_ref().map_or(0, |retrieved| retrieved.candidates.len()),
-        )?;
-        let Retrieved { candidates, plan } = retrieved;
-        let candidates = watch.stage(
-            Stage::Scoring,
-            candidates.len(),
-            || self.scorer.score(catalogue, user, candidates),
-            |scored| scored.as_ref().map_or(0, Vec::len),
-        )?;
-        let scored = candidates.clone();
-        let choice = Choice { k: ask.k, diversity: ask.terms.diversity };
-        let selected = watch.stage(
-            Stage::Selection,
-            scored.len(),
-            || self.selector.select(catalogue, scored, choice),
-            Vec::len,
-        );
-        Ok(Ranked { candidates, plan: Some(plan), selected })
     }
 
     /// The stages up to retrieval alone.
@@ -231,28 +212,20 @@ impl Pipeline {
 }
 
 /// What is to be offered, and from what it was chosen.
-#[derive(Default)]
 struct Ranked {
     candidates: Vec<ScoredCandidate>,
     plan: Option<Plan>,
-    selected: Vec<SelectedCandidate>,
+    items: Vec<SelectedCandidate>,
+    business: Business,
 }
 
-/// Not by the selector, which goes by scores: there are none.
-fn by_popularity(
-    ask: &Ask,
-    popularity: Option<&Popularity>,
-    eligible: &Eligible,
-    watch: &mut Watch,
-) -> Ranked {
-    let selected = watch.stage(
-        Stage::Selection,
-        eligible.count(),
-        || most_popular(eligible, popularity, ask.k),
-        Vec::len,
-    );
-    let candidates = selected.iter().map(|selected| selected.candidate()).collect();
-    Ranked { candidates, plan: None, selected }
+impl Ranked {
+    /// Nothing is, whatever is pinned.
+    fn nothing(catalogue: &Catalogue, ask: &Ask, rules: InForce<'_>, eligible: &Eligible) -> Self {
+        let rules = InForce { pins: Vec::new(), exploration: None, ..rules };
+        let business = Business::new(catalogue, ask, &rules, eligible, &Selected::default(), 0);
+        Self { candidates: Vec::new(), plan: None, items: Vec::new(), business }
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use tracing::{debug_span, error};
 
 use super::{
     Ask,
-    candidate::{ScoredCandidate, SelectedCandidate},
+    candidate::{Placing, ScoredCandidate, SelectedCandidate},
 };
 use crate::catalogue::Catalogue;
 
@@ -14,6 +14,7 @@ use crate::catalogue::Catalogue;
 #[derive(Clone, Debug, PartialEq)]
 pub struct OfferedItem {
     candidate: ScoredCandidate,
+    placing: Placing,
     proof: Proof,
 }
 
@@ -21,6 +22,11 @@ impl OfferedItem {
     /// The product and its scores.
     pub fn candidate(&self) -> ScoredCandidate {
         self.candidate
+    }
+
+    /// How it came to its place.
+    pub fn placing(&self) -> &Placing {
+        &self.placing
     }
 
     /// That it may be offered.
@@ -45,7 +51,7 @@ pub(super) fn recheck(catalogue: &Catalogue, ask: &Ask, items: Vec<SelectedCandi
             && ask.terms.filters.pass(catalogue.product(candidate.row));
         if verdict.outcome == Outcome::Eligible && asked_for {
             let proof = Proof::of(&case, &verdict, user_id, &decision_id);
-            return Some(OfferedItem { candidate, proof });
+            return Some(OfferedItem { candidate, placing: selected.placing().clone(), proof });
         }
         metrics::counter!("finrank_eligibility_disagreements_total").increment(1);
         let against: Vec<&str> =

@@ -2,93 +2,69 @@
 
 use std::fmt::Debug;
 
-use super::{
-    candidate::{ScoredCandidate, SelectedCandidate},
-    wishes::Diversity,
-};
-use crate::catalogue::Catalogue;
+use finrank_selection::{Candidate, InForce, SelectionCode};
+use uuid::Uuid;
+
+use super::candidate::{Placing, ScoredCandidate, SelectedCandidate};
+use crate::{catalogue::Catalogue, index::Row};
 
 /// How much is to be chosen, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct Choice {
+#[derive(Clone, Debug)]
+pub struct Choice<'r> {
+    /// The rules that hold.
+    pub rules: InForce<'r>,
     /// At most so many.
     pub k: usize,
-    /// How much unlikeness counts.
-    pub diversity: Diversity,
+    /// From what chance follows.
+    pub decision_id: Uuid,
+}
+
+/// What is chosen.
+#[derive(Clone, Debug, Default)]
+pub struct Selected {
+    /// In the order in which they are offered.
+    pub items: Vec<SelectedCandidate>,
+    /// What would be without chance.
+    pub by_rank: Vec<Row>,
+    /// Pins that a cap left no room for.
+    pub capped_pins: Vec<SelectionCode>,
 }
 
 /// Chooses from scored candidates.
 pub trait Selector: Debug + Send + Sync {
-    /// `k` of them, or all when there are fewer, in the order in which they are offered.
-    fn select(
-        &self,
-        catalogue: &Catalogue,
-        candidates: Vec<ScoredCandidate>,
-        choice: Choice,
-    ) -> Vec<SelectedCandidate>;
+    /// `k` of them, or as many as there are and caps leave. Candidates of one score keep the order in which they are given.
+    fn select(&self, catalogue: &Catalogue, candidates: &[ScoredCandidate], choice: &Choice<'_>) -> Selected;
 }
 
-/// By maximal marginal relevance (Carbonell and Goldstein, 1998): each place goes to the candidate with the largest
-/// `(1 - d) · score / best score - d · likeness`, where `d` is the diversity and likeness the largest cosine to what was
-/// chosen before. Equals go by score, then in the order of their product ids, which is that of their rows. Without
-/// diversity these are the highest scores.
+/// By the selection file's rules (see [`finrank_selection`]), and where these ask for unlikeness by the cosines of embeddings.
 #[derive(Debug)]
-pub struct MarginalRelevanceSelector;
+pub struct RuledSelector;
 
-impl Selector for MarginalRelevanceSelector {
-    fn select(
-        &self,
-        catalogue: &Catalogue,
-        mut candidates: Vec<ScoredCandidate>,
-        Choice { k, diversity }: Choice,
-    ) -> Vec<SelectedCandidate> {
-        candidates.sort_unstable_by(|a, b| b.score.cmp(&a.score).then(a.row.cmp(&b.row)));
-        if diversity.get() > 0.0 {
-            candidates = diversified(catalogue, &candidates, k, diversity.get());
+impl Selector for RuledSelector {
+    fn select(&self, catalogue: &Catalogue, candidates: &[ScoredCandidate], choice: &Choice<'_>) -> Selected {
+        let seen: Vec<Candidate<'_>> =
+            candidates.iter().map(|candidate| as_rules_see(catalogue, candidate)).collect();
+        let directions = catalogue.directions();
+        let cosine =
+            |a: usize, b: usize| directions.inner_product(candidates[a].row, candidates[b].row).into();
+        let chosen = choice.rules.choose(&seen, choice.k, cosine, choice.decision_id);
+        Selected {
+            by_rank: chosen.places.iter().map(|placed| candidates[placed.by_rank].row).collect(),
+            capped_pins: chosen.capped_pins,
+            items: chosen
+                .places
+                .into_iter()
+                .map(|placed| {
+                    let (boosted_by, propensity) = (placed.boosted_by, placed.propensity);
+                    let placing = Placing { placement: placed.placement, boosted_by, propensity };
+                    candidates[placed.candidate].selected(placing)
+                })
+                .collect(),
         }
-        candidates.into_iter().take(k).map(ScoredCandidate::selected).collect()
     }
 }
 
-/// A candidate that waits to be chosen.
-struct Waiting {
-    candidate: ScoredCandidate,
-    relevance: f64,
-    /// The largest cosine to what was chosen.
-    likeness: Option<f64>,
-}
-
-/// The `k` to choose of candidates in descending order of score. Each choice looks once at whatever waits, so that
-/// there are `k · n` cosines.
-fn diversified(
-    catalogue: &Catalogue,
-    candidates: &[ScoredCandidate],
-    k: usize,
-    diversity: f64,
-) -> Vec<ScoredCandidate> {
-    let best = candidates.iter().map(|candidate| candidate.score.get()).fold(0.0, f32::max);
-    let mut waiting: Vec<Waiting> = candidates
-        .iter()
-        .map(|&candidate| Waiting {
-            candidate,
-            relevance: if best > 0.0 { f64::from(candidate.score.get()) / f64::from(best) } else { 0.0 },
-            likeness: None,
-        })
-        .collect();
-    let mut chosen = Vec::with_capacity(k.min(candidates.len()));
-    while chosen.len() < k {
-        let worth = |waiting: &Waiting| {
-            (1.0 - diversity) * waiting.relevance - diversity * waiting.likeness.unwrap_or(0.0)
-        };
-        // The first of equals, since what waits is in descending order of score.
-        let next = waiting.iter().enumerate().rev().max_by(|(_, a), (_, b)| worth(a).total_cmp(&worth(b)));
-        let Some((place, _)) = next else { break };
-        let next = waiting.remove(place);
-        for other in &mut waiting {
-            let cosine = catalogue.directions().inner_product(next.candidate.row, other.candidate.row).into();
-            other.likeness = Some(other.likeness.map_or(cosine, |likeness| likeness.max(cosine)));
-        }
-        chosen.push(next.candidate);
-    }
-    chosen
+/// A candidate as rules see it.
+fn as_rules_see<'c>(catalogue: &'c Catalogue, candidate: &ScoredCandidate) -> Candidate<'c> {
+    Candidate { score: candidate.score, ..catalogue.product(candidate.row).unscored() }
 }

@@ -1,6 +1,7 @@
 //! What a request may wish of the products that it is answered with: which to choose from, and how unlike they should be.
 
 use finrank_model::{ProductClass, ProductId};
+pub use finrank_selection::Diversity;
 
 use crate::catalogue::CatalogueProduct;
 
@@ -31,21 +32,4 @@ impl Filters {
 
 fn matches<T: PartialEq>(wanted: &[T], found: &T) -> bool {
     wanted.is_empty() || wanted.contains(found)
-}
-
-/// How much unlikeness counts beside the score, 0 to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
-pub struct Diversity(f64);
-
-impl Diversity {
-    /// Of a number; `None` unless it is 0 to 1.
-    pub fn new(diversity: f64) -> Option<Self> {
-        // The zero takes the sign off another one.
-        (0.0..=1.0).contains(&diversity).then_some(Self(diversity + 0.0))
-    }
-
-    /// The number.
-    pub fn get(self) -> f64 {
-        self.0
-    }
 }

@@ -3,7 +3,7 @@
 use finrank_contracts::ranking::v1;
 use finrank_model::InvalidField;
 
-use super::{degradation::passed_rung, response::count};
+use super::{degradation::passed_rung, response::count, selection::pin_report};
 use crate::{
     index::Plan,
     pipeline::{Decision, Degradation, Stage, StageReport},
@@ -15,6 +15,7 @@ pub(super) struct DebugFields {
     stages: bool,
     retrieval_plan: bool,
     passed_rungs: bool,
+    pins: bool,
 }
 
 impl DebugFields {
@@ -26,13 +27,17 @@ impl DebugFields {
         let mut asked = Self::default();
         for (place, path) in paths.iter().enumerate() {
             match path.as_str() {
-                "*" => asked = Self { stages: true, retrieval_plan: true, passed_rungs: true },
+                "*" => {
+                    asked = Self { stages: true, retrieval_plan: true, pins: true, passed_rungs: true };
+                }
                 "stages" => asked.stages = true,
                 "retrieval_plan" => asked.retrieval_plan = true,
+                "pins" => asked.pins = true,
                 "passed_rungs" => asked.passed_rungs = true,
                 _ => {
-                    let reason =
-                        format!("is {path:?}; may be stages, retrieval_plan, passed_rungs, or * for all");
+                    let reason = format!(
+                        "is {path:?}; may be stages, retrieval_plan, pins, passed_rungs, or * for all"
+                    );
                     return Err(InvalidField::new(format!("debug.paths[{place}]"), reason));
                 }
             }
@@ -48,9 +53,11 @@ impl DebugFields {
         let stages = self.stages.then(|| decision.stages.iter().map(stage_report).collect());
         let plan = decision.plan.as_ref().filter(|_| self.retrieval_plan);
         let degradation = decision.degradation.as_ref().filter(|_| self.passed_rungs);
+        let pins = self.pins.then(|| decision.business.pins.iter().map(pin_report).collect());
         Some(v1::DebugView {
             stages: stages.unwrap_or_default(),
             retrieval_plan: plan.map(retrieval_plan),
+            pins: pins.unwrap_or_default(),
             passed_rungs: degradation.map(passed_rungs).unwrap_or_default(),
         })
     }

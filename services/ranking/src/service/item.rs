@@ -20,8 +20,12 @@ use super::{
     why::{Why, WhyItem},
 };
 use crate::{
-    RankingError, Result, catalogue::Catalogue, deadline::Deadline, explanations::Unexplained, index::Row,
-    pipeline::RankedBy,
+    RankingError, Result,
+    catalogue::Catalogue,
+    deadline::Deadline,
+    explanations::Unexplained,
+    index::Row,
+    pipeline::{Ask, RankedBy},
 };
 
 impl RankingService {
@@ -61,6 +65,8 @@ impl RankingService {
         row: Row,
     ) -> Result<v1::ExplainItemResponse> {
         let (ask, fed) = self.ask_for(customer, policy, wanted);
+        // What chance would make of it says nothing.
+        let ask = Ask { may_explore: false, ..ask };
         let decision = self.pipeline.consider(catalogue, &ask)?;
         let standing = Standing::of(&self.pipeline, catalogue, &ask, &decision, row)?;
         let why = wanted.explain.any().then(|| {

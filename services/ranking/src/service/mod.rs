@@ -19,6 +19,7 @@ mod record;
 mod replay;
 mod request;
 mod response;
+mod selection;
 mod standing;
 mod why;
 mod wishes;
@@ -40,6 +41,7 @@ use crate::{
     pipeline::{Pipeline, Terms},
     policies::Policies,
     popularity::KnownPopularity,
+    selections::Selections,
     traffic::Traffic,
 };
 use compute::compute;
@@ -55,6 +57,7 @@ pub(crate) struct RankingService {
     /// What is tried beside it.
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) selections: Arc<Selections>,
     pub(crate) popularity: Arc<KnownPopularity>,
     pub(crate) ladder: Arc<Ladder>,
     pub(crate) feature_store: FeatureStore,
@@ -210,6 +213,17 @@ impl RankingRpcs for RankingService {
         Ok(Response::new(v1::ReloadPolicyResponse {
             policy: Some(response::policy_version(&reloaded.in_force)),
             previous: Some(response::policy_version(&reloaded.before)),
+        }))
+    }
+
+    async fn reload_selection(
+        &self,
+        _request: Request<v1::ReloadSelectionRequest>,
+    ) -> Result<Response<v1::ReloadSelectionResponse>, Status> {
+        let reloaded = self.selections.reload().await?;
+        Ok(Response::new(v1::ReloadSelectionResponse {
+            selection: Some(selection::version(&reloaded.in_force)),
+            previous: Some(selection::version(&reloaded.before)),
         }))
     }
 }

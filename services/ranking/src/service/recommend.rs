@@ -232,8 +232,10 @@ impl RankingService {
             pseudonym: self.pseudonyms.of(&known.user_id),
             customer: known.customer(policy),
             basis,
+            may_explore: degradation.is_none(),
             degradation,
             terms: wanted.terms.clone(),
+            selection: self.selections.in_force(),
             k: wanted.k,
         };
         (ask, fed)

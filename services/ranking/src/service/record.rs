@@ -12,7 +12,7 @@ use finrank_model::{Parts, Sha256Digest};
 use finrank_store::Store;
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{RankingService, degradation::degradation, response, wishes};
+use super::{RankingService, degradation::degradation, response, selection, wishes};
 use crate::{
     RankingError, Result,
     catalogue::Catalogue,
@@ -146,14 +146,19 @@ pub(super) fn record(
     best.sort_by_key(|candidate| Reverse(candidate.score));
     best.truncate(candidates);
     let recorded = |candidate: &ScoredCandidate| recorded(catalogue, candidate);
-    let item = |item: &OfferedItem| RecordedItem {
-        candidate: Some(recorded(&item.candidate())),
-        proof_sha256: item.proof().sha256.as_bytes().to_vec(),
+    let item = |item: &OfferedItem| {
+        let recorded = RecordedItem {
+            candidate: Some(recorded(&item.candidate())),
+            proof_sha256: item.proof().sha256.as_bytes().to_vec(),
+            ..RecordedItem::default()
+        };
+        selection::recorded_placing(recorded, item.placing())
     };
     DecisionRecord {
         scenario: scenario(decision.scenario).into(),
         k: response::count(decision.k),
-        diversity: decision.diversity.get(),
+        diversity: decision.business.diversity.get(),
+        selection: Some(selection::recorded(&decision.business)),
         degradation: decision.degradation.as_ref().map(degradation),
         model_version: decision.generation.model_version.to_string(),
         embedding_space: decision.generation.embedding_space.to_string(),

@@ -5,7 +5,7 @@ use finrank_model::{Sha256Digest, UserId};
 use finrank_policy::{Outcome, Policy, Proof, ProofInput};
 use finrank_serving::wire;
 
-use super::degradation::degradation;
+use super::{degradation::degradation, selection};
 use crate::{
     Generation,
     catalogue::Catalogue,
@@ -33,6 +33,7 @@ pub(super) fn recommend(
         human_review_count: count(decision.eligible.human_review()),
         ranking_basis: ranking_basis(decision.ranked_by).into(),
         debug: None,
+        selection: Some(selection::report(&decision.business)),
         explanation: None,
         degradation: decision.degradation.as_ref().map(degradation),
         experiment: None,
@@ -110,6 +111,8 @@ fn recommendation(
         score: candidate.score.get().into(),
         retrieval_score: candidate.retrieval_score.into(),
         proof: Some(proof(&decision.policy, item.proof())),
+        boosted_by: item.placing().boosted_by,
+        propensity: item.placing().propensity,
         reasons: Vec::new(),
         attributions: None,
     }

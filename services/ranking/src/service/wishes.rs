@@ -48,13 +48,15 @@ fn class_of(place: usize, number: i32) -> Result<ProductClass, InvalidField> {
         .map_err(|fault| InvalidField::new(format!("filters.product_classes[{place}]"), fault.reason))
 }
 
-/// How much unlikeness counts; none unless the request says so.
+/// How much unlikeness counts, if the request says so.
 ///
 /// # Errors
 /// When it is not 0 to 1.
-pub(super) fn diversity(selection: Option<&v1::SelectionWishes>) -> Result<Diversity, InvalidField> {
-    let diversity = selection.map_or(0.0, |selection| selection.diversity);
-    Diversity::new(diversity)
+pub(super) fn diversity(selection: Option<&v1::SelectionWishes>) -> Result<Option<Diversity>, InvalidField> {
+    let Some(diversity) = selection.and_then(|selection| selection.diversity) else { return Ok(None) };
+    let wished = Diversity::new(diversity);
+    wished
+        .map(Some)
         .ok_or_else(|| InvalidField::new("selection.diversity", format!("is {diversity}, not 0 to 1")))
 }
 

@@ -3,7 +3,8 @@
 use anyhow::Context;
 use clap::Args;
 use finrank_contracts::ranking::v1::{
-    DecisionRecord, GetDecisionRequest, GetDecisionResponse, RankingBasis, RecordedCandidate, Scenario,
+    DecisionRecord, GetDecisionRequest, GetDecisionResponse, RankingBasis, RecordedCandidate, RecordedItem,
+    RecordedSelection, Scenario,
 };
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use crate::{
         features::moment,
         recommend::{basis_name, degradation_name, scenario_name},
     },
-    output::{Format, table},
+    output::{Format, spoken, table},
     settings::Settings,
 };
 
@@ -50,6 +51,9 @@ struct Shown {
     user_generation: i64,
     policy_version: String,
     policy_sha256: String,
+    /// Absent from what was decided before there were selection files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selection: Option<Selection>,
     ranking_basis: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     degradation: Option<String>,
@@ -64,13 +68,31 @@ struct Shown {
 }
 
 #[derive(Serialize)]
+struct Selection {
+    version: String,
+    sha256: String,
+    exploration: String,
+}
+
+#[derive(Serialize)]
 struct Item {
     product_id: String,
     retrieval_score: f32,
     logit: f32,
     score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    standing: Option<Standing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     proof_sha256: Option<String>,
+}
+
+/// How an item came to its place.
+#[derive(Serialize)]
+struct Standing {
+    placement: String,
+    placed_by: String,
+    boosted_by: f64,
+    propensity: f64,
 }
 
 impl Show {
@@ -89,7 +111,11 @@ impl Shown {
         let record: DecisionRecord = kept.record.context("the server sent no record")?;
         let items = record.items.iter().map(|item| {
             let candidate = item.candidate.clone().unwrap_or_default();
-            Item { proof_sha256: Some(hex::encode(&item.proof_sha256)), ..Item::of(&candidate) }
+            Item {
+                proof_sha256: Some(hex::encode(&item.proof_sha256)),
+                standing: record.selection.is_some().then(|| Standing::of(item)),
+                ..Item::of(&candidate)
+            }
         });
         Ok(Self {
             sequence: kept.sequence,
@@ -110,6 +136,7 @@ impl Shown {
             index_generation: record.index_generation,
             user_generation: record.user_generation,
             policy_version: record.policy_version,
+            selection: record.selection.map(Selection::of),
             eligible_count: record.eligible_count,
             human_review_count: record.human_review_count,
             candidate_count: record.candidate_count,
@@ -126,9 +153,11 @@ impl Shown {
                 format!("{:.1} %", 100.0 * item.score),
                 format!("{:.4}", item.logit),
                 format!("{:.4}", item.retrieval_score),
+                item.standing.as_ref().map(Standing::to_text).unwrap_or_default(),
             ]
         });
-        let items = table(["#", "product_id", "score", "logit", "retrieval"], 2, rows);
+        let items = table(["#", "product_id", "score", "logit", "retrieval", "placed by"], 2, rows);
+        let selection = self.selection.as_ref().map(Selection::to_text).unwrap_or_default();
         let inputs = match (&self.inputs, self.inputs_erased) {
             (Some(inputs), _) => format!("\n{}", inputs.to_text()),
             (None, true) => "\nwhat it was made from was erased with the customer".to_owned(),
@@ -137,7 +166,7 @@ impl Shown {
         format!(
             "decision {} · {} · number {} of the log\n{items}\n{} of {} scored products kept, {} eligible, {} for \
              human review · ranked by {}{} · scenario {} · k {} · diversity {}\nmodel {} · index generation {} · customer's generation {} · \
-             policy {} ({}){inputs}",
+             policy {} ({}){selection}{inputs}",
             self.decision_id,
             self.decided_at,
             self.sequence,
@@ -166,7 +195,44 @@ impl Item {
             retrieval_score: candidate.retrieval_score,
             logit: candidate.logit,
             score: candidate.score,
+            standing: None,
             proof_sha256: None,
         }
+    }
+}
+
+impl Selection {
+    fn of(recorded: RecordedSelection) -> Self {
+        let RecordedSelection { version, sha256, exploration, .. } = recorded;
+        Self { version, sha256: hex::encode(sha256), exploration }
+    }
+
+    fn to_text(&self) -> String {
+        format!(" · selection {} ({})", self.version, self.sha256.chars().take(12).collect::<String>())
+    }
+}
+
+impl Standing {
+    fn of(item: &RecordedItem) -> Self {
+        Self {
+            placement: spoken(item.placement().as_str_name(), "PLACEMENT_"),
+            placed_by: item.placed_by.clone(),
+            boosted_by: item.boosted_by,
+            propensity: item.propensity,
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = self.placement.clone();
+        if !self.placed_by.is_empty() {
+            text = format!("{text} {}", self.placed_by);
+        }
+        if self.boosted_by != 1.0 {
+            text = format!("{text}, odds × {}", self.boosted_by);
+        }
+        if self.propensity < 1.0 {
+            text = format!("{text}, probability {:.4}", self.propensity);
+        }
+        text
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use finrank_contracts::ranking::v1::{DebugView, PassedRung, PipelineStage, RetrievalPlan, StageReport};
+use finrank_contracts::ranking::v1::{
+    DebugView, PassedRung, PinReport, PipelineStage, RetrievalPlan, StageReport,
+};
 use serde::Serialize;
 
 use super::rung_name;
@@ -17,6 +19,9 @@ pub(super) struct Debug {
     /// Why the answer is not ranked by something better.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     passed_rungs: Vec<Passed>,
+    /// What came of the pins in force.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pins: Vec<Pin>,
 }
 
 #[derive(Serialize)]
@@ -41,12 +46,21 @@ struct Passed {
     why: String,
 }
 
+#[derive(Serialize)]
+struct Pin {
+    code: String,
+    product_id: String,
+    place: u32,
+    outcome: String,
+}
+
 impl From<DebugView> for Debug {
     fn from(view: DebugView) -> Self {
         Self {
             stages: view.stages.into_iter().map(Stage::from).collect(),
             retrieval_plan: view.retrieval_plan.map(Plan::from),
             passed_rungs: view.passed_rungs.into_iter().map(Passed::from).collect(),
+            pins: view.pins.into_iter().map(Pin::from).collect(),
         }
     }
 }
@@ -54,6 +68,13 @@ impl From<DebugView> for Debug {
 impl From<PassedRung> for Passed {
     fn from(passed: PassedRung) -> Self {
         Self { rung: rung_name(passed.rung()), why: passed.why }
+    }
+}
+
+impl From<PinReport> for Pin {
+    fn from(report: PinReport) -> Self {
+        let outcome = spoken(report.outcome().as_str_name(), "PIN_OUTCOME_");
+        Self { code: report.code, product_id: report.product_id, place: report.place, outcome }
     }
 }
 
@@ -105,6 +126,9 @@ impl fmt::Display for Debug {
         }
         for Passed { rung, why } in &self.passed_rungs {
             write!(f, "\nnot ranked by {rung}: {why}")?;
+        }
+        for Pin { code, product_id, place, outcome } in &self.pins {
+            write!(f, "\npin {code}: {product_id} in place {place}: {outcome}")?;
         }
         Ok(())
     }

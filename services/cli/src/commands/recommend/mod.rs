@@ -146,6 +146,10 @@ pub(crate) struct Answer {
     human_review_count: u32,
     /// Why fewer are eligible than were asked for.
     exclusions: Vec<Exclusion>,
+    selection_version: String,
+    selection_sha256: String,
+    /// Which caps left fewer than were asked for, and how many products they left no room for.
+    caps: Vec<Exclusion>,
     items: Vec<Item>,
     /// Why there are no reasons, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,6 +172,10 @@ struct Item {
     name: String,
     product_class: String,
     score: f64,
+    /// By what boosts multiplied its odds in the order.
+    boosted_by: f64,
+    /// With which probability it stands in its place.
+    propensity: f64,
     retrieval_score: f64,
     /// Only if asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -181,6 +189,9 @@ impl From<RecommendResponse> for Answer {
         let experiment = response.experiment.as_ref().map(experiment_name);
         let versions = response.versions.unwrap_or_default();
         let policy = response.policy.unwrap_or_default();
+        let selection = response.selection.unwrap_or_default();
+        let caps = selection.caps.into_iter().map(|cap| Exclusion { rule: cap.code, products: cap.products });
+        let file = selection.selection.unwrap_or_default();
         let exclusions = response
             .exclusions
             .into_iter()
@@ -191,6 +202,8 @@ impl From<RecommendResponse> for Answer {
             product_id: item.product_id,
             name: item.name,
             score: item.score,
+            boosted_by: item.boosted_by,
+            propensity: item.propensity,
             retrieval_score: item.retrieval_score,
             reasons: item.reasons.into_iter().map(Why::from).collect(),
         });
@@ -207,6 +220,9 @@ impl From<RecommendResponse> for Answer {
             eligible_count: response.eligible_count,
             human_review_count: response.human_review_count,
             exclusions: exclusions.collect(),
+            selection_version: file.version,
+            selection_sha256: file.sha256,
+            caps: caps.collect(),
             items: items.collect(),
             unexplained: notice(response.explanation),
             debug: response.debug.map(Debug::from),
@@ -277,6 +293,7 @@ impl std::fmt::Display for Answer {
         let heads = ["#", "product", "class", "product_id", "score", "retrieval"];
         writeln!(f, "{} · {} of {} eligible{marks}", self.user_id, self.items.len(), self.eligible_count)?;
         write!(f, "{}\n{}", table(heads, 4, rows), self.made_by())?;
+        self.write_rules(f)?;
         self.write_why(f)?;
         self.write_debug(f)
     }
@@ -286,9 +303,26 @@ impl Answer {
     /// What decided, and under which id that can be looked up.
     fn made_by(&self) -> String {
         format!(
-            "model {} · index generation {} · policy {} · decision {}",
-            self.model_version, self.index_generation, self.policy_version, self.decision_id
+            "model {} · index generation {} · policy {} · selection {} · decision {}",
+            self.model_version,
+            self.index_generation,
+            self.policy_version,
+            self.selection_version,
+            self.decision_id
         )
+    }
+
+    fn write_rules(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for Exclusion { rule, products } in &self.caps {
+            write!(f, "\ncap {rule} left no room for {products} more")?;
+        }
+        for item in self.items.iter().filter(|item| item.boosted_by != 1.0) {
+            write!(f, "\n{}  stands there by {} times its odds", item.rank, item.boosted_by)?;
+        }
+        for item in self.items.iter().filter(|item| item.propensity < 1.0) {
+            write!(f, "\n{}  stands there with probability {:.4}", item.rank, item.propensity)?;
+        }
+        Ok(())
     }
 
     fn write_why(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

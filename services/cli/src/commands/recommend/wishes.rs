@@ -20,9 +20,9 @@ pub(crate) struct Wishes {
     /// Choose from these products only; may be repeated.
     #[arg(long = "only", value_name = "PRODUCT_ID")]
     product_ids: Vec<String>,
-    /// How much unlikeness counts beside the score, 0 to 1.
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
-    diversity: f64,
+    /// How much unlikeness counts beside the score, 0 to 1; what the selection file says, unless given.
+    #[arg(long, allow_negative_numbers = true)]
+    diversity: Option<f64>,
 }
 
 /// The product classes by the names that people type.

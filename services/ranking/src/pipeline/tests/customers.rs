@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use finrank_model::{AttributeValue, Attributes, ProductClass, ProductId, ProductStatus, RiskGrade, UserId};
 use finrank_policy::{CompiledPolicy, Facts, Given, GivenValue, Policy};
+use finrank_selection::{BUILT_IN_SELECTION, SelectionRules};
 use finrank_serving::{Pseudonym, Pseudonyms};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -125,8 +126,15 @@ pub(super) fn ask(catalogue: &Catalogue, user: [f32; DIMENSION], terms: Terms, k
         basis: Basis::Profile { user: spaced(&generation(1), user), generation: 1 },
         degradation: None,
         terms,
+        selection: no_rules(),
+        may_explore: true,
         k,
     }
+}
+
+/// The selection file that changes nothing.
+pub(super) fn no_rules() -> Arc<SelectionRules> {
+    Arc::new(SelectionRules::parse(BUILT_IN_SELECTION).unwrap())
 }
 
 /// A catalogue whose products have grades and amounts by their places.

@@ -7,7 +7,7 @@ use proptest::{prelude::*, strategy::ValueTree};
 
 use super::{
     super::*,
-    customers::{POLICY, ask, customer, declared, givens, may_be_offered, pseudonym},
+    customers::{POLICY, ask, customer, declared, givens, may_be_offered, no_rules, pseudonym},
     filters, product_ids, scenario,
 };
 use crate::fixtures::{DIMENSION, Sample, generation, sample, spaced, vector};
@@ -27,7 +27,7 @@ proptest! {
         candidates in 1..200_usize,
     ) {
         let catalogue = declared(&samples);
-        let terms = Terms { scenario, excluded, filters, diversity: Diversity::new(diversity).unwrap() };
+        let terms = Terms { scenario, excluded, filters, diversity: Diversity::new(diversity) };
         let customer = customer(&catalogue, POLICY, &givens, held.clone());
         let basis = match user {
             Some(user) => Basis::Profile { user: spaced(&generation(1), user), generation: 1 },
@@ -35,7 +35,17 @@ proptest! {
         };
         let profiled = user.is_some();
 
-        let asked = Ask { decision_id: Uuid::now_v7(), pseudonym: pseudonym(), customer, basis, degradation: None, terms: terms.clone(), k };
+        let asked = Ask {
+            decision_id: Uuid::now_v7(),
+            pseudonym: pseudonym(),
+            customer,
+            basis,
+            degradation: None,
+            terms: terms.clone(),
+            selection: no_rules(),
+            may_explore: true,
+            k,
+        };
         let decision = Pipeline::new(candidates).recommend(&catalogue, &asked).unwrap();
 
         let allowed: BTreeSet<usize> = (0..samples.len())
@@ -118,6 +128,8 @@ fn of_a_million_served_items_none_may_not_be_offered() {
                 basis,
                 degradation: None,
                 terms: terms.clone(),
+                selection: no_rules(),
+                may_explore: true,
                 k: 500,
             };
 

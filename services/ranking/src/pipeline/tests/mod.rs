@@ -1,5 +1,6 @@
 mod customers;
 mod eligible;
+mod rules;
 mod selection;
 
 use std::sync::{Arc, Mutex};

@@ -3,7 +3,10 @@
 use finrank_model::Score;
 use proptest::prelude::*;
 
-use super::super::*;
+use super::{
+    super::*,
+    customers::{moment, no_rules},
+};
 use crate::{
     catalogue::Catalogue,
     fixtures::{Sample, catalogue, generation, sample},
@@ -18,9 +21,11 @@ fn scored(catalogue: &Catalogue, logits: &[f32]) -> Vec<ScoredCandidate> {
 }
 
 fn selected(catalogue: &Catalogue, logits: &[f32], k: usize, diversity: f64) -> Vec<usize> {
-    let choice = Choice { k, diversity: Diversity::new(diversity).unwrap() };
-    let selected = MarginalRelevanceSelector.select(catalogue, scored(catalogue, logits), choice);
-    selected.iter().map(|selected| selected.candidate().row.0).collect()
+    let rules = no_rules();
+    let rules = rules.in_force(Scenario::All, moment()).with_diversity(Diversity::new(diversity));
+    let choice = Choice { rules, k, decision_id: Uuid::nil() };
+    let selected = RuledSelector.select(catalogue, &scored(catalogue, logits), &choice);
+    selected.items.iter().map(|selected| selected.candidate().row.0).collect()
 }
 
 /// The cosine, from the embeddings as they were given.

@@ -9,13 +9,14 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use finrank_contracts::ranking::v1::{
-    DecisionInputs, DecisionRecord, DegradationRung, RankingBasis, Replay, ReplayOutcome,
+    DecisionInputs, DecisionRecord, DegradationRung, RankingBasis, RecordedItem, Replay, ReplayOutcome,
 };
 use finrank_decisions::{contents::Contents, entry::committed, read::KeptDecision};
 use finrank_model::{
     Bundle, Embedding, EmbeddingSpace, ModelError, ProductId, Sha256Digest, UserId, bundle_directory,
 };
 use finrank_policy::{CompiledPolicy, Policy};
+use finrank_selection::{BUILT_IN_SELECTION, SelectionRules};
 use finrank_serving::{Pseudonyms, wire};
 use prost::Message;
 use tokio::task::spawn_blocking;
@@ -43,6 +44,13 @@ pub(in crate::service) struct Again {
     pub(in crate::service) decision: Decision,
 }
 
+/// What a decision was made by, besides a catalogue.
+struct MadeBy {
+    policy: Arc<CompiledPolicy>,
+    popularity: Option<Arc<Popularity>>,
+    selection: Arc<SelectionRules>,
+}
+
 /// Makes decisions again, one after the other. Most are made by what the one before was made by, which is held on to.
 pub(in crate::service) struct Replayer {
     contents: Contents,
@@ -50,6 +58,7 @@ pub(in crate::service) struct Replayer {
     pseudonyms: Pseudonyms,
     catalogue: Option<Arc<Catalogue>>,
     policy: Option<Arc<CompiledPolicy>>,
+    selection: Option<Arc<SelectionRules>>,
 }
 
 impl Replayer {
@@ -61,6 +70,7 @@ impl Replayer {
             pseudonyms: pseudonyms.clone(),
             catalogue: None,
             policy: None,
+            selection: None,
         }
     }
 
@@ -104,7 +114,8 @@ impl Replayer {
         let catalogue = self.catalogue(&record).await?;
         let policy = self.policy(&record, &catalogue).await?;
         let popularity = self.popularity(&record).await?;
-        let ask = self.ask(&record, &inputs, &catalogue, policy, popularity)?;
+        let selection = self.selection(&record).await?;
+        let ask = self.ask(&record, &inputs, &catalogue, MadeBy { policy, popularity, selection })?;
         let again = spawn_blocking(move || {
             let pipeline = pipeline(&record)?;
             let decision =
@@ -114,6 +125,9 @@ impl Replayer {
             again.experiment.clone_from(&record.experiment);
             again.degradation.clone_from(&record.degradation);
             again.retrieved_product_ids.clone_from(&record.retrieved_product_ids);
+            if record.selection.is_none() {
+                without_selection(&mut again);
+            }
             let again = committed(decision.decision_id, decision.decided_at, again, &inputs);
             // As it would be read: a zero that is written has lost its sign.
             let again = DecisionRecord::decode(again.encode_to_vec().as_slice()).map_err(unreadable)?;
@@ -171,6 +185,29 @@ impl Replayer {
         Ok(policy)
     }
 
+    async fn selection(&mut self, record: &DecisionRecord) -> Result<Arc<SelectionRules>, Found> {
+        let Some(recorded) = &record.selection else {
+            // It was decided before there were rules: as by none.
+            let none = SelectionRules::parse(BUILT_IN_SELECTION);
+            return none.map(Arc::new).map_err(|error| Found::other("SELECTION_FILE", error));
+        };
+        let missing = |what: String| Found::Missing(ReplayOutcome::SelectionMissing, what);
+        let Some(digest) = digest(&recorded.sha256) else {
+            return Err(missing("the record names no selection file".to_owned()));
+        };
+        if let Some(rules) = self.selection.as_ref().filter(|rules| rules.digest() == digest) {
+            return Ok(Arc::clone(rules));
+        }
+        let kept =
+            self.contents.get(&[digest]).await.map_err(Found::content("SELECTION_FILE"))?.remove(&digest);
+        let kept = kept.ok_or_else(|| missing(format!("selection file {digest} is not kept")))?;
+        let text = String::from_utf8(kept).map_err(|error| Found::other("SELECTION_FILE", error))?;
+        let rules = SelectionRules::parse(&text).map_err(|error| Found::other("SELECTION_FILE", error))?;
+        let rules = Arc::new(rules);
+        self.selection = Some(Arc::clone(&rules));
+        Ok(rules)
+    }
+
     async fn popularity(&self, record: &DecisionRecord) -> Result<Option<Arc<Popularity>>, Found> {
         let Some(digest) = digest(&record.popularity_sha256) else { return Ok(None) };
         let kept = self.contents.get(&[digest]).await.map_err(Found::content("CATALOGUE"))?.remove(&digest);
@@ -187,8 +224,7 @@ impl Replayer {
         record: &DecisionRecord,
         inputs: &DecisionInputs,
         catalogue: &Catalogue,
-        policy: Arc<CompiledPolicy>,
-        popularity: Option<Arc<Popularity>>,
+        MadeBy { policy, popularity, selection }: MadeBy,
     ) -> Result<Ask, Found> {
         let decision_id = Uuid::try_parse(&record.decision_id).map_err(unreadable)?;
         let moment: DateTime<Utc> = wire::moment("decided_at", record.decided_at).map_err(unreadable)?;
@@ -215,6 +251,8 @@ impl Replayer {
             basis,
             degradation: None,
             terms: terms(record, inputs)?,
+            selection,
+            may_explore: record.degradation.is_none(),
             k: record.k as usize,
         })
     }
@@ -225,11 +263,24 @@ fn is_empty_on_purpose(record: &DecisionRecord) -> bool {
     record.degradation.as_ref().is_some_and(|degradation| degradation.rung() == DegradationRung::Empty)
 }
 
-/// What was searched for: as many candidates as were found, which are the same as would be among more.
+/// What was searched for. Before that was kept: as many candidates as were found, which are the same as would be among more.
 fn pipeline(record: &DecisionRecord) -> Result<Pipeline, Found> {
     let retrieved = product_ids(&record.retrieved_product_ids)?;
-    let candidates = record.candidate_count as usize;
-    Ok(if retrieved.is_empty() { Pipeline::silent(candidates) } else { Pipeline::as_retrieved(retrieved) })
+    let searched = record.selection.as_ref().map(|selection| selection.searched_count);
+    let candidates = searched.unwrap_or(record.candidate_count) as usize;
+    Ok(match retrieved.is_empty() {
+        true => Pipeline::silent(candidates),
+        false => Pipeline::as_retrieved(candidates, retrieved),
+    })
+}
+
+/// A record as it was written before there were selection files.
+fn without_selection(record: &mut DecisionRecord) {
+    record.selection = None;
+    for item in &mut record.items {
+        let (candidate, proof_sha256) = (item.candidate.take(), std::mem::take(&mut item.proof_sha256));
+        *item = RecordedItem { candidate, proof_sha256, ..RecordedItem::default() };
+    }
 }
 
 fn terms(record: &DecisionRecord, inputs: &DecisionInputs) -> Result<Terms, Found> {
@@ -238,7 +289,7 @@ fn terms(record: &DecisionRecord, inputs: &DecisionInputs) -> Result<Terms, Foun
         scenario: request::scenario(record.scenario).map_err(unreadable)?,
         excluded: product_ids(&inputs.excluded_product_ids)?,
         filters: filters.map_err(|faults| unreadable(RankingError::Invalid(faults)))?,
-        diversity: Diversity::new(record.diversity).ok_or_else(|| unreadable("its diversity is none"))?,
+        diversity: Some(Diversity::new(record.diversity).ok_or_else(|| unreadable("its diversity is none"))?),
     })
 }
 

@@ -65,12 +65,21 @@ fn items(kept: &DecisionRecord, again: &DecisionRecord) -> Option<Divergence> {
             let message = format!("in place {} stands {now}", place + 1);
             return Some(differs("SELECTION", &product_id, 0.0, message));
         }
+        if now.map(placing) != Some(placing(then)) {
+            let message = "it came to its place otherwise".to_owned();
+            return Some(differs("SELECTION", &product_id, 0.0, message));
+        }
         if now.map(|now| &now.proof_sha256) != Some(&then.proof_sha256) {
             return Some(differs("RECHECK", &product_id, 0.0, "its proof has another digest".to_owned()));
         }
     }
     let more = again.items.get(kept.items.len())?;
     Some(differs("SELECTION", &id(more), 0.0, "it is offered too".to_owned()))
+}
+
+/// How an item came to its place, by the bits.
+fn placing(item: &RecordedItem) -> (i32, &str, u64, u64) {
+    (item.placement, &item.placed_by, item.boosted_by.to_bits(), item.propensity.to_bits())
 }
 
 fn rest(kept: &DecisionRecord, again: &DecisionRecord) -> Option<Divergence> {

@@ -23,7 +23,7 @@ use tonic_types::StatusExt;
 
 use super::*;
 use crate::{
-    DegradationConfig, PolicyConfig,
+    DegradationConfig, PolicyConfig, SelectionConfig,
     fixtures::{DIMENSION, Sample, catalogue, generation},
 };
 
@@ -33,6 +33,7 @@ fn unconnected(current: Arc<CurrentCatalogue>, policies: Policies) -> RankingSer
         current,
         traffic: Arc::default(),
         policies: Arc::new(policies),
+        selections: Arc::new(Selections::load(&SelectionConfig::default()).unwrap()),
         popularity: Arc::default(),
         ladder: Arc::new(Ladder::new(DegradationConfig::default())),
         feature_store: FeatureStore::at("http://127.0.0.1:1").unwrap(),
@@ -98,7 +99,7 @@ async fn all_faults_of_a_request_are_named_at_once() {
         scenario: 99,
         exclude_product_ids: vec!["p".to_owned(); 1001],
         debug: Some(FieldMask { paths: vec!["stages".to_owned(), "speed".to_owned()] }),
-        selection: Some(SelectionWishes { diversity: 1.5 }),
+        selection: Some(SelectionWishes { diversity: Some(1.5) }),
         filters: Some(ProductFilters {
             product_classes: vec![1, 0],
             issuers: vec![String::new()],

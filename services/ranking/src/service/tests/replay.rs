@@ -16,6 +16,7 @@ use finrank_decisions::{
 };
 use finrank_model::{Arm, Experiment, ExperimentName, ModelVersion, Share};
 use finrank_policy::Policy;
+use finrank_selection::BUILT_IN_SELECTION;
 use finrank_store::scratch::ScratchDatabase;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -58,6 +59,43 @@ description = "d"
 regulation = "r"
 "#;
 
+/// Rules of every kind. Of three issuers two products each are offered, so that three of five searched for may be too many of
+/// one.
+const SELECTION: &str = r#"
+format = 1
+version = "test"
+
+[[pin]]
+code = "PIN"
+description = "d"
+product_id = "p0047"
+place = 2
+
+[[boost]]
+code = "BOOST"
+description = "d"
+factor = 3
+issuers = ["Issuer 1"]
+
+[[cap]]
+code = "CAP"
+description = "d"
+per = "issuer"
+most = 2
+
+[[diversity]]
+code = "DIVERSITY"
+description = "d"
+value = 0.1
+
+[[exploration]]
+code = "EXPLORATION"
+description = "d"
+epsilon = 0.5
+from_place = 3
+challengers = 4
+"#;
+
 /// A log in a database of its own, and bundles in a directory.
 struct World {
     database: ScratchDatabase,
@@ -79,6 +117,11 @@ fn assigned() -> Assignment {
 }
 
 async fn world() -> World {
+    world_by(BUILT_IN_SELECTION, 40).await
+}
+
+/// The same by a selection file, where at least so many candidates are searched for.
+async fn world_by(selection: &str, candidates: usize) -> World {
     let database = ScratchDatabase::create().await;
     let statement =
         "insert into customer_statements (user_id, attributes, event_time) values ('u', '{}', now())";
@@ -101,10 +144,16 @@ async fn world() -> World {
     };
     let file = models.path().join("policy.toml");
     std::fs::write(&file, POLICY).unwrap();
-    let policies = Policies::load(&PolicyConfig { file: Some(file) }).unwrap().kept_in(Some(contents));
+    let policies =
+        Policies::load(&PolicyConfig { file: Some(file) }).unwrap().kept_in(Some(contents.clone()));
     policies.keep(&policies.in_force()).await.unwrap();
+    let file = models.path().join("selection.toml");
+    std::fs::write(&file, selection).unwrap();
+    let selections = Selections::load(&SelectionConfig { file: Some(file) }).unwrap().kept_in(Some(contents));
+    selections.keep(&selections.in_force()).await.unwrap();
     let service = RankingService {
-        pipeline: Arc::new(Pipeline::new(40)),
+        pipeline: Arc::new(Pipeline::new(candidates)),
+        selections: Arc::new(selections),
         log: Some(log),
         ..unconnected(Arc::default(), policies)
     };
@@ -152,7 +201,7 @@ impl World {
                 rung.map(|rung| Degradation { rung, reason: Reason::EmbeddingLate, passed: vec![] });
             let offered = if rung == Some(Rung::Empty) { 0 } else { 5 };
             let request = RecommendRequest {
-                selection: Some(SelectionWishes { diversity: [0.0, 0.3][place % 2] }),
+                selection: Some(SelectionWishes { diversity: [None, Some(0.3)][place % 2] }),
                 exclude_product_ids: vec![format!("p{:04}", place % 30)],
                 ..recommend("u", 5)
             };
@@ -216,6 +265,43 @@ async fn decisions_across_three_promotions_are_made_again_bit_for_bit() {
     let replays = world.replays(&ids).await;
 
     assert!(outcomes(&replays).iter().all(|outcome| *outcome == ReplayOutcome::Exact), "{replays:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_business_rules_and_chance_decided_is_made_again_by_the_file_that_is_kept() {
+    let world = world_by(SELECTION, 5).await;
+    let ids = world.decide(1, 40).await;
+
+    let exact = world.replays(&ids).await;
+    let mut records = Vec::new();
+    for &id in &ids {
+        records.push(world.kept(id).await.record);
+    }
+    let mut otherwise = world.kept(ids[0]).await;
+    otherwise.record.items[3].propensity = 0.75;
+    let otherwise = world.replay(&otherwise).await.divergence.unwrap();
+    let mut before = world.kept(ids[0]).await;
+    before.record.selection = None;
+    let before = world.replay(&before).await;
+    sqlx::query("delete from kept_contents where kind = 'selection'")
+        .execute(world.database.store.pool())
+        .await
+        .unwrap();
+    let gone = world.replay(&world.kept(ids[0]).await).await;
+
+    assert!(outcomes(&exact).iter().all(|outcome| *outcome == ReplayOutcome::Exact), "{exact:?}");
+    let searched_again = records
+        .iter()
+        .filter(|record| record.candidate_count > record.selection.as_ref().unwrap().searched_count + 1);
+    assert!(searched_again.count() > 5);
+    let items = records.iter().flat_map(|record| &record.items);
+    let by = |placement| items.clone().filter(|item| item.placement() == placement).count();
+    // Of some thirty places each goes to a challenger every other time.
+    assert!(by(v1::Placement::Pin) > 20 && by(v1::Placement::Exploration) > 0);
+    assert_eq!(otherwise.stage, "SELECTION");
+    // By no rules something else would have been chosen.
+    assert_eq!(before.outcome(), ReplayOutcome::Diverged, "{before:?}");
+    assert_eq!(gone.outcome(), ReplayOutcome::SelectionMissing, "{gone:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
