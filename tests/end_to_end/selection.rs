@@ -3,8 +3,9 @@
 use std::fs;
 
 use finrank_contracts::ranking::v1::{
-    PinOutcome, PinReport, Placement, RecommendRequest, RecommendResponse, ReloadSelectionRequest,
-    ReplayDecisionRequest, ReplayOutcome, ranking_service_client::RankingServiceClient,
+    OutcomeKind, PinOutcome, PinReport, Placement, RecommendRequest, RecommendResponse, RecordOutcomeRequest,
+    ReloadSelectionRequest, ReplayDecisionRequest, ReplayOutcome,
+    ranking_service_client::RankingServiceClient,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -124,6 +125,22 @@ async fn rules_choose_among_what_may_be_offered_are_told_kept_and_replayed_and_a
     let replayed = ReplayDecisionRequest { decision_id: ruled.decision_id };
     let replay = ranking.replay_decision(replayed).await.unwrap().into_inner().replay.unwrap();
     assert_eq!(replay.outcome(), ReplayOutcome::Exact, "{replay:?}");
+    for (number, item) in ruled.items.iter().enumerate() {
+        let seen = RecordOutcomeRequest {
+            outcome_id: format!("seen-{number}"),
+            decision_id: kept.decision_id.clone(),
+            product_id: item.product_id.clone(),
+            kind: OutcomeKind::Impression.into(),
+            occurred_at: kept.decided_at,
+        };
+        ranking.record_outcome(seen).await.unwrap();
+    }
+    let evaluate = ["evaluate", "--from-decisions", "--ranking", &server.url, "--json"];
+    let measured: serde_json::Value = serde_json::from_str(&world.finrank().succeed(&evaluate)).unwrap();
+    let mut models = measured["models"].as_array().unwrap().iter();
+    let greedy = models.find_map(|model| model.get("greedy")).unwrap();
+    let open = ruled.items.iter().filter(|item| item.propensity < 1.0).count();
+    assert!(open > 0 && greedy["open"].as_u64().unwrap() >= open as u64, "{measured}");
 
     fs::write(&file, NO_RULES.replace("none", "after-the-hangup")).unwrap();
     kill(Pid::from_raw(server.process_id()), Signal::SIGHUP).unwrap();

@@ -43,6 +43,8 @@ pub struct Explored {
 /// What the greedy order would have brought.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Greedy {
+    /// Items with which it was done.
+    pub done: u64,
     /// What the answers brought as they were shown.
     pub observed: Rate,
     /// `Σ w r / n`. Chance may carry it a little past 1.
@@ -112,6 +114,7 @@ impl Explored {
             Ratio { decisions: self.decisions as f64, effective, sums, denominator, cross, squared }.rate()
         };
         Greedy {
+            done: sums.done,
             observed: Rate::of(sums.done, self.impressions),
             inverse_propensity: ratio(sums.n, sums.an, sums.nn),
             self_normalised: ratio(sums.b, sums.ab, sums.bb),
@@ -181,6 +184,8 @@ impl Ratio<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -251,8 +256,8 @@ mod tests {
         let (mut closed, mut explored) = (Explored::default(), Explored::default());
 
         for _ in 0..30 {
-            closed.count(&[sure.clone()]);
-            explored.count(&[open.clone()]);
+            closed.count(slice::from_ref(&sure));
+            explored.count(slice::from_ref(&open));
         }
 
         assert!(!closed.is_of_use() && explored.is_of_use());

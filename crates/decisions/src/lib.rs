@@ -13,6 +13,7 @@
 //! | [`exported`] | such a part, verified |
 //! | [`outcome`] | what a customer did with what was offered |
 //! | [`rates`] | what came of what each model ranked |
+//! | [`counterfactual`] | what its greedy order would have brought, where chance had a part |
 //! | [`verify`] | the whole log, computed again |
 //!
 //! It knows Postgres and the contract's messages, and nothing of how decisions are made.
@@ -21,6 +22,7 @@ pub mod chain;
 pub mod checkpoint;
 mod config;
 pub mod contents;
+pub mod counterfactual;
 pub mod entry;
 mod error;
 pub mod export;

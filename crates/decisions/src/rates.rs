@@ -3,15 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use finrank_contracts::ranking::v1::RankingBasis;
+use finrank_contracts::ranking::v1::{DecisionRecord, Placement, RankingBasis};
 use finrank_model::ModelVersion;
 use finrank_store::Store;
 use futures::TryStreamExt;
 
-use crate::{DecisionLogError, Result, outcome::OutcomeKind, read};
+use crate::{
+    DecisionLogError, Result,
+    counterfactual::{Explored, Shown},
+    outcome::OutcomeKind,
+    read,
+};
 
 /// The 97.5th percentile of the standard normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
 
 /// What ranked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +43,15 @@ pub struct Outcomes {
     pub purchases: u64,
     /// Items waved away.
     pub dismissals: u64,
+}
+
+/// What is known of what a ranker ranked.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// All of it.
+    pub outcomes: Outcomes,
+    /// Of the answers in which an exploration rule was in force.
+    pub explored: Explored,
 }
 
 /// A share with its 95 % interval.
@@ -69,7 +83,7 @@ impl Rate {
 ///
 /// # Errors
 /// When Postgres does not answer, or a row holds what it cannot.
-pub async fn by_ranker(store: &Store, since: Option<DateTime<Utc>>) -> Result<BTreeMap<Ranker, Outcomes>> {
+pub async fn by_ranker(store: &Store, since: Option<DateTime<Utc>>) -> Result<BTreeMap<Ranker, Measured>> {
     let mut rows = sqlx::query!(
         r#"select sequence, record, product_ids as "product_ids!", kinds as "kinds!"
            from decisions join (
@@ -80,38 +94,74 @@ pub async fn by_ranker(store: &Store, since: Option<DateTime<Utc>>) -> Result<BT
         since,
     )
     .fetch(store.pool());
-    let mut counted: BTreeMap<Ranker, Outcomes> = BTreeMap::new();
+    let mut measured: BTreeMap<Ranker, Measured> = BTreeMap::new();
     while let Some(row) = rows.try_next().await? {
         let damaged = |reason| DecisionLogError::damaged(row.sequence, reason);
         let record = read::record(row.sequence, &row.record)?;
         let ranker = Ranker {
             // One of a later program is none that this one knows.
             ranking_basis: RankingBasis::try_from(record.ranking_basis).unwrap_or_default(),
-            model_version: ModelVersion::parse(record.model_version)
+            model_version: ModelVersion::parse(record.model_version.as_str())
                 .map_err(|_| damaged("has an unreadable model version"))?,
         };
         let kinds = row.kinds.iter().map(|kind| OutcomeKind::parse(kind));
         let kinds = kinds.collect::<Option<Vec<_>>>().ok_or_else(|| damaged("has an unknown outcome"))?;
-        counted.entry(ranker).or_default().count(row.product_ids.iter().map(String::as_str).zip(kinds));
+        let items = by_item(row.product_ids.iter().map(String::as_str).zip(kinds));
+        let measured = measured.entry(ranker).or_default();
+        measured.outcomes.count(&items);
+        if is_explored(&record) {
+            measured.explored.count(&shown(&record, &items));
+        }
     }
-    Ok(counted)
+    Ok(measured)
+}
+
+/// Whether a customer of whom all this is told did one thing. Whoever did more did the less.
+pub(crate) fn did(told: &[OutcomeKind], kind: OutcomeKind) -> bool {
+    let enough: &[OutcomeKind] = match kind {
+        OutcomeKind::Impression => &OutcomeKind::ALL,
+        OutcomeKind::Click => &[OutcomeKind::Click, OutcomeKind::Application, OutcomeKind::Purchase],
+        OutcomeKind::Application => &[OutcomeKind::Application, OutcomeKind::Purchase],
+        OutcomeKind::Purchase => &[OutcomeKind::Purchase],
+        OutcomeKind::Dismissal => &[OutcomeKind::Dismissal],
+    };
+    told.iter().any(|told| enough.contains(told))
+}
+
+/// What is told of each item.
+fn by_item<'a>(told: impl Iterator<Item = (&'a str, OutcomeKind)>) -> HashMap<&'a str, Vec<OutcomeKind>> {
+    let mut items: HashMap<&str, Vec<OutcomeKind>> = HashMap::new();
+    for (product_id, kind) in told {
+        items.entry(product_id).or_default().push(kind);
+    }
+    items
+}
+
+/// Whether chance might have had a part in a decision.
+fn is_explored(record: &DecisionRecord) -> bool {
+    record.selection.as_ref().is_some_and(|selection| !selection.exploration.is_empty())
+}
+
+/// The items that were seen, as they were shown. One without a propensity was written by no program of ours.
+fn shown<'o>(record: &DecisionRecord, items: &'o HashMap<&str, Vec<OutcomeKind>>) -> Vec<Shown<'o>> {
+    let shown = record.items.iter().filter(|item| item.propensity > 0.0).filter_map(|item| {
+        let outcomes = items.get(item.candidate.as_ref()?.product_id.as_str())?;
+        let by_chance = item.placement() == Placement::Exploration;
+        Some(Shown { propensity: item.propensity, by_chance, outcomes })
+    });
+    shown.collect()
 }
 
 impl Outcomes {
     /// Counts one decision's.
-    fn count<'a>(&mut self, told: impl Iterator<Item = (&'a str, OutcomeKind)>) {
-        let mut items: HashMap<&str, Vec<OutcomeKind>> = HashMap::new();
-        for (product_id, kind) in told {
-            items.entry(product_id).or_default().push(kind);
-        }
+    fn count(&mut self, items: &HashMap<&str, Vec<OutcomeKind>>) {
         self.decisions += 1;
-        for kinds in items.values() {
-            let any = |wanted: &[OutcomeKind]| u64::from(kinds.iter().any(|kind| wanted.contains(kind)));
+        for told in items.values() {
             self.impressions += 1;
-            self.clicks += any(&[OutcomeKind::Click, OutcomeKind::Application, OutcomeKind::Purchase]);
-            self.applications += any(&[OutcomeKind::Application, OutcomeKind::Purchase]);
-            self.purchases += any(&[OutcomeKind::Purchase]);
-            self.dismissals += any(&[OutcomeKind::Dismissal]);
+            self.clicks += u64::from(did(told, OutcomeKind::Click));
+            self.applications += u64::from(did(told, OutcomeKind::Application));
+            self.purchases += u64::from(did(told, OutcomeKind::Purchase));
+            self.dismissals += u64::from(did(told, OutcomeKind::Dismissal));
         }
     }
 }
@@ -138,7 +188,7 @@ mod tests {
         let mut outcomes = Outcomes::default();
 
         let told = [("a", Impression), ("a", Click), ("a", Click), ("b", Purchase), ("c", Dismissal)];
-        outcomes.count(told.into_iter());
+        outcomes.count(&by_item(told.into_iter()));
 
         let expected = Outcomes {
             decisions: 1,

@@ -2,16 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
+use std::collections::BTreeMap;
+
 use chrono::{TimeDelta, Utc};
 use finrank_contracts::ranking::v1::{
-    DecisionInputs, DecisionRecord, RankingBasis, RecordedCandidate, RecordedItem,
+    DecisionInputs, DecisionRecord, Placement, RankingBasis, RecordedCandidate, RecordedItem,
+    RecordedSelection,
 };
 use finrank_decisions::{
     DecisionLogConfig, DecisionLogError, Mode,
     checkpoint::CheckpointKey,
+    counterfactual::Explored,
     entry::Entry,
     outcome::{Outcome, OutcomeKind, Told, keep},
-    rates::{Outcomes, Ranker, by_ranker},
+    rates::{Measured, Outcomes, Ranker, by_ranker},
     writer::DecisionLog,
 };
 use finrank_model::{ModelVersion, OutcomeId, ProductId, UserId};
@@ -20,17 +24,23 @@ use uuid::Uuid;
 
 /// A decision of a model, which offers "card" and "fund" to a customer.
 async fn decided(store: &Store, user: &str, model: &str) -> Uuid {
+    let card = RecordedItem { candidate: candidate("card"), ..Default::default() };
+    let fund = RecordedItem { candidate: candidate("fund"), ..Default::default() };
+    decided_by(
+        store,
+        user,
+        DecisionRecord { model_version: model.to_owned(), items: vec![card, fund], ..Default::default() },
+    )
+    .await
+}
+
+fn candidate(product_id: &str) -> Option<RecordedCandidate> {
+    Some(RecordedCandidate { product_id: product_id.to_owned(), ..Default::default() })
+}
+
+async fn decided_by(store: &Store, user: &str, record: DecisionRecord) -> Uuid {
     let decision_id = Uuid::now_v7();
-    let item = |product_id: &str| RecordedItem {
-        candidate: Some(RecordedCandidate { product_id: product_id.to_owned(), ..Default::default() }),
-        ..Default::default()
-    };
-    let record = DecisionRecord {
-        model_version: model.to_owned(),
-        ranking_basis: 1,
-        items: vec![item("card"), item("fund")],
-        ..DecisionRecord::default()
-    };
+    let record = DecisionRecord { ranking_basis: 1, ..record };
     let statement =
         "insert into customer_statements (user_id, attributes, event_time) values ($1, '{}', now())";
     sqlx::query(statement).bind(user).execute(store.pool()).await.unwrap();
@@ -139,6 +149,56 @@ async fn outcomes_are_counted_by_the_model_that_ranked() {
         purchases: 1,
         ..Outcomes::default()
     };
-    assert_eq!(all.into_iter().collect::<Vec<_>>(), [(ranker("m1"), first), (ranker("m2"), second)]);
-    assert_eq!(since.into_iter().collect::<Vec<_>>(), [(ranker("m2"), second)]);
+    let outcomes = |measured: BTreeMap<Ranker, Measured>| -> Vec<(Ranker, Outcomes)> {
+        measured.into_iter().map(|(ranker, measured)| (ranker, measured.outcomes)).collect()
+    };
+    assert!(all.values().all(|measured| measured.explored == Explored::default()));
+    assert_eq!(outcomes(all), [(ranker("m1"), first), (ranker("m2"), second)]);
+    assert_eq!(outcomes(since), [(ranker("m2"), second)]);
+}
+
+#[tokio::test]
+async fn what_the_greedy_order_would_have_brought_is_estimated_from_the_propensities_that_were_kept() {
+    let ScratchDatabase { store, .. } = &ScratchDatabase::create().await;
+    let selection = RecordedSelection { exploration: "TAIL".to_owned(), ..Default::default() };
+    let item = |product_id: &str, placement: Placement, propensity: f64| RecordedItem {
+        candidate: candidate(product_id),
+        placement: placement.into(),
+        propensity,
+        ..Default::default()
+    };
+    let record = |second: RecordedItem| DecisionRecord {
+        model_version: "m".to_owned(),
+        selection: Some(selection.clone()),
+        items: vec![item("card", Placement::Rank, 1.0), second],
+        ..Default::default()
+    };
+    let greedy = decided_by(store, "u1", record(item("fund", Placement::Rank, 0.8))).await;
+    let by_chance = decided_by(store, "u2", record(item("loan", Placement::Exploration, 0.1))).await;
+    // Of an answer without exploration nothing is learned of it.
+    let closed = decided(store, "u3", "m").await;
+    for (place, (decision_id, product_id, kind)) in [
+        (greedy, "card", OutcomeKind::Impression),
+        (greedy, "fund", OutcomeKind::Purchase),
+        (by_chance, "card", OutcomeKind::Click),
+        (by_chance, "loan", OutcomeKind::Click),
+        (closed, "card", OutcomeKind::Click),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        keep(store, &outcome(decision_id, &format!("o-{place}"), product_id, kind)).await.unwrap();
+    }
+
+    let Measured { outcomes, explored } = by_ranker(store, None).await.unwrap().into_values().next().unwrap();
+
+    assert_eq!((outcomes.decisions, outcomes.impressions), (3, 5));
+    let counts = (explored.decisions, explored.impressions, explored.open, explored.by_chance);
+    assert_eq!(counts, (2, 4, 2, 1));
+    let (clicks, purchases) = (explored.clicks(), explored.purchases());
+    // Weights are 1, 1.25, 1 and, by chance, 0.
+    assert!((clicks.observed.rate - 0.75).abs() < 1e-12);
+    assert!((clicks.inverse_propensity.rate - 2.25 / 4.0).abs() < 1e-12);
+    assert!((clicks.self_normalised.rate - 2.25 / 3.25).abs() < 1e-12);
+    assert!((purchases.self_normalised.rate - 1.25 / 3.25).abs() < 1e-12);
 }

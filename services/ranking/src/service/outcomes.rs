@@ -2,8 +2,9 @@
 
 use finrank_contracts::ranking::v1;
 use finrank_decisions::{
+    counterfactual::{Explored, Greedy},
     outcome::{self, Outcome, OutcomeKind, Told},
-    rates::{self, Outcomes, Ranker, Rate},
+    rates::{self, Measured, Ranker, Rate},
 };
 use finrank_model::{InvalidField, OutcomeId, ProductId};
 use finrank_serving::wire;
@@ -49,11 +50,8 @@ fn parse(request: &v1::RecordOutcomeRequest) -> Result<Outcome> {
     })
 }
 
-fn model((ranker, counted): (Ranker, Outcomes)) -> v1::ModelOutcomes {
-    let share = |items: u64| {
-        let Rate { rate, low, high } = Rate::of(items, counted.impressions);
-        Some(v1::OutcomeRate { items, rate, low, high })
-    };
+fn model((ranker, Measured { outcomes: counted, explored }): (Ranker, Measured)) -> v1::ModelOutcomes {
+    let share = |items: u64| Some(outcome_rate(items, Rate::of(items, counted.impressions)));
     v1::ModelOutcomes {
         model_version: ranker.model_version.into(),
         ranking_basis: ranker.ranking_basis.into(),
@@ -63,5 +61,34 @@ fn model((ranker, counted): (Ranker, Outcomes)) -> v1::ModelOutcomes {
         applications: share(counted.applications),
         purchases: share(counted.purchases),
         dismissals: share(counted.dismissals),
+        greedy: explored.is_of_use().then(|| greedy(&explored)),
     }
+}
+
+fn greedy(explored: &Explored) -> v1::GreedyOutcomes {
+    let rate = |greedy: Greedy| {
+        Some(v1::GreedyRate {
+            observed: Some(outcome_rate(greedy.done, greedy.observed)),
+            inverse_propensity: Some(estimated(greedy.inverse_propensity)),
+            self_normalised: Some(estimated(greedy.self_normalised)),
+        })
+    };
+    v1::GreedyOutcomes {
+        decisions: explored.decisions,
+        impressions: explored.impressions,
+        open: explored.open,
+        by_chance: explored.by_chance,
+        effective_impressions: explored.effective_impressions(),
+        clicks: rate(explored.clicks()),
+        applications: rate(explored.applications()),
+        purchases: rate(explored.purchases()),
+    }
+}
+
+fn outcome_rate(items: u64, Rate { rate, low, high }: Rate) -> v1::OutcomeRate {
+    v1::OutcomeRate { items, rate, low, high }
+}
+
+fn estimated(Rate { rate, low, high }: Rate) -> v1::EstimatedRate {
+    v1::EstimatedRate { rate, low, high }
 }

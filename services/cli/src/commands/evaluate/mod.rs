@@ -1,4 +1,6 @@
-//! `finrank evaluate`: how good the recommendations are, over several seeds.
+//! `finrank evaluate`: how good the recommendations are, over several seeds, or by what customers did with them.
+
+mod from_decisions;
 
 use std::{
     fs,
@@ -11,6 +13,7 @@ use clap::Args;
 use finrank_learning::{EvaluateConfig, EvaluateReport, RankedBy, SplitMethod, evaluate, report_page};
 use finrank_model::{AttributeName, ModelVersion, ProductId};
 
+use self::from_decisions::Decisions;
 use super::{
     block_on,
     train::{Learning, name, of_a_snapshot},
@@ -27,12 +30,16 @@ const LEADS: [(&str, &str); 3] = [("mrr", "MRR"), ("ndcg_at_5", "NDCG@5"), ("hit
 /// Train and measure once per seed, beside popularity, item-kNN and EASE; nothing is registered.
 ///
 /// What one seed hides moves many customers together, so that one figure says little, and leads are compared seed by
-/// seed. See docs/evaluation.md for what is measured and how.
+/// seed. With --from-decisions nothing is trained: what customers did with what they were offered is counted by model, and what
+/// the greedy order of the same model would have brought is estimated from the answers that were explored. See
+/// docs/evaluation.md for what is measured and how.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank evaluate\n  finrank evaluate --seeds 15 --json\n  finrank evaluate --out evaluation --segment age_band\n  finrank evaluate --product-order columns.txt"
+    after_help = "Examples:\n  finrank evaluate\n  finrank evaluate --seeds 15 --json\n  finrank evaluate --out evaluation --segment age_band\n  finrank evaluate --product-order columns.txt\n  finrank evaluate --from-decisions --since 2026-11-01"
 )]
 pub(crate) struct Evaluate {
+    #[command(flatten)]
+    decisions: Decisions,
     /// How many seeds, from 0 on.
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -56,6 +63,9 @@ pub(crate) struct Evaluate {
 
 impl Evaluate {
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        if self.decisions.are_asked_for() {
+            return self.decisions.run(settings, self.format);
+        }
         let defaults = EvaluateConfig::default();
         let config = EvaluateConfig {
             seeds: (0..self.seeds).collect(),
