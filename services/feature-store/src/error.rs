@@ -21,6 +21,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What Postgres says of a statement that it has ended, at `statement_timeout` for one.
 const QUERY_CANCELED: &str = "57014";
+/// What the migration of the clock that goes back says to writers.
+const CLOCK_WENT_BACK: &str = "FR001";
 
 /// What the feature store answers with.
 pub type Result<T, E = FeatureStoreError> = std::result::Result<T, E>;
@@ -303,6 +305,10 @@ impl From<FeatureStoreError> for Status {
                 status::unavailable("EXPORTS_UNDER_WAY", message, RETRY_AFTER)
             }
             FeatureStoreError::Stopped => status::unavailable("STOPPED", message, RETRY_AFTER),
+            _ if error.is_refused_by(CLOCK_WENT_BACK) => {
+                let message = "the clock of Postgres went back; nothing is written until it has caught up";
+                status::unavailable("CLOCK_WENT_BACK", message, RETRY_AFTER)
+            }
             _ if error.is_refused_by(QUERY_CANCELED) => {
                 status::unavailable("POSTGRES_TOO_SLOW", "Postgres did not answer in time", RETRY_AFTER)
             }

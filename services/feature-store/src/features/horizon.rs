@@ -9,6 +9,10 @@
 //! [`Horizon::advance`] takes the time first and then looks for holders of the lock. A writer that it does not see
 //! either takes a later time, or has committed and is seen by whoever reads next; one that it sees took its time
 //! after its transaction began, which is where the horizon stays then.
+//!
+//! All of it goes by the clock of Postgres. Should that go back, a later writer would take an earlier time: so the horizon
+//! says in Postgres where it is going before it looks for writers, and nobody writes by a clock that stands before that
+//! (see the migration of the clock that goes back).
 
 use std::{
     sync::Arc,
@@ -96,8 +100,8 @@ impl Horizon {
     /// When Postgres does not answer.
     pub(crate) async fn advance(&self) -> Result<()> {
         let asked = Instant::now();
-        let reached = self.store.ask(reached).await?;
         let from = *self.moment.borrow();
+        let reached = self.store.ask(|pool| reached(pool, from)).await?;
         let news = self.cache.news(&self.store, from, reached).await?;
         self.cache.turn(asked, news, || {
             self.moment.send_if_modified(|moment| {
@@ -147,19 +151,8 @@ impl Horizon {
     }
 }
 
-/// Up to when it may move.
-async fn reached(pool: PgPool) -> sqlx::Result<Option<DateTime<Utc>>> {
-    // Unknown, and so left where it is, while a holder of the lock is just between two transactions.
-    sqlx::query_scalar!(
-        r#"select case
-               when bool_and(writer.xact_start is not null) is not false
-               then least(statement_timestamp(), min(writer.xact_start))
-           end
-           from pg_locks held left join pg_stat_activity writer using (pid)
-           where held.locktype = 'advisory'
-             and held.classid = 1718185586 and held.objid = 1802399607 and held.objsubid = 2
-             and held.database = (select oid from pg_database where datname = current_database())"#,
-    )
-    .fetch_one(&pool)
-    .await
+/// Up to when it may move, which is said to writers before it is looked for them. Unknown, and so left where it is, while
+/// one of them is just between two transactions.
+async fn reached(pool: PgPool, held: Option<DateTime<Utc>>) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!("select reach($1)", held).fetch_one(&pool).await
 }

@@ -21,9 +21,9 @@ use crate::{FeatureStoreError, Result, refresh::RunId};
 const LOCK: &str = "select pg_advisory_xact_lock(1718185586, 1701994867)";
 const SHARED_LOCK: &str = "select pg_advisory_xact_lock_shared(1718185586, 1701994867)";
 
-/// The lock of whoever writes statements: it holds back the horizon. Whatever is read up to a moment after an erasure
-/// was read without the erased.
-const ANNOUNCE: &str = "select pg_advisory_xact_lock_shared(1718185586, 1802399607)";
+/// As whoever writes statements, which holds back the horizon. Whatever is read up to a moment after an erasure was read
+/// without the erased.
+const ANNOUNCE: &str = "select announce()";
 
 /// That somebody was erased; it does not tell whom.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 
 mod cache;
 mod changes;
+mod clock;
 mod connections;
 mod embeddings;
 mod feast;
