@@ -3,7 +3,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 15] = [
+const PROTOS: [&str; 16] = [
     "feast/serving/GrpcServer.proto",
     "feast/serving/ServingService.proto",
     "finrank/common/v1/common.proto",
@@ -19,6 +19,7 @@ const PROTOS: [&str; 15] = [
     "finrank/ranking/v1/ranking_service.proto",
     "finrank/ranking/v1/replay.proto",
     "finrank/ranking/v1/selection.proto",
+    "finrank/ranking/v1/shadow.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

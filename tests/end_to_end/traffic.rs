@@ -2,10 +2,13 @@
 
 use std::{fs, path::PathBuf};
 
-use finrank_contracts::ranking::v1::{
-    Arm, BatchRecommendRequest, GetDecisionRequest, RecommendRequest, RecommendResponse,
-    ReplayDecisionRequest, ReplayOutcome, batch_recommend_response::Outcome,
-    ranking_service_client::RankingServiceClient,
+use finrank_contracts::{
+    feature::v1::{EraseCustomerRequest, feature_store_service_client::FeatureStoreServiceClient},
+    ranking::v1::{
+        Arm, BatchRecommendRequest, GetDecisionRequest, OutcomeKind, RecommendRequest, RecommendResponse,
+        RecordOutcomeRequest, ReplayDecisionRequest, ReplayOutcome, batch_recommend_response::Outcome,
+        ranking_service_client::RankingServiceClient,
+    },
 };
 use finrank_model::{self as model, Experiment, ExperimentName, ModelVersion, Share, UserId};
 use finrank_store::{records, scratch::ScratchDatabase};
@@ -89,10 +92,77 @@ impl Place {
         let mut stream = ranking.batch_recommend(tokio_stream::iter([batch])).await.unwrap().into_inner();
         let mut answers = Vec::new();
         while let Some(answer) = stream.message().await.unwrap() {
-            let Some(Outcome::Recommendation(answer)) = answer.outcome else { panic!("{answer:?}") };
-            answers.push(answer);
+            // Who was erased is refused.
+            if let Some(Outcome::Recommendation(answer)) = answer.outcome {
+                answers.push(answer);
+            }
         }
         answers
+    }
+
+    /// What the treatment answered before, the shadow, which is the same model, says of the same customers, and it is compared
+    /// by what one of them did, exported, and erased with them.
+    async fn the_shadow_says_what_the_treatment_answered(
+        &self,
+        before: &[RecommendResponse],
+        ranking: &mut Ranking,
+        server: &Server,
+    ) {
+        let offered_some =
+            |answer: &&RecommendResponse| arm(answer) == Arm::Treatment && answer.items.len() == 3;
+        let treated = before.iter().find(offered_some).unwrap();
+        let request = RecommendRequest { user_id: treated.user_id.clone(), k: 3, ..Default::default() };
+        let shown = ranking.recommend(request).await.unwrap().into_inner();
+        for (kind, item) in [OutcomeKind::Purchase, OutcomeKind::Impression].into_iter().zip(&shown.items) {
+            let outcome = RecordOutcomeRequest {
+                outcome_id: item.product_id.clone(),
+                decision_id: shown.decision_id.clone(),
+                product_id: item.product_id.clone(),
+                kind: kind.into(),
+                occurred_at: shown.decided_at,
+            };
+            eventually("the outcome is kept", async || ranking.record_outcome(outcome.clone()).await.is_ok())
+                .await;
+        }
+        let mut said = Value::Null;
+        eventually("the shadow's word is kept", async || {
+            let url = &self.feature_store.url;
+            let exported = self.finrank(&["customer", "export", &treated.user_id, "--feature-store", url]);
+            let of_this =
+                |line: &Value| line["statement"] == "shadow" && line["decision_id"] == shown.decision_id;
+            let mut lines = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            said = lines.find(of_this).unwrap_or_default();
+            said != Value::Null
+        })
+        .await;
+        let compared = self.finrank(&["audit", "shadow", "--ranking", &server.url, "--json"]);
+        let compared: Value = serde_json::from_str(&compared).unwrap();
+        let erase = EraseCustomerRequest { user_id: treated.user_id.clone() };
+        let mut store = FeatureStoreServiceClient::connect(self.feature_store.url.clone()).await.unwrap();
+        let receipt = store.erase_customer(erase).await.unwrap().into_inner();
+
+        let items = |items: &Value| -> Vec<(String, f64)> {
+            let item = |item: &Value| {
+                (item["product_id"].as_str().unwrap().to_owned(), item["score"].as_f64().unwrap())
+            };
+            items.as_array().unwrap().iter().map(item).collect()
+        };
+        let answered = treated.items.iter().map(|item| (item.product_id.clone(), item.score));
+        assert_eq!(items(&said["items"]), answered.collect::<Vec<_>>());
+        let shown_ids = shown.items.iter().map(|item| item.product_id.as_str());
+        assert!(
+            items(&said["shown"]).iter().map(|(product_id, _)| product_id.as_str()).eq(shown_ids),
+            "{said}"
+        );
+        let of_control =
+            compared.as_array().unwrap().iter().find(|of| of["served_version"] == *self.versions[0]);
+        let of_control = of_control.unwrap();
+        assert_eq!((&of_control["seen"], &of_control["taken"]), (&2.into(), &1.into()), "{compared}");
+        let difference = of_control["mean_absolute_difference"].as_f64().unwrap();
+        assert!(difference > 0.0 && difference < 1.0, "{compared}");
+        assert!(of_control["shadow"]["auc"].is_number() && of_control["served"]["log_loss"].is_number());
+        let removed = receipt.removed.iter().find(|removed| removed.table == "shadow_decisions").unwrap();
+        assert!(removed.rows >= 1);
     }
 
     fn bundle(&self, version: usize) -> PathBuf {
@@ -138,6 +208,7 @@ async fn customers_of_both_arms_are_answered_each_by_their_model_until_a_promoti
         treatment: ModelVersion::parse(treatment).unwrap(),
         share: Share::of_one(0.4).unwrap(),
     };
+    assert_eq!(answers.len(), place.user_ids.len());
     for (user_id, answer) in place.user_ids.iter().zip(&answers) {
         let expected = match experiment.arm_of(&UserId::parse(user_id).unwrap()) {
             model::Arm::Control => (Arm::Control, control.as_str()),
@@ -159,7 +230,7 @@ async fn customers_of_both_arms_are_answered_each_by_their_model_until_a_promoti
     // Control answers in the place of a treatment that is not there after a restart, and who is in which arm stays.
     drop((ranking, server));
     fs::rename(place.bundle(1), place.bundle(1).with_extension("away")).unwrap();
-    let (_server, mut ranking) = place.ranking().await;
+    let (server, mut ranking) = place.ranking().await;
     let in_place = place.answers(&mut ranking).await;
     fs::rename(place.bundle(1).with_extension("away"), place.bundle(1)).unwrap();
     let mut again = Vec::new();
@@ -175,6 +246,17 @@ async fn customers_of_both_arms_are_answered_each_by_their_model_until_a_promoti
         assert_eq!((&again.experiment, version(again)), (&first.experiment, version(first)));
     }
 
+    let shadow = ["model", "traffic", "--shadow", treatment, "--by", "alice", "--reason", "to look at it"];
+    place.finrank(&shadow);
+    let mut shown = Vec::new();
+    eventually("the shadow ranks what is decided", async || {
+        shown = place.answers(&mut ranking).await;
+        place.finrank(&["audit", "shadow", "--ranking", &server.url]).contains(treatment)
+    })
+    .await;
+    assert!(shown.iter().all(|answer| answer.experiment.is_none() && version(answer) == control));
+    place.the_shadow_says_what_the_treatment_answered(&again, &mut ranking, &server).await;
+
     place.promote(1);
     eventually("everybody is answered by what was promoted", async || {
         let answers = place.answers(&mut ranking).await;
@@ -182,5 +264,5 @@ async fn customers_of_both_arms_are_answered_each_by_their_model_until_a_promoti
     })
     .await;
     let ended = place.finrank(&["model", "traffic"]);
-    assert_eq!(ended.trim(), format!("{treatment} answers everybody; traffic 1 was ended by promotion 2"));
+    assert_eq!(ended.trim(), format!("{treatment} answers everybody; traffic 2 was ended by promotion 2"));
 }

@@ -14,6 +14,7 @@
 //! | [`outcome`] | what a customer did with what was offered |
 //! | [`rates`] | what came of what each model ranked |
 //! | [`counterfactual`] | what its greedy order would have brought, where chance had a part |
+//! | [`shadow`] | what a model that is shown to nobody says beside a decision |
 //! | [`verify`] | the whole log, computed again |
 //!
 //! It knows Postgres and the contract's messages, and nothing of how decisions are made.
@@ -31,6 +32,7 @@ pub mod outcome;
 pub mod proof;
 pub mod rates;
 pub mod read;
+pub mod shadow;
 pub mod verify;
 pub mod writer;
 

@@ -61,11 +61,17 @@ pub struct TrafficConfig {
     /// How often the feature store is asked what is set.
     #[serde(with = "humantime_serde")]
     pub interval: Duration,
+    /// The share of decisions that the shadow ranks once more, 0 to 1.
+    pub shadow_share: f64,
+    /// Decisions that wait for the shadow at most, each of some kilobytes; what comes on top is not ranked by it.
+    pub shadow_queue: NonZeroUsize,
 }
 
 impl Default for TrafficConfig {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(5) }
+        // 1,000 decisions are some seconds' work for a shadow of a large catalogue.
+        let shadow_queue = const { NonZeroUsize::new(1000).expect("more than 0") };
+        Self { interval: Duration::from_secs(5), shadow_share: 1.0, shadow_queue }
     }
 }
 

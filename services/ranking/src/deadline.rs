@@ -16,6 +16,11 @@ impl Deadline {
         Self(allowed.and_then(|allowed| Instant::now().checked_add(allowed)))
     }
 
+    /// So long from now.
+    pub(crate) fn after(allowed: Duration) -> Self {
+        Self(Instant::now().checked_add(allowed))
+    }
+
     /// A share of what is left of it, 0 to 1, and no more than a limit: the rest is for doing without an answer.
     pub(crate) fn share(self, share: f64, at_most: Duration) -> Self {
         let now = Instant::now();

@@ -17,6 +17,7 @@
 //! | `selections` | the business rules in force |
 //! | [`Popularity`] | what is offered first to who objects to profiling, or where nothing better is known |
 //! | `traffic` | what is tried beside the model that is served, and for whom |
+//! | `shadow` | a model that ranks what was decided once more, and is shown to nobody |
 //! | `service` | the contract, rpc by rpc |
 //! | [`serve`] | the server around it |
 //!
@@ -44,6 +45,7 @@ mod popularity;
 mod selections;
 mod server;
 mod service;
+mod shadow;
 mod snapshot;
 mod subscription;
 mod traffic;

@@ -22,6 +22,7 @@ use crate::{
     policies::Policies,
     selections::Selections,
     service::{Ladder, Log, RankingService},
+    shadow::ShadowQueue,
     subscription::Subscription,
     traffic::{Traffic, TrafficFollower},
 };
@@ -53,10 +54,17 @@ pub async fn serve(
     let policies = Arc::new(Policies::load(&config.policy)?.kept_in(contents.clone()));
     let selections = Arc::new(Selections::load(&config.selection)?.kept_in(contents.clone()));
     let reasons = Arc::new(config.explanations.load().map_err(RankingError::Reasons)?);
+    let shadow = log.as_ref().map(|log| {
+        let candidates = config.retrieval.candidates.get();
+        let (store, policies) = (log.store.clone(), Arc::clone(&policies));
+        ShadowQueue::new(&config.traffic, feature_store.clone(), policies, candidates, store)
+    });
+    let (shadow, shadow_ranking) = shadow.unzip();
     let max_message_bytes = config.server.max_message_bytes;
     let service = RankingServiceServer::new(RankingService {
         current: Arc::clone(&current),
         traffic: Arc::clone(&traffic),
+        shadow,
         policies: Arc::clone(&policies),
         selections: Arc::clone(&selections),
         popularity: Arc::default(),
@@ -94,6 +102,10 @@ pub async fn serve(
         tokio::join!(policies.reload_on_hangup(), selections.reload_on_hangup());
     });
     let listening = tokio::spawn(hangups);
+    if let Some(ranking) = shadow_ranking {
+        // What still waits when the server ends is lost.
+        tokio::spawn(stop.clone().run_until_cancelled_owned(ranking.run()));
+    }
     let following = tokio::spawn(follow(subscription, traffic, stop.clone()));
     let stop_following = stop.clone().drop_guard();
     let served = server.serve(stop).await;

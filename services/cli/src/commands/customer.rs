@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use finrank_contracts::{
     common::v1::{AttributeValue, attribute_value::Kind},
     feature::v1::{
-        EraseCustomerRequest, EraseCustomerResponse, ExportCustomerRequest, export_customer_response::Item,
-        feature_store_service_client::FeatureStoreServiceClient,
+        EraseCustomerRequest, EraseCustomerResponse, ExportCustomerRequest, ShadowScore,
+        export_customer_response::Item, feature_store_service_client::FeatureStoreServiceClient,
     },
     ranking::v1::DecisionInputs,
 };
@@ -16,7 +16,7 @@ use finrank_model::UserId;
 use finrank_serving::Pseudonyms;
 use prost::Message;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use super::{
@@ -186,6 +186,21 @@ fn line(item: &Item) -> anyhow::Result<serde_json::Value> {
             "generation": outlier.run_id,
             "value": outlier.value,
         }),
+        Item::Shadow(shadow) => {
+            let scores = |scores: &[ShadowScore]| -> Vec<Value> {
+                let score =
+                    |score: &ShadowScore| json!({ "product_id": score.product_id, "score": score.score });
+                scores.iter().map(score).collect()
+            };
+            json!({
+                "statement": "shadow",
+                "decision_id": shadow.decision_id,
+                "model_version": shadow.model_version,
+                "items": scores(&shadow.items),
+                "shown": scores(&shadow.shown),
+                "decided_at": shadow.decided_at.as_ref().map(moment),
+            })
+        }
         Item::Served(served) => {
             let row = served.row.clone().unwrap_or_default();
             let values = served.features.iter().cloned().zip(row.values.iter().map(features::json));

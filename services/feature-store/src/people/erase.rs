@@ -94,6 +94,9 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
     let outcomes = sqlx::query!("delete from decision_outcomes where user_id = $1", user_id.as_str())
         .execute(&mut *transaction)
         .await?;
+    let shadows = sqlx::query!("delete from shadow_decisions where user_id = $1", user_id.as_str())
+        .execute(&mut *transaction)
+        .await?;
     let removed = vec![
         ("customer_statements", statements.rows_affected()),
         ("event_statements", events.rows_affected()),
@@ -105,6 +108,7 @@ pub(crate) async fn erase(store: &Store, user_id: &UserId) -> Result<Receipt> {
         ("served_samples", samples.rows_affected()),
         ("decision_inputs", decisions.rows_affected()),
         ("decision_outcomes", outcomes.rows_affected()),
+        ("shadow_decisions", shadows.rows_affected()),
     ];
     if removed.iter().all(|(_, rows)| *rows == 0) {
         return Err(FeatureStoreError::CustomerNotFound { user_id: user_id.clone() });

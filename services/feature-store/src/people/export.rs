@@ -85,6 +85,7 @@ async fn export(
                or exists (select from feature_outliers where entity = 'user' and id = $1)
                or exists (select from decision_inputs where user_id = $1)
                or exists (select from decision_outcomes where user_id = $1)
+               or exists (select from shadow_decisions where user_id = $1)
                or exists (
                    select from refresh_runs join user_embeddings using (run_id) where user_id = $1
                ) as "is_held!""#,
@@ -120,7 +121,8 @@ async fn send_all(
     served(view, user_id, client).await?;
     decisions(view, user_id, client).await?;
     outcomes(view, user_id, client).await?;
-    outliers(view, user_id, client).await
+    outliers(view, user_id, client).await?;
+    shadows(view, user_id, client).await
 }
 
 async fn statements(
@@ -310,6 +312,33 @@ async fn outliers(
             value: row.value,
         };
         client.send(Item::Outlier(outlier)).await?;
+    }
+    Ok(())
+}
+
+async fn shadows(
+    view: &mut Transaction<'static, Postgres>,
+    user_id: &UserId,
+    client: &Client,
+) -> Result<(), Ended> {
+    let mut rows = sqlx::query!(
+        r#"select decision_id, decided_at, model_version, product_ids, scores, shown_product_ids,
+                  shown_scores as "shown_scores: Vec<Option<f32>>"
+           from shadow_decisions where user_id = $1 order by decision_id"#,
+        user_id.as_str(),
+    )
+    .fetch(&mut **view);
+    let scored = |(product_id, score)| v1::ShadowScore { product_id, score };
+    while let Some(row) = rows.try_next().await? {
+        let items = row.product_ids.into_iter().zip(row.scores.into_iter().map(Some));
+        let shadow = v1::ShadowSaid {
+            decision_id: row.decision_id.to_string(),
+            model_version: row.model_version,
+            items: items.map(scored).collect(),
+            shown: row.shown_product_ids.into_iter().zip(row.shown_scores).map(scored).collect(),
+            decided_at: Some(wire::timestamp(row.decided_at)),
+        };
+        client.send(Item::Shadow(shadow)).await?;
     }
     Ok(())
 }

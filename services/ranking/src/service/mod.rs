@@ -20,6 +20,7 @@ mod replay;
 mod request;
 mod response;
 mod selection;
+mod shadow;
 mod standing;
 mod why;
 mod wishes;
@@ -42,6 +43,7 @@ use crate::{
     policies::Policies,
     popularity::KnownPopularity,
     selections::Selections,
+    shadow::ShadowQueue,
     traffic::Traffic,
 };
 use compute::compute;
@@ -56,6 +58,8 @@ pub(crate) struct RankingService {
     pub(crate) current: Arc<CurrentCatalogue>,
     /// What is tried beside it.
     pub(crate) traffic: Arc<Traffic>,
+    /// Where decisions are left for the shadow, if they are kept.
+    pub(crate) shadow: Option<ShadowQueue>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) selections: Arc<Selections>,
     pub(crate) popularity: Arc<KnownPopularity>,
@@ -203,6 +207,13 @@ impl RankingRpcs for RankingService {
         request: Request<v1::MeasureOutcomesRequest>,
     ) -> Result<Response<v1::MeasureOutcomesResponse>, Status> {
         Ok(Response::new(self.count_outcomes(request.into_inner()).await?))
+    }
+
+    async fn measure_shadow(
+        &self,
+        request: Request<v1::MeasureShadowRequest>,
+    ) -> Result<Response<v1::MeasureShadowResponse>, Status> {
+        Ok(Response::new(self.compare_shadow(request.into_inner()).await?))
     }
 
     async fn reload_policy(

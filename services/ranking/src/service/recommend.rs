@@ -197,6 +197,7 @@ impl RankingService {
         }
         customer.assigned.iter().for_each(arms::count);
         let experiment = customer.assigned.as_ref().map(arms::experiment_arm);
+        let control = customer.assigned.as_ref().map(|assigned| assigned.control.clone());
         let catalogue = Arc::clone(&customer.catalogue);
         let user_id = customer.known.user_id.clone();
         let mut inputs = place.is_some().then(|| customer.known.inputs());
@@ -216,6 +217,12 @@ impl RankingService {
         let receipt = place
             .zip(inputs)
             .map(|(place, inputs)| place.take(&ask, &catalogue, &decision, Apart { inputs, experiment }));
+        if let Some(queue) = &self.shadow
+            && let Some(beside) =
+                self.traffic.shadow(control.as_ref().unwrap_or(&decision.generation.model_version))
+        {
+            queue.leave(beside, &catalogue, &ask, &decision);
+        }
         Ok(Decided { response, receipt })
     }
 

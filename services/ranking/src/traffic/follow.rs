@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 
-use finrank_model::ModelVersion;
+use finrank_model::{Experiment, ModelVersion};
 use thiserror::Error;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
@@ -10,13 +10,15 @@ use tonic::{Code, Status};
 use tracing::{error, info, warn};
 
 use super::{
-    Beside, Traffic, Trial,
+    Beside, Shadow, Traffic, Trial,
     told::{InForce, in_force},
 };
 use crate::{TrafficConfig, catalogue::CurrentCatalogue, subscription::Subscription};
 
 /// Where approximate indexes of the treatment's catalogue are kept, in the directory of those that are served.
 const TREATMENT: &str = "treatment";
+/// And those of the shadow's.
+const SHADOW: &str = "shadow";
 /// Before the feature store is asked again whether anything is tried, while nothing can be served anyway.
 const WAIT_AT_START: Duration = Duration::from_millis(200);
 
@@ -80,18 +82,25 @@ impl TrafficFollower {
         Ok(())
     }
 
-    /// Puts into force what is in force. A treatment that goes on, under another name or share, keeps its catalogue.
+    /// Puts into force what is in force.
     fn take(&self, in_force: Option<InForce>) {
+        let (trial, shadow) = match in_force {
+            Some(InForce { control, experiment, shadow }) => (
+                experiment.map(|experiment| (control.clone(), experiment)),
+                shadow.map(|shadow| (control, shadow)),
+            ),
+            None => (None, None),
+        };
+        self.take_trial(trial);
+        self.take_shadow(shadow);
+    }
+
+    fn take_trial(&self, told: Option<(ModelVersion, Experiment)>) {
         let before = self.traffic.trial.load_full();
-        let now = in_force.and_then(|InForce { control, experiment }| {
-            let experiment = experiment?;
+        let now = told.map(|(control, experiment)| {
             let kept = before.as_ref().map(|before| &before.treatment);
-            let kept = kept.filter(|beside| beside.version == experiment.treatment && beside.is_followed());
-            let treatment = match kept {
-                Some(kept) => Arc::clone(kept),
-                None => Arc::new(self.beside(&experiment.treatment, TREATMENT)),
-            };
-            Some(Trial { control, experiment, treatment })
+            let treatment = self.kept_or_begun(kept, &experiment.treatment, TREATMENT);
+            Trial { control, experiment, treatment }
         });
         match (&before, &now) {
             (None, None) => return,
@@ -106,6 +115,34 @@ impl TrafficFollower {
             (Some(_), None) => info!("no experiment is in force any more"),
         }
         self.traffic.trial.store(now.map(Arc::new));
+    }
+
+    fn take_shadow(&self, told: Option<(ModelVersion, ModelVersion)>) {
+        let before = self.traffic.shadow.load_full();
+        let now = told.map(|(control, version)| {
+            let kept = before.as_ref().map(|before| &before.beside);
+            Shadow { control, beside: self.kept_or_begun(kept, &version, SHADOW) }
+        });
+        match (&before, &now) {
+            (None, None) => return,
+            (Some(before), Some(now)) if before.is(now) => return,
+            (_, Some(Shadow { control, beside })) => {
+                info!(%control, shadow = %beside.version, "a shadow is in force");
+            }
+            (Some(_), None) => info!("no shadow is in force any more"),
+        }
+        self.traffic.shadow.store(now.map(Arc::new));
+    }
+
+    /// The catalogue of before if it is of this version, or another one, followed from now on.
+    fn kept_or_begun(
+        &self,
+        kept: Option<&Arc<Beside>>,
+        version: &ModelVersion,
+        indexes: &str,
+    ) -> Arc<Beside> {
+        let kept = kept.filter(|beside| beside.version == *version && beside.is_followed());
+        kept.cloned().unwrap_or_else(|| Arc::new(self.beside(version, indexes)))
     }
 
     /// A catalogue of another version, followed from now on.
@@ -139,6 +176,12 @@ impl Trial {
         self.control == other.control
             && self.experiment == other.experiment
             && Arc::ptr_eq(&self.treatment, &other.treatment)
+    }
+}
+
+impl Shadow {
+    fn is(&self, other: &Self) -> bool {
+        self.control == other.control && Arc::ptr_eq(&self.beside, &other.beside)
     }
 }
 

@@ -1,5 +1,5 @@
 //! What is tried beside the model that is served: the treatment of an experiment, which answers a share of customers from a
-//! catalogue of its own.
+//! catalogue of its own, and the shadow, which is shown to nobody.
 
 mod follow;
 mod told;
@@ -17,6 +17,15 @@ use crate::{Generation, catalogue::CurrentCatalogue, popularity::KnownPopularity
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     trial: ArcSwapOption<Trial>,
+    shadow: ArcSwapOption<Shadow>,
+}
+
+/// A model that ranks what was decided once more.
+#[derive(Clone, Debug)]
+struct Shadow {
+    /// What was served when it was set.
+    control: ModelVersion,
+    beside: Arc<Beside>,
 }
 
 /// An experiment in force, with what its treatment answers from.
@@ -54,6 +63,12 @@ impl Traffic {
     pub(crate) fn trial(&self, served: &Generation) -> Option<Arc<Trial>> {
         self.trial.load_full().filter(|trial| trial.control == served.model_version)
     }
+
+    /// What the shadow ranks from beside a version that is served, once there is a catalogue.
+    pub(crate) fn shadow(&self, served: &ModelVersion) -> Option<Arc<Beside>> {
+        let shadow = self.shadow.load_full().filter(|shadow| shadow.control == *served)?;
+        shadow.beside.current.get().map(|_| Arc::clone(&shadow.beside))
+    }
 }
 
 impl Trial {
@@ -71,6 +86,13 @@ impl Trial {
     /// What the treatment answers from.
     pub(crate) fn treatment(&self) -> &Beside {
         &self.treatment
+    }
+}
+
+impl Beside {
+    /// Of which model it is.
+    pub(crate) fn version(&self) -> &ModelVersion {
+        &self.version
     }
 }
 

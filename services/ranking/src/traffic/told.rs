@@ -8,6 +8,7 @@ use finrank_model::{Experiment, ExperimentName, InvalidField, ModelVersion, Shar
 pub(super) struct InForce {
     pub(super) control: ModelVersion,
     pub(super) experiment: Option<Experiment>,
+    pub(super) shadow: Option<ModelVersion>,
 }
 
 /// What is in force; `None` if nothing is.
@@ -25,7 +26,12 @@ pub(super) fn in_force(told: v1::GetTrafficResponse) -> Result<Option<InForce>, 
             share: Share::of_ten_thousand(told.share_of_ten_thousand)?,
         })
     };
+    let shadow = match traffic.shadow_version.as_str() {
+        "" => None,
+        version => Some(ModelVersion::parse(version)?),
+    };
     Ok(Some(InForce {
+        shadow,
         control: ModelVersion::parse(traffic.control_version)?,
         experiment: traffic.experiment.map(experiment).transpose()?,
     }))

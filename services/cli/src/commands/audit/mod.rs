@@ -6,6 +6,7 @@ mod inputs;
 mod outcomes;
 mod prove;
 mod replay;
+mod shadow;
 mod show;
 mod verify;
 
@@ -18,7 +19,7 @@ use crate::settings::Settings;
 /// docs/decisions.md explains it.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit verify\n  finrank audit export --out decisions.log\n  finrank audit verify --file decisions.log --public-key KEY\n  finrank audit prove 0198f3c2-7d1e-7c11-9a53-0242ac120002 --out proof.bin\n  finrank audit check proof.bin --public-key KEY\n  finrank audit replay --last 1000\n  finrank audit outcomes --since 2026-11-01"
+    after_help = "Examples:\n  finrank audit show 0198f3c2-7d1e-7c11-9a53-0242ac120002\n  finrank audit verify\n  finrank audit export --out decisions.log\n  finrank audit verify --file decisions.log --public-key KEY\n  finrank audit prove 0198f3c2-7d1e-7c11-9a53-0242ac120002 --out proof.bin\n  finrank audit check proof.bin --public-key KEY\n  finrank audit replay --last 1000\n  finrank audit outcomes --since 2026-11-01\n  finrank audit shadow"
 )]
 pub(crate) struct Audit {
     #[command(subcommand)]
@@ -34,6 +35,7 @@ enum Command {
     Export(export::Export),
     Replay(replay::Replay),
     Outcomes(outcomes::Outcomes),
+    Shadow(shadow::Shadow),
 }
 
 impl Audit {
@@ -46,6 +48,7 @@ impl Audit {
             Command::Export(export) => export.run(settings),
             Command::Replay(replay) => replay.run(settings),
             Command::Outcomes(outcomes) => outcomes.run(settings),
+            Command::Shadow(shadow) => shadow.run(settings),
         }
     }
 }

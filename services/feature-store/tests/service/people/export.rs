@@ -63,7 +63,9 @@ async fn exports_something_of_every_table_that_names_the_customer() {
     store
         .execute(
             "insert into decision_inputs values ('u0003', gen_random_uuid(), '');
-             insert into decision_outcomes values ('u0003', gen_random_uuid(), 'o1', 'p0001', 'click', now())",
+             insert into decision_outcomes values ('u0003', gen_random_uuid(), 'o1', 'p0001', 'click', now());
+             insert into shadow_decisions
+             values ('u0003', gen_random_uuid(), now(), 'm2', '{p0001}', '{0.5}', '{p0002}', '{null}')",
         )
         .await;
     while store.count("select count(*) from served_samples").await == 0 {
@@ -107,5 +109,6 @@ fn table_of(item: &Item) -> &'static str {
         Item::Decision(_) => "decision_inputs",
         Item::Outcome(_) => "decision_outcomes",
         Item::Outlier(_) => "feature_outliers",
+        Item::Shadow(_) => "shadow_decisions",
     }
 }

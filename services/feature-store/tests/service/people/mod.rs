@@ -82,7 +82,8 @@ async fn erases_a_customer_from_every_table_and_tells_how_much() {
             ("feature_outliers", 0),
             ("served_samples", 0),
             ("decision_inputs", 0),
-            ("decision_outcomes", 0)
+            ("decision_outcomes", 0),
+            ("shadow_decisions", 0)
         ]
     );
     assert_eq!(tables_that_name(&store, "u0010").await, Vec::<String>::new());

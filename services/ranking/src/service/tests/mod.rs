@@ -32,6 +32,7 @@ fn unconnected(current: Arc<CurrentCatalogue>, policies: Policies) -> RankingSer
     RankingService {
         current,
         traffic: Arc::default(),
+        shadow: None,
         policies: Arc::new(policies),
         selections: Arc::new(Selections::load(&SelectionConfig::default()).unwrap()),
         popularity: Arc::default(),
