@@ -23,18 +23,24 @@ pub(super) struct Loader {
 
 /// How one kind of row is staged and merged.
 struct Target {
+    /// Makes the staging table, empty.
     create: &'static str,
     copy: &'static str,
     types: &'static [Type],
     merge: &'static str,
-    /// Empties the staging table; before that, lets rows shine through what was pushed under their time or a later one.
-    finish: &'static str,
+    /// Lets some of the rows shine through what was pushed under their time or a later one; absent where nothing can be.
+    carry_over: Option<&'static str>,
 }
+
+/// Rows that shine through at once. Each may need a lock of its own until they all do, of which Postgres has some 6,000 for
+/// everybody.
+const CARRIED_ROWS: usize = 1_000;
 
 const CUSTOMERS: Target = Target {
     create: "create temp table if not exists staged_customers
              (place bigint, revision integer, retracted boolean,
-              user_id text, attributes jsonb, event_time timestamptz)",
+              user_id text, attributes jsonb, event_time timestamptz);
+             truncate staged_customers",
     copy: "copy staged_customers from stdin binary",
     types: &[Type::INT8, Type::INT4, Type::BOOL, Type::TEXT, Type::JSONB, Type::TIMESTAMPTZ],
     merge: "insert into customer_statements (user_id, attributes, event_time, revision, retracted)
@@ -42,16 +48,18 @@ const CUSTOMERS: Target = Target {
             from staged_customers
             order by user_id collate \"C\", event_time, revision, place
             on conflict (user_id, event_time, pushed, revision) do nothing",
-    finish: "select carry_over_customers(array_agg(user_id), array_agg(event_time)) from staged_customers
-             where exists (select from customer_statements where pushed > 0);
-             truncate staged_customers",
+    carry_over: Some(
+        "select carry_over_customers(array_agg(user_id), array_agg(event_time)) from staged_customers
+         where place >= $1 and place < $2 and exists (select from customer_statements where pushed > 0)",
+    ),
 };
 
 const PRODUCTS: Target = Target {
     create: "create temp table if not exists staged_products
              (place bigint, revision integer, retracted boolean,
               product_id text, product_class text, name text, description text, issuer text,
-              risk_grade smallint, status text, attributes jsonb, event_time timestamptz)",
+              risk_grade smallint, status text, attributes jsonb, event_time timestamptz);
+             truncate staged_products",
     copy: "copy staged_products from stdin binary",
     types: &[
         Type::INT8,
@@ -75,16 +83,18 @@ const PRODUCTS: Target = Target {
             from staged_products
             order by product_id collate \"C\", event_time, revision, place
             on conflict (product_id, event_time, pushed, revision) do nothing",
-    finish: "select carry_over_products(array_agg(product_id), array_agg(event_time)) from staged_products
-             where exists (select from product_statements where pushed > 0);
-             truncate staged_products",
+    carry_over: Some(
+        "select carry_over_products(array_agg(product_id), array_agg(event_time)) from staged_products
+         where place >= $1 and place < $2 and exists (select from product_statements where pushed > 0)",
+    ),
 };
 
 const EVENTS: Target = Target {
     create: "create temp table if not exists staged_events
              (place bigint, revision integer, retracted boolean,
               user_id text, event_id text, product_id text, kind text, event_time timestamptz,
-              quantity integer, amount_minor bigint, currency_code text)",
+              quantity integer, amount_minor bigint, currency_code text);
+             truncate staged_events",
     copy: "copy staged_events from stdin binary",
     types: &[
         Type::INT8,
@@ -107,7 +117,7 @@ const EVENTS: Target = Target {
             from staged_events
             order by user_id collate \"C\", event_id collate \"C\", revision, place
             on conflict (user_id, event_id, revision) do nothing",
-    finish: "truncate staged_events",
+    carry_over: None,
 };
 
 impl Loader {
@@ -183,7 +193,11 @@ impl Loader {
         copy.finish()?;
         let accepted = transaction.execute(target.merge, &[])?;
         transaction.commit()?;
-        self.client.batch_execute(target.finish)?;
+        if let Some(carry_over) = target.carry_over {
+            for first in (0..rows.len()).step_by(CARRIED_ROWS) {
+                self.client.execute(carry_over, &[&(first as i64), &((first + CARRIED_ROWS) as i64)])?;
+            }
+        }
         Ok(Counts { accepted, duplicate: rows.len() as u64 - accepted, rejected: 0 })
     }
 }
