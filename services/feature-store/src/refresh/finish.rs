@@ -30,6 +30,9 @@ pub(super) enum Completion {
 /// Asked on the worker's own connection, as is [`fail`]: a worker whose connection is gone has lost the lock,
 /// another one may have taken the run over, and neither may be said of it any more.
 ///
+/// Pushes, steps of live embeddings and erasures wait from [`forget_the_erased`] to the end: whatever takes its time, as the
+/// more partitions' summaries there are, comes before.
+///
 /// # Errors
 /// [`FeatureStoreError::RunEnded`] when the run was ended otherwise.
 pub(super) fn complete(
@@ -37,7 +40,6 @@ pub(super) fn complete(
     run_id: RunId,
     summariser: Option<&Summariser>,
 ) -> Result<Completion> {
-    forget_the_erased(&mut transaction, run_id)?;
     let completed = transaction.execute(
         "update refresh_runs set state = 'complete', error = '', finished_at = now()
          where run_id = $1 and state = 'running'
@@ -56,6 +58,8 @@ pub(super) fn complete(
         Some(summariser) => statistics::keep(&mut transaction, run_id, summariser)?,
         None => Vec::new(),
     };
+    forget_the_erased(&mut transaction, run_id)?;
+    statistics::forget_parts(&mut transaction, run_id)?;
     if breaches.iter().any(|breach| breach.stops) {
         transaction
             .execute("update refresh_runs set state = 'withheld' where run_id = $1", &[&run_id.get()])?;

@@ -27,8 +27,9 @@ use crate::{
     towers,
 };
 
-/// How long to wait for the others' last partitions: one whose worker dies is free again.
-const LEASE_PAUSE: Duration = Duration::from_millis(5);
+/// How long to wait for the others' last partitions: one whose worker dies is free again. Each look is a transaction, and
+/// there may be many workers.
+const LEASE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a worker works with. Lives on a blocking thread: Postgres by COPY and the towers both block, and the
 /// lock goes when its connection is dropped.

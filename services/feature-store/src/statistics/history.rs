@@ -89,16 +89,6 @@ pub(crate) fn keep(
             ],
         )?;
     }
-    // Who has no value is named only where too many have none.
-    transaction.execute(
-        "delete from feature_outliers o
-         where run_id = $1 and value is null
-           and not exists (
-               select from feature_breaches b
-               where (b.run_id, b.view, b.feature) = (o.run_id, o.view, o.feature) and expectation = 'null_rate'
-           )",
-        &[&run_id.get()],
-    )?;
     Ok(breaches)
 }
 
@@ -115,10 +105,28 @@ fn merged(transaction: &mut Transaction<'_>, run_id: RunId) -> Result<Summaries>
             merged.entry(view).or_default().merge(summary);
         }
     }
-    drop(partitions);
-    transaction
-        .execute("update refresh_partitions set summaries = null where run_id = $1", &[&run_id.get()])?;
     Ok(merged)
+}
+
+/// Removes what partitions kept for the whole of their run, once it is merged. Whoever erases may change the same rows, and
+/// then keeps others from erasing: so this comes after that lock.
+///
+/// # Errors
+/// When Postgres refuses.
+pub(crate) fn forget_parts(transaction: &mut Transaction<'_>, run_id: RunId) -> Result<()> {
+    // Who has no value is named only where too many have none.
+    transaction.execute(
+        "delete from feature_outliers o
+         where run_id = $1 and value is null
+           and not exists (
+               select from feature_breaches b
+               where (b.run_id, b.view, b.feature) = (o.run_id, o.view, o.feature) and expectation = 'null_rate'
+           )",
+        &[&run_id.get()],
+    )?;
+    let summaries = "update refresh_partitions set summaries = null where run_id = $1";
+    transaction.execute(summaries, &[&run_id.get()])?;
+    Ok(())
 }
 
 /// What the view was like when all of it was last refreshed and served, as far as its features are still made alike.

@@ -15,7 +15,7 @@ mod summary;
 pub(crate) use self::{
     breach::{Breach, Expectation, judge},
     freshness::{Freshness, freshness},
-    history::{Described, breaches_and_outliers, describe, keep},
+    history::{Described, breaches_and_outliers, describe, forget_parts, keep},
     summariser::{PartitionSummary, Summaries, Summariser},
     summary::{FeatureSummary, ViewSummary, as_number},
 };
