@@ -8,6 +8,7 @@ use postgres::{Client, NoTls, error::DbError};
 use crate::{
     Result, StoreError,
     session::{self, Session},
+    tls,
 };
 
 /// A worker computes a page of embeddings between two statements, which takes seconds. One that was stopped for longer
@@ -17,10 +18,10 @@ const SESSION: Session = Session { idle_in_transaction: Duration::from_secs(10 *
 /// Opens a connection for bulk transfer. Postgres ends it when this host is lost, within half a minute.
 ///
 /// # Errors
-/// [`StoreError::Unreachable`] when Postgres does not answer.
+/// [`StoreError::Unreachable`] when Postgres does not answer, or not as securely as the URL wants it; as
+/// [`crate::Store::connect`] otherwise.
 pub fn connect(url: &str) -> Result<Client> {
-    let mut config: postgres::Config =
-        url.parse().map_err(|error: postgres::Error| StoreError::Url(BulkError::from(error).to_string()))?;
+    let (mut config, connector) = tls::bulk_config(url)?;
     let stated = config.get_options().unwrap_or_default().to_owned();
     let settings = SESSION.settings(&stated);
     let settings = settings.iter().map(|(name, value)| format!("-c {name}={value}"));
@@ -30,7 +31,11 @@ pub fn connect(url: &str) -> Result<Client> {
         .keepalives_interval(session::KEEPALIVE_INTERVAL)
         .keepalives_retries(session::KEEPALIVE_COUNT)
         .tcp_user_timeout(session::UNACKNOWLEDGED_LIMIT);
-    config.connect(NoTls).map_err(|error| StoreError::Unreachable {
+    let connected = match connector {
+        Some(connector) => config.connect(connector),
+        None => config.connect(NoTls),
+    };
+    connected.map_err(|error| StoreError::Unreachable {
         address: address(&config),
         reason: BulkError::from(error).to_string(),
     })

@@ -1,7 +1,6 @@
 //! Connections to Postgres: a pool for questions, and the schema brought up to date.
 
 use std::{
-    str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,7 +12,7 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use crate::{Result, StoreError, session::Session};
+use crate::{Result, StoreError, session::Session, tls};
 
 /// How long background work waits for a free connection: it has nobody who waits for it, and a run that fails is begun
 /// again from its last partition.
@@ -25,7 +24,8 @@ const BACKGROUND_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10 * 60);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// `postgres://user:password@host:port/database`. Empty when none is configured, which no connection takes.
+    /// `postgres://user:password@host:port/database`, with `?sslmode=verify-full&sslrootcert=FILE` to be sure of a server
+    /// on another host. Empty when none is configured, which no connection takes.
     pub url: String,
     /// Connections of this process at most for requests that somebody waits for.
     pub max_connections: u32,
@@ -155,8 +155,7 @@ fn requests(config: &DatabaseConfig, statement_limit: Option<Duration>) -> Sessi
 }
 
 fn options(config: &DatabaseConfig, session: Session) -> Result<PgConnectOptions> {
-    let options =
-        PgConnectOptions::from_str(&config.url).map_err(|error| StoreError::Url(error.to_string()))?;
+    let options = tls::options(&config.url)?;
     let settings = session.settings(options.get_options().unwrap_or_default());
     Ok(options.options(settings))
 }

@@ -28,6 +28,16 @@ pub enum StoreError {
     /// The database's URL cannot be read.
     #[error("DATABASE_URL is not a Postgres URL: {0}")]
     Url(String),
+    /// A certificate or key that the database's URL names cannot be used.
+    #[error("{word} of DATABASE_URL names {}, which cannot be used: {reason}", path.display())]
+    Certificates {
+        /// The parameter of the URL, `sslrootcert` for one.
+        word: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Postgres refused a query or went away.
     #[error("Postgres: {0}")]
     Query(#[from] sqlx::Error),

@@ -13,6 +13,7 @@ pub mod moments;
 pub mod records;
 pub mod scratch;
 mod session;
+mod tls;
 
 pub use connect::{DatabaseConfig, Store, is_connection_lost};
 pub use error::{Result, StoreError};

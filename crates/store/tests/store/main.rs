@@ -10,3 +10,4 @@ mod moments;
 mod promotions;
 mod records;
 mod schema;
+mod tls;
