@@ -1,6 +1,6 @@
 //! finrank's side: customers with 50 attributes, a generation of their embeddings, and a server.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use chrono::Utc;
 use finrank_contracts::{
@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
-    Result,
+    Result, freshness,
     load::Call,
     model,
     server::Served,
@@ -101,6 +101,11 @@ impl Finrank {
                 Ok(())
             })
         })
+    }
+
+    /// How long it takes until what is pushed is read in an embedding.
+    pub(crate) async fn lags(&self, users: u32, span: Duration) -> Result<Vec<Duration>> {
+        freshness::measure(&self.0.channel, users, span).await
     }
 
     /// Asks for nothing.

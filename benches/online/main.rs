@@ -6,7 +6,8 @@
 //! The shape is that of Feast's own benchmark: 50 features of 5 views, of 1, 10 and 100 customers drawn at random. Both
 //! servers answer Feast's contract (`GrpcFeatureServer/GetOnlineFeatures`), so that one client sends both the same
 //! bytes. finrank is measured without its cache, and with it on customers who are in it; then embeddings, by its own contract; and an empty RPC
-//! (health) on the same server, which is what is left when nothing is done.
+//! (health) on the same server, which is what is left when nothing is done. Last, how long it takes until what is pushed is in
+//! the embedding that is read.
 //!
 //! *Open loop*: requests begin at fixed moments, whether or not those before are answered, and a request's time counts
 //! from its moment; what a server cannot keep up with shows as a growing time. *Closed loop*: 8 clients ask again as soon as they
@@ -16,6 +17,7 @@
 
 mod feast;
 mod finrank;
+mod freshness;
 #[path = "../load.rs"]
 mod load;
 #[path = "../model.rs"]
@@ -90,6 +92,7 @@ async fn main() -> Result<()> {
         }
         if cache {
             report.add("finrank", "empty RPC", 1, load::measure(&finrank.health(), 1, span).await?);
+            report.add_lags("finrank", "push to embedding", &finrank.lags(users, span).await?);
         }
         finrank.stop().await?;
     }
