@@ -116,7 +116,7 @@ async fn the_command_line_prints_the_reasons() {
 }
 
 #[tokio::test]
-async fn the_reasons_that_were_told_stand_in_the_customers_export() {
+async fn what_was_offered_and_the_reasons_that_were_told_stand_in_the_customers_export() {
     let world = World::shared().await;
     let explained = answer(world, ExplanationView::Reasons, "").await;
     kept(world, &explained.decision_id).await;
@@ -136,6 +136,13 @@ async fn the_reasons_that_were_told_stand_in_the_customers_export() {
     let lines = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let mut decisions = lines.filter(|line| line["statement"] == "decision");
     let decision = decisions.find(|line| line["decision_id"] == explained.decision_id.as_str()).unwrap();
+    let offered: Vec<&str> = decision["offered"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|offered| offered["product_id"].as_str().unwrap())
+        .collect();
+    assert!(offered.into_iter().eq(explained.items.iter().map(|item| item.product_id.as_str())));
     let inputs = &decision["inputs"];
     assert_eq!(inputs["explanation"], "explained");
     let reasons = inputs["reasons"].as_array().unwrap();

@@ -10,7 +10,7 @@ use finrank_contracts::{
         EraseCustomerRequest, EraseCustomerResponse, ExportCustomerRequest, ShadowScore,
         export_customer_response::Item, feature_store_service_client::FeatureStoreServiceClient,
     },
-    ranking::v1::DecisionInputs,
+    ranking::v1::{DecisionInputs, DecisionRecord},
 };
 use finrank_model::UserId;
 use finrank_serving::Pseudonyms;
@@ -165,9 +165,15 @@ fn line(item: &Item) -> anyhow::Result<serde_json::Value> {
             let inputs = DecisionInputs::decode(made.inputs.as_slice()).with_context(|| {
                 format!("what decision {} was made from cannot be read", made.decision_id)
             })?;
+            let record = DecisionRecord::decode(made.record.as_slice())
+                .with_context(|| format!("the record of decision {} cannot be read", made.decision_id))?;
             json!({
                 "statement": "decision",
                 "decision_id": made.decision_id,
+                "decided_at": record.decided_at.as_ref().map(moment),
+                "model_version": record.model_version,
+                "policy_version": record.policy_version,
+                "offered": offered(&record),
                 "inputs": audit::Inputs::of(inputs),
             })
         }
@@ -214,6 +220,12 @@ fn line(item: &Item) -> anyhow::Result<serde_json::Value> {
             })
         }
     })
+}
+
+/// What was offered, best first.
+fn offered(record: &DecisionRecord) -> Vec<serde_json::Value> {
+    let offered = record.items.iter().filter_map(|item| item.candidate.as_ref());
+    offered.map(|item| json!({ "product_id": item.product_id, "score": item.score })).collect()
 }
 
 fn plain(value: &AttributeValue) -> serde_json::Value {

@@ -258,12 +258,17 @@ async fn decisions(
     client: &Client,
 ) -> Result<(), Ended> {
     let mut rows = sqlx::query!(
-        "select decision_id, inputs from decision_inputs where user_id = $1 order by decision_id",
+        "select decision_id, inputs, record from decision_inputs join decisions using (decision_id)
+         where user_id = $1 order by decision_id",
         user_id.as_str(),
     )
     .fetch(&mut **view);
     while let Some(row) = rows.try_next().await? {
-        let decision = v1::DecisionMade { decision_id: row.decision_id.to_string(), inputs: row.inputs };
+        let decision = v1::DecisionMade {
+            decision_id: row.decision_id.to_string(),
+            record: row.record,
+            inputs: row.inputs,
+        };
         client.send(Item::Decision(decision)).await?;
     }
     Ok(())
