@@ -121,9 +121,13 @@ async fn recommend(ranking: &mut Ranking, user_id: &str) -> RecommendResponse {
     ranking.recommend(asked(user_id)).await.unwrap().into_inner()
 }
 
-/// The products offered, each with its score.
+/// What one test writes while others ask.
+const NEW_PRODUCT: &str = "zz-cover";
+
+/// The products offered that were there from the beginning, each with its score.
 fn offered(answer: &RecommendResponse) -> Vec<(&str, f64)> {
-    answer.items.iter().map(|item| (item.product_id.as_str(), item.score)).collect()
+    let offered = answer.items.iter().map(|item| (item.product_id.as_str(), item.score));
+    offered.filter(|(product_id, _)| *product_id != NEW_PRODUCT).collect()
 }
 
 fn rung(answer: &RecommendResponse) -> (DegradationRung, DegradationReason) {
@@ -177,7 +181,7 @@ async fn who_has_no_embedding_yet_is_offered_what_most_people_hold_until_a_refre
     .await;
 
     let product = Product {
-        product_id: "zz-cover".into(),
+        product_id: NEW_PRODUCT.into(),
         product_class: ProductClass::Insurance.into(),
         name: "A new cover".into(),
         event_time: Some(prost_types::Timestamp { seconds: 1_760_000_000, nanos: 0 }),
@@ -188,7 +192,7 @@ async fn who_has_no_embedding_yet_is_offered_what_most_people_hold_until_a_refre
     place.finrank.succeed(&["refresh", "--feature-store", &place.feature_store.url]);
     eventually("both are ranked by the model", async || {
         let answer = recommend(&mut ranking, "zz-new").await;
-        let new = answer.items.iter().find(|item| item.product_id == "zz-cover");
+        let new = answer.items.iter().find(|item| item.product_id == NEW_PRODUCT);
         answer.degradation.is_none()
             && answer.ranking_basis() == RankingBasis::Profile
             && new.is_some_and(|item| item.score > 0.0 && item.retrieval_score != 0.0)
