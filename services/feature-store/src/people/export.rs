@@ -258,15 +258,16 @@ async fn decisions(
     client: &Client,
 ) -> Result<(), Ended> {
     let mut rows = sqlx::query!(
-        "select decision_id, inputs, record from decision_inputs join decisions using (decision_id)
-         where user_id = $1 order by decision_id",
+        r#"select decision_id, inputs, record as "record?"
+           from decision_inputs left join decisions using (decision_id)
+           where user_id = $1 order by decision_id"#,
         user_id.as_str(),
     )
     .fetch(&mut **view);
     while let Some(row) = rows.try_next().await? {
         let decision = v1::DecisionMade {
             decision_id: row.decision_id.to_string(),
-            record: row.record,
+            record: row.record.unwrap_or_default(),
             inputs: row.inputs,
         };
         client.send(Item::Decision(decision)).await?;
