@@ -104,6 +104,35 @@ impl<'p> Table<'p> {
         })
     }
 
+    /// `[A-Z][A-Z0-9_]{0,62}`.
+    pub fn code(&mut self, key: &str) -> Option<String> {
+        self.parsed(key, |raw| {
+            let starts_right = raw.starts_with(|c: char| c.is_ascii_uppercase());
+            let goes_on_right = raw.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+            if starts_right && goes_on_right && raw.len() <= 63 {
+                Ok(raw.to_owned())
+            } else {
+                Err(format!("is {raw:?}, not [A-Z][A-Z0-9_]{{0,62}}"))
+            }
+        })
+    }
+
+    /// What a file says of itself: its `format`, which must be the one that the program reads, its owner's `version`, and a
+    /// `description`, empty if there is none.
+    pub fn head(&mut self, format: i64) -> (Option<String>, String) {
+        match self.whole("format") {
+            Some(other) if other != format => {
+                self.note("format", format!("is {other}; this program reads {format}"));
+            }
+            _ => {}
+        }
+        let version = self.text("version");
+        if version.as_ref().is_some_and(|version| version.trim().is_empty() || version.len() > 128) {
+            self.note("version", "is empty or longer than 128 bytes");
+        }
+        (version, self.optional_text("description").unwrap_or_default())
+    }
+
     /// A text of which something is made.
     pub fn parsed<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let raw = self.text(key)?;

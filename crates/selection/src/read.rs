@@ -35,15 +35,7 @@ impl SelectionRules {
 
 fn rules(file: toml::Table, text: &str, problems: &mut Problems) -> Option<SelectionRules> {
     let mut file = Table::new(file, "", problems);
-    match file.whole("format") {
-        Some(FORMAT) | None => {}
-        Some(other) => file.note("format", format!("is {other}; this program reads {FORMAT}")),
-    }
-    let version = file.text("version");
-    if version.as_ref().is_some_and(|version| version.trim().is_empty() || version.len() > 128) {
-        file.note("version", "is empty or longer than 128 bytes");
-    }
-    let description = file.optional_text("description").unwrap_or_default();
+    let (version, description) = file.head(FORMAT);
     let mut codes = BTreeSet::new();
     let pins = kind(&mut file, "pin", &mut codes, pin);
     check_pins(&mut file, &pins);
@@ -93,22 +85,12 @@ fn kind<T>(
 }
 
 fn rule<T>(mut table: Table<'_>, says: impl Fn(&mut Table<'_>) -> Option<T>) -> Option<Rule<T>> {
-    let code = table.parsed("code", code);
+    let code = table.code("code").map(SelectionCode);
     let description = table.filled("description");
     let scope = scope(&mut table);
     let says = says(&mut table);
     table.finish();
     Some(Rule { code: code?, description: description?, scope: scope?, says: says? })
-}
-
-fn code(raw: &str) -> Result<SelectionCode, String> {
-    let starts_right = raw.starts_with(|c: char| c.is_ascii_uppercase());
-    let goes_on_right = raw.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-    if starts_right && goes_on_right && raw.len() <= 63 {
-        Ok(SelectionCode(raw.to_owned()))
-    } else {
-        Err(format!("is {raw:?}, not [A-Z][A-Z0-9_]{{0,62}}"))
-    }
 }
 
 fn scope(table: &mut Table<'_>) -> Option<Scope> {

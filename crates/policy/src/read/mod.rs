@@ -39,15 +39,7 @@ impl Policy {
 
 fn policy(file: toml::Table, text: &str, problems: &mut Problems) -> Option<Policy> {
     let mut file = Table::new(file, "", problems);
-    match file.whole("format") {
-        Some(FORMAT) | None => {}
-        Some(other) => file.note("format", format!("is {other}; this program reads {FORMAT}")),
-    }
-    let version = file.text("version");
-    if version.as_ref().is_some_and(|version| version.trim().is_empty() || version.len() > 128) {
-        file.note("version", "is empty or longer than 128 bytes");
-    }
-    let description = file.optional_text("description").unwrap_or_default();
+    let (version, description) = file.head(FORMAT);
     let source = file.table("source", source);
     let tables = file.tables("fact");
     let named = names(&tables);
@@ -173,7 +165,7 @@ fn profiling(mut table: Table<'_>, named: &Named) -> Option<Profiling> {
 }
 
 fn rule(mut table: Table<'_>, named: &Named) -> Option<Rule> {
-    let code = table.parsed("code", code);
+    let code = table.code("code").map(RuleCode);
     let description = table.filled("description");
     let regulation = table.filled("regulation");
     let classes = classes(&mut table);
@@ -191,16 +183,6 @@ fn rule(mut table: Table<'_>, named: &Named) -> Option<Rule> {
         on_unknown: on_unknown?,
         check: check?,
     })
-}
-
-fn code(raw: &str) -> Result<RuleCode, String> {
-    let starts_right = raw.starts_with(|c: char| c.is_ascii_uppercase());
-    let goes_on_right = raw.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-    if starts_right && goes_on_right && raw.len() <= 63 {
-        Ok(RuleCode(raw.to_owned()))
-    } else {
-        Err(format!("is {raw:?}, not [A-Z][A-Z0-9_]{{0,62}}"))
-    }
 }
 
 /// Every class, unless the file names some.
