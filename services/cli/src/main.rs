@@ -7,6 +7,7 @@ mod output;
 mod progress;
 mod settings;
 mod whole_file;
+mod written_file;
 
 use std::{path::PathBuf, process::ExitCode};
 

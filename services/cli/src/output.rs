@@ -69,6 +69,11 @@ impl FileFormat {
     }
 }
 
+/// The beginning of a SHA-256 in hexadecimal digits: enough for people to tell files apart.
+pub(crate) fn short(sha256: &str) -> String {
+    sha256.chars().take(12).collect()
+}
+
 /// A value of the contract as people say it: `PRODUCT_CLASS_CREDIT_CARD` without its prefix is "credit card".
 pub(crate) fn spoken(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_lowercase().replace('_', " ")

@@ -13,6 +13,7 @@ pub(crate) mod policy;
 pub(crate) mod postgres;
 pub(crate) mod recommend;
 pub(crate) mod refresh;
+mod reloaded;
 pub(crate) mod selection;
 pub(crate) mod serve;
 pub(crate) mod train;

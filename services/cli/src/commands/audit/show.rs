@@ -16,7 +16,7 @@ use crate::{
         features::moment,
         recommend::{basis_name, degradation_name, scenario_name},
     },
-    output::{Format, spoken, table},
+    output::{Format, short, spoken, table},
     settings::Settings,
 };
 
@@ -183,7 +183,7 @@ impl Shown {
             self.index_generation,
             self.user_generation,
             self.policy_version,
-            self.policy_sha256.chars().take(12).collect::<String>(),
+            short(&self.policy_sha256),
         )
     }
 }
@@ -208,7 +208,7 @@ impl Selection {
     }
 
     fn to_text(&self) -> String {
-        format!(" · selection {} ({})", self.version, self.sha256.chars().take(12).collect::<String>())
+        format!(" · selection {} ({})", self.version, short(&self.sha256))
     }
 }
 

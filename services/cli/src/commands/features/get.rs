@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::selection::{Selection, cell, json, moment, status};
 use crate::{
     client,
-    output::{Format, table},
+    output::{Format, short, table},
     settings::Settings,
 };
 
@@ -132,7 +132,7 @@ impl Answer {
         });
         let table = table(["id", "feature", "value", "status", "since"], 5, rows);
         let denials: String = self.denials.iter().map(Denial::to_text).collect();
-        let definitions: String = self.definitions_sha256.chars().take(12).collect();
+        let definitions = short(&self.definitions_sha256);
         format!("{table}\n{denials}known at {} · definitions {definitions}", self.known_at)
     }
 }

@@ -8,7 +8,11 @@ use finrank_contracts::feature::v1::{
 use serde::Serialize;
 
 use super::selection::moment;
-use crate::{client, output::Format, settings::Settings};
+use crate::{
+    client,
+    output::{Format, short},
+    settings::Settings,
+};
 
 /// Have the server read its file of feature views anew, and tell what that changes.
 ///
@@ -59,7 +63,7 @@ impl From<ReloadFeatureDefinitionsResponse> for Report {
 impl Report {
     fn to_text(&self) -> String {
         let Self { definitions_sha256, previous_sha256, in_force_from, changes } = self;
-        let definitions: String = definitions_sha256.chars().take(12).collect();
+        let definitions = short(definitions_sha256);
         if definitions_sha256 == previous_sha256 {
             return format!("nothing changes: definitions {definitions} are in force since {in_force_from}");
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     client::{self, RankingServer},
     commands::features::moment,
-    output::{Format, table},
+    output::{Format, short, table},
     settings::Settings,
 };
 
@@ -180,7 +180,7 @@ impl Report {
                 .collect();
             [product.product_id.clone(), product.verdict.to_owned(), against.join("\n")]
         });
-        let sha256: String = self.policy_sha256.chars().take(12).collect();
+        let sha256 = short(&self.policy_sha256);
         let profiled = if self.may_profile { "may be profiled" } else { "is not profiled" };
         format!(
             "{} · policy {} ({sha256}) at {} · {profiled}\n\n{}\n\n{}",

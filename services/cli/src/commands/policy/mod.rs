@@ -5,17 +5,13 @@ mod explain;
 mod reload;
 mod test;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use finrank_policy::Policy;
 
 pub(crate) use self::explain::Against;
-use crate::settings::Settings;
+use crate::{settings::Settings, written_file};
 
 /// Check and test policy files, have the server read its own anew, and ask it why a product is not offered.
 #[derive(Args)]
@@ -48,12 +44,7 @@ impl PolicyCommand {
 
 /// A file's policy.
 fn load(path: &Path) -> anyhow::Result<Policy> {
-    Policy::parse(&read(path)?)
-        .map_err(|invalid| anyhow::anyhow!("{} does not hold together:\n{invalid}", path.display()))
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    written_file::parsed(path, Policy::parse)
 }
 
 /// A file that is named beside another.

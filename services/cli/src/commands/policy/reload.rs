@@ -2,10 +2,10 @@
 
 use clap::Args;
 use finrank_contracts::ranking::v1::{ReloadPolicyRequest, ReloadPolicyResponse};
-use serde::Serialize;
 
 use crate::{
     client::{self, RankingServer},
+    commands::{block_on, reloaded::Reloaded},
     output::Format,
     settings::Settings,
 };
@@ -23,48 +23,25 @@ pub(super) struct Reload {
     format: Format,
 }
 
-/// What is in force, as printed.
-#[derive(Serialize)]
-struct Report {
-    version: String,
-    sha256: String,
-    previous_version: String,
-    previous_sha256: String,
-}
-
 impl Reload {
     pub(super) fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let reloaded = super::super::block_on(async {
+        let reloaded = block_on(async {
             let reloaded = self.server.connect(settings).await?.reload_policy(ReloadPolicyRequest {}).await;
             anyhow::Ok(reloaded.map_err(|status| client::refusal(&status))?.into_inner())
         })?;
-        self.format.print(&Report::from(reloaded), Report::to_text)
+        self.format.print(&Reloaded::from(reloaded), Reloaded::to_text)
     }
 }
 
-impl From<ReloadPolicyResponse> for Report {
+impl From<ReloadPolicyResponse> for Reloaded {
     fn from(reloaded: ReloadPolicyResponse) -> Self {
         let (policy, previous) = (reloaded.policy.unwrap_or_default(), reloaded.previous.unwrap_or_default());
         Self {
+            what: "policy",
             version: policy.version,
             sha256: policy.sha256,
             previous_version: previous.version,
             previous_sha256: previous.sha256,
         }
-    }
-}
-
-impl Report {
-    fn to_text(&self) -> String {
-        let Self { version, sha256, previous_version, previous_sha256 } = self;
-        let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
-        if sha256 == previous_sha256 {
-            return format!("nothing changes: policy {version} ({}) is in force", short(sha256));
-        }
-        format!(
-            "policy {version} ({}) is in force, in place of {previous_version} ({})",
-            short(sha256),
-            short(previous_sha256)
-        )
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use clap::Args;
 use finrank_policy::cases::Cases;
 use serde::Serialize;
 
-use crate::output::Format;
+use crate::{output::Format, written_file};
 
 /// Hold a policy to a file of cases: customers, products and moments with the verdicts that are expected.
 ///
@@ -35,8 +35,7 @@ struct Tested {
 impl Test {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let file = self.file.display();
-        let cases = Cases::parse(&super::read(&self.file)?)
-            .map_err(|invalid| anyhow!("{file} does not hold together:\n{invalid}"))?;
+        let cases = written_file::parsed(&self.file, Cases::parse)?;
         let policy = super::load(&super::beside(&self.file, &cases.policy))?;
         let (mut tested, mut wrong) = (Vec::with_capacity(cases.cases.len()), Vec::new());
         for case in &cases.cases {

@@ -254,13 +254,13 @@ pub(crate) fn basis_name(basis: RankingBasis) -> String {
 
 /// `DEGRADATION_RUNG_FALLBACK` for `DEGRADATION_REASON_NEW_CUSTOMER` as "fallback (new customer)".
 pub(crate) fn degradation_name(degradation: &Degradation) -> String {
-    let reason = degradation.reason().as_str_name().trim_start_matches("DEGRADATION_REASON_");
-    format!("{} ({})", rung_name(degradation.rung()), reason.to_lowercase().replace('_', " "))
+    let reason = spoken(degradation.reason().as_str_name(), "DEGRADATION_REASON_");
+    format!("{} ({reason})", rung_name(degradation.rung()))
 }
 
 /// `DEGRADATION_RUNG_FALLBACK` as "fallback".
 fn rung_name(rung: DegradationRung) -> String {
-    rung.as_str_name().trim_start_matches("DEGRADATION_RUNG_").to_lowercase()
+    spoken(rung.as_str_name(), "DEGRADATION_RUNG_")
 }
 
 impl std::fmt::Display for Answer {

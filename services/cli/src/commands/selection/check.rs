@@ -1,14 +1,16 @@
 //! `finrank selection check`: what is wrong with a selection file, all of it. Needs no server.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use finrank_selection::{Scope, SelectionRules};
 use serde::Serialize;
 
-use crate::output::{Format, table};
+use crate::{
+    output::{Format, table},
+    written_file,
+};
 
 /// Check a selection file, and name everything that is wrong with it.
 #[derive(Args)]
@@ -44,11 +46,8 @@ struct Rule {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let file = self.file.display();
-        let text = fs::read_to_string(&self.file).with_context(|| format!("cannot read {file}"))?;
-        let rules = SelectionRules::parse(&text)
-            .map_err(|invalid| anyhow!("{file} does not hold together:\n{invalid}"))?;
-        self.format.print(&Report::of(&rules), |report| report.to_text(&file.to_string()))
+        let rules = written_file::parsed(&self.file, SelectionRules::parse)?;
+        self.format.print(&Report::of(&rules), |report| report.to_text(&self.file.display().to_string()))
     }
 }
 

@@ -34,7 +34,7 @@ use self::{
 use super::selection::{Selection, moment};
 use crate::{
     client,
-    output::{FileFormat, Format},
+    output::{FileFormat, Format, short},
     progress,
     settings::Settings,
     whole_file::WholeFile,
@@ -126,7 +126,7 @@ impl History {
                 report.rows,
                 report.features,
                 report.out.display(),
-                report.definitions_sha256.chars().take(12).collect::<String>(),
+                short(&report.definitions_sha256),
             )
         })
     }
