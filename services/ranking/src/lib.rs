@@ -13,6 +13,7 @@
 //! | `last_known` | what it said of customers lately, for when it cannot |
 //! | [`Explanations`] | why a model scores as it does, and the reasons that are told |
 //! | `facts` | what it says of a customer, in the words of the policy |
+//! | `in_force` | a file that requests are decided by, read anew and swapped |
 //! | `policies` | the policy in force, and what is compiled of it |
 //! | `selections` | the business rules in force |
 //! | [`Popularity`] | what is offered first to who objects to profiling, or where nothing better is known |
@@ -37,6 +38,7 @@ mod fetch;
 #[cfg(test)]
 mod fixtures;
 mod generation;
+mod in_force;
 pub mod index;
 mod last_known;
 pub mod pipeline;

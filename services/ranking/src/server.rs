@@ -18,6 +18,7 @@ use crate::{
     RankingConfig, RankingError, Result,
     catalogue::CurrentCatalogue,
     feature_store::FeatureStore,
+    in_force::reload_on_hangup,
     pipeline::Pipeline,
     policies::Policies,
     selections::Selections,
@@ -99,7 +100,7 @@ pub async fn serve(
     let traffic = TrafficFollower { traffic, subscription: subscription.clone(), config: config.traffic };
     let stop = shutdown.child_token();
     let hangups = stop.clone().run_until_cancelled_owned(async move {
-        tokio::join!(policies.reload_on_hangup(), selections.reload_on_hangup());
+        tokio::join!(reload_on_hangup(|| policies.reload()), reload_on_hangup(|| selections.reload(|_| {})),);
     });
     let listening = tokio::spawn(hangups);
     if let Some(ranking) = shadow_ranking {

@@ -209,8 +209,8 @@ impl Subscription {
         if let Some(contents) = &self.contents {
             catalogue.keep(contents).await?;
         }
-        self.policies.keep(&self.policies.in_force()).await?;
-        self.selections.keep(&self.selections.in_force()).await
+        self.policies.keep().await?;
+        self.selections.keep().await
     }
 
     async fn unless_silent<T>(

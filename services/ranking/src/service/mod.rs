@@ -231,7 +231,7 @@ impl RankingRpcs for RankingService {
         &self,
         _request: Request<v1::ReloadSelectionRequest>,
     ) -> Result<Response<v1::ReloadSelectionResponse>, Status> {
-        let reloaded = self.selections.reload().await?;
+        let reloaded = self.selections.reload(|_| {}).await?;
         Ok(Response::new(v1::ReloadSelectionResponse {
             selection: Some(selection::version(&reloaded.in_force)),
             previous: Some(selection::version(&reloaded.before)),

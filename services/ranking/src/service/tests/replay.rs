@@ -146,11 +146,11 @@ async fn world_by(selection: &str, candidates: usize) -> World {
     std::fs::write(&file, POLICY).unwrap();
     let policies =
         Policies::load(&PolicyConfig { file: Some(file) }).unwrap().kept_in(Some(contents.clone()));
-    policies.keep(&policies.in_force()).await.unwrap();
+    policies.keep().await.unwrap();
     let file = models.path().join("selection.toml");
     std::fs::write(&file, selection).unwrap();
     let selections = Selections::load(&SelectionConfig { file: Some(file) }).unwrap().kept_in(Some(contents));
-    selections.keep(&selections.in_force()).await.unwrap();
+    selections.keep().await.unwrap();
     let service = RankingService {
         pipeline: Arc::new(Pipeline::new(candidates)),
         selections: Arc::new(selections),
